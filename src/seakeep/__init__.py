@@ -1,0 +1,57 @@
+"""Seakeep: from a notebook to a reliable production service, and healthy there.
+
+``import seakeep as sk`` gives the words of a project file; :func:`open_project` gives every command as a Python call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from seakeep.records import gate
+from seakeep.records.expression import col
+from seakeep.records.feature import FeatureView, RequestFeatures, count, latest, mean, total
+from seakeep.records.model import AlertBudget, Canary, Label, Model, Threshold, TopShare
+from seakeep.records.source import Events
+
+if TYPE_CHECKING:
+    from seakeep.features.frame import Frame
+    from seakeep.project import Project, open_project
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AlertBudget",
+    "Canary",
+    "Events",
+    "FeatureView",
+    "Frame",
+    "Label",
+    "Model",
+    "Project",
+    "RequestFeatures",
+    "Threshold",
+    "TopShare",
+    "col",
+    "count",
+    "gate",
+    "latest",
+    "mean",
+    "open_project",
+    "total",
+]
+
+_LAZY = {
+    "Frame": "seakeep.features.frame",
+    "Project": "seakeep.project",
+    "open_project": "seakeep.project",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the heavy public names when they are first used (PEP 562)."""
+    if name not in _LAZY:
+        message = f"module 'seakeep' has no attribute {name!r}"
+        raise AttributeError(message)
+    import importlib
+
+    return getattr(importlib.import_module(_LAZY[name]), name)

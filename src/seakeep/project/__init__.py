@@ -1,0 +1,1 @@
+"""The composition root: settings become wired objects. The only importer of backends."""

@@ -1,0 +1,110 @@
+"""What watching finds: findings, estimates, verdicts and the morning brief."""
+
+from __future__ import annotations
+
+from typing import Literal as OneOf
+
+import msgspec
+
+from seakeep.records.run import Metric
+
+Cause = OneOf["nothing", "world-changed", "model-failing", "both", "cannot-tell"]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that changed.
+
+    Attributes
+    ----------
+    kind
+        ``latency``, ``errors``, ``throughput``, ``drift``, ``quality`` or ``alert-rate``.
+    subject
+        What changed, for example a feature or a metric.
+    effect
+        Size of the change in units of the series' own noise (standard deviations of its past windows).
+    p_value
+        After correction for the number of subjects looked at.
+    before, now
+        The value then and now.
+    sentence
+        For a person, with numbers.
+    """
+
+    kind: OneOf["latency", "errors", "throughput", "drift", "quality", "alert-rate"]
+    subject: str
+    effect: float
+    p_value: float
+    before: float
+    now: float
+    sentence: str
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """Quality of a window before all its labels are in.
+
+    Attributes
+    ----------
+    labelled, unlabelled
+        Predictions with an outcome known by then, and without.
+    metrics
+        ``base_rate``, ``recall``, ``precision``, ``alert_rate`` by name: realised on labelled rows, estimated on the
+        others, with a 95 % interval.
+    """
+
+    from_us: int
+    to_us: int
+    labelled: int
+    unlabelled: int
+    metrics: dict[str, Metric]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Did the world change, or is the model failing?
+
+    Attributes
+    ----------
+    cause
+        What the evidence supports, or ``cannot-tell``.
+    confidence
+        0 to 1: the share of resampled histories that give the same cause.
+    headline
+        One sentence for a person.
+    evidence
+        One sentence each, with numbers and intervals, in the order they matter.
+    numbers
+        The numbers behind the sentences, by name.
+    """
+
+    cause: Cause
+    confidence: float
+    headline: str
+    evidence: tuple[str, ...]
+    numbers: dict[str, Metric]
+
+
+class Brief(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person should know in the morning, on one screen.
+
+    Attributes
+    ----------
+    lines
+        What changed, most important first; empty on a quiet night.
+    page
+        Whether somebody should have been woken, within the alert budget.
+    action
+        What to do next, in words; empty if nothing.
+    """
+
+    model: str
+    version: int
+    now_us: int
+    from_us: int
+    to_us: int
+    predictions: int
+    errors: int
+    p99_ms: float
+    estimate: Estimate | None
+    verdict: Verdict
+    lines: tuple[Finding, ...]
+    page: bool
+    action: str

@@ -1,0 +1,100 @@
+"""What the flight recorder keeps: predictions, event batches and gaps."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import Literal as OneOf
+
+import msgspec
+
+Role = OneOf["champion", "canary", "shadow", "pinned"]
+Cell = bool | int | float | str | None
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="p"):
+    """One prediction, complete enough to be executed again.
+
+    Attributes
+    ----------
+    sequence
+        Position among the records of its writer, from 1; gaps are counted with it.
+    role
+        Why this version computed it; a ``shadow`` never reached a client.
+    pair
+        For a shadow, the id of the answered prediction on the same request; else ``""``.
+    time_us
+        The moment the prediction speaks for; features are as of this moment.
+    recorded_us
+        Wall clock when it was answered.
+    key
+        The asking row's key, by which the outcome is found; ``""`` if the client sent features directly.
+    request
+        The asking row as sent, after the recording policy.
+    numbers, categories
+        The model's inputs: values of the number columns and of the category columns, each in the order of the
+        definition's columns. Missing is NaN and ``""``.
+    feature_times_us
+        For each view, when the newest event in it became known; 0 if it had none.
+    score
+        Probability of the positive class; NaN if it failed.
+    parse_us .. total_us
+        Time in each stage, microseconds.
+    error
+        ``""``, or the code of the error the client got.
+    """
+
+    sequence: int
+    id: str
+    model: str
+    version: int
+    bundle: str
+    role: Role
+    pair: str
+    time_us: int
+    recorded_us: int
+    key: str
+    principal: str
+    request: dict[str, Any]
+    numbers: list[float]
+    categories: list[str]
+    feature_times_us: list[int]
+    score: float
+    decision: bool
+    parse_us: float
+    features_us: float
+    queue_us: float
+    model_us: float
+    total_us: float
+    error: str = ""
+
+
+class EventBatch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="e"):
+    """Events that arrived together.
+
+    Attributes
+    ----------
+    batch
+        The sender's idempotency key (or one made for it): a batch counts once however often it is sent.
+    columns
+        Values by column; all lists have the same length. Times are microseconds since the epoch.
+    """
+
+    sequence: int
+    batch: str
+    source: str
+    recorded_us: int
+    columns: dict[str, list[Cell]]
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="g"):
+    """Records that are known to be missing, and why: never a silent loss."""
+
+    sequence: int
+    writer: str
+    count: int
+    reason: OneOf["overflow", "disk", "crash"]
+    from_us: int
+    to_us: int
+
+
+Record = Prediction | EventBatch | Gap

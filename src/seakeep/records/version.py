@@ -1,0 +1,117 @@
+"""Versions: immutable, signed bundles of one model, and how people name them."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from seakeep.errors import NotFoundError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+"""Names of models, sources and views: lower-case ASCII, so that no two look alike and none is a path."""
+
+
+class ParityProof(msgspec.Struct, frozen=True, kw_only=True):
+    """Evidence that the served model is the trained model.
+
+    Attributes
+    ----------
+    cases
+        Rows tried, by kind: ``validation``, ``boundaries``, ``missing``, ``unseen``, ``extremes``, ``threshold``.
+    max_difference
+        Largest absolute difference of scores.
+    flips
+        Rows whose decision differs at the deployed threshold.
+    nan_mismatches, error_mismatches
+        Rows where only one side gave NaN; cases where only one side refused.
+    tolerance
+        Largest difference allowed.
+    worst
+        The row of the largest difference, by feature, as text; empty if every row is equal.
+    digest
+        SHA-256 over the inputs and both sides' outputs, and over the model's bytes.
+    """
+
+    passed: bool
+    cases: dict[str, int]
+    max_difference: float
+    flips: int
+    nan_mismatches: int
+    error_mismatches: int
+    tolerance: float
+    batch_sizes: tuple[int, ...]
+    worst: dict[str, str]
+    versions: dict[str, str]
+    model_sha256: str
+    artefact_sha256: str
+    digest: str
+
+
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a bundle."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What is signed: every file of the bundle and where it came from."""
+
+    model: str
+    run: str
+    created_us: int
+    files: tuple[FileEntry, ...]
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a model in the registry.
+
+    Attributes
+    ----------
+    number
+        1, 2, 3 … within the model; 0 before the registry gave one.
+    bundle
+        SHA-256 of the canonical manifest: the identity of the bundle.
+    author
+        Who put it there.
+    """
+
+    model: str
+    number: int
+    bundle: str
+    run: str
+    created_us: int
+    author: str
+    threshold: float
+
+    @property
+    def ref(self) -> str:
+        """How people write it: ``late-arrival:3``."""
+        return f"{self.model}:{self.number}"
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """A parsed reference: ``late`` (champion), ``late@candidate`` (newest not yet champion), ``late:7``."""
+
+    model: str
+    role: str = "champion"
+    number: int = 0
+
+
+def parse_reference(text: str) -> Reference:
+    """Parse ``model``, ``model@candidate``, ``model@champion`` or ``model:number``.
+
+    Raises
+    ------
+    NotFoundError
+        The text is none of these.
+    """
+    model, _, number = text.partition(":")
+    model, _, role = model.partition("@")
+    fault = (number and (not number.isdecimal() or role)) or role not in {"", "champion", "candidate"}
+    if not NAME.fullmatch(model) or fault:
+        message = f"{text!r} is not a reference to a version"
+        raise NotFoundError(message, hint="write 'late' (champion), 'late@candidate' or 'late:7'")
+    return Reference(model=model, role=role or "champion", number=int(number or 0))
