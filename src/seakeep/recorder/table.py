@@ -1,0 +1,89 @@
+"""Recorded predictions and outcomes as columns: what replay, monitoring and diagnosis compute on."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionTable:
+    """Predictions in the order of ``time_us``; every array has ``n`` rows.
+
+    A model's validation rows, scored, take the same form (role ``"validation"``), so that a reference period and a
+    live period are compared by the same code.
+
+    Attributes
+    ----------
+    id, key, role, pair, error
+        Object arrays of ``str``; see :class:`seakeep.records.prediction.Prediction`.
+    version
+        int64.
+    time_us, recorded_us
+        int64; the moment spoken for, and the wall clock when answered.
+    numbers
+        float64 ``(n, numbers)``, NaN for missing.
+    categories
+        Object ``(n, categories)`` of ``str``, ``""`` for missing.
+    score
+        float64; NaN where the request failed.
+    decision
+        bool.
+    model_us, total_us
+        float64; time in the model and end to end, microseconds.
+    """
+
+    id: NDArray[np.object_]
+    key: NDArray[np.object_]
+    role: NDArray[np.object_]
+    pair: NDArray[np.object_]
+    error: NDArray[np.object_]
+    version: NDArray[np.int64]
+    time_us: NDArray[np.int64]
+    recorded_us: NDArray[np.int64]
+    numbers: NDArray[np.float64]
+    categories: NDArray[np.object_]
+    score: NDArray[np.float64]
+    decision: NDArray[np.bool_]
+    model_us: NDArray[np.float64]
+    total_us: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+    def select(self, rows: NDArray[Any] | slice) -> PredictionTable:
+        """The rows chosen by a boolean mask, by positions or by a slice."""
+        return PredictionTable(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeTable:
+    """What became of it, in the order of ``known_us``; one row a key (the first outcome known counts).
+
+    Attributes
+    ----------
+    key
+        Object array of ``str``.
+    known_us
+        int64; when the outcome could first be known.
+    value
+        float64; 1 or 0.
+    """
+
+    key: NDArray[np.object_]
+    known_us: NDArray[np.int64]
+    value: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.known_us)
+
+    def labels_for(self, key: NDArray[np.object_], *, as_of_us: int) -> NDArray[np.float64]:
+        """Labels of the given keys as known before ``as_of_us``: float64, NaN where not yet known."""
+        known = self.known_us < as_of_us
+        by_key = dict(zip(self.key[known].tolist(), self.value[known].tolist(), strict=True))
+        return np.array([by_key.get(one, np.nan) for one in key.tolist()], dtype=np.float64)
