@@ -36,17 +36,30 @@ MODEL = Model(
     "late-arrival",
     on=FLIGHTS,
     features=[
-        FeatureView("carrier_recent", ARRIVALS, "carrier", {
-            "late_rate": mean(col("arr_delay") > 15, over=["24h", "7d"]),
-            "arr_delay": mean("arr_delay", over=["24h", "7d"]),
-        }),
-        FeatureView("origin_recent", DEPARTURES, "origin", {
-            "dep_delay": mean("dep_delay", over=["2h", "24h"]),
-            "departures": count(over=["2h"]),
-        }),
-        FeatureView("weather", WEATHER, "origin", {
-            name: latest(name, within="6h") for name in ("temp", "wind_speed", "precip", "pressure", "visib")
-        }),
+        FeatureView(
+            "carrier_recent",
+            ARRIVALS,
+            "carrier",
+            {
+                "late_rate": mean(col("arr_delay") > 15, over=["24h", "7d"]),
+                "arr_delay": mean("arr_delay", over=["24h", "7d"]),
+            },
+        ),
+        FeatureView(
+            "origin_recent",
+            DEPARTURES,
+            "origin",
+            {
+                "dep_delay": mean("dep_delay", over=["2h", "24h"]),
+                "departures": count(over=["2h"]),
+            },
+        ),
+        FeatureView(
+            "weather",
+            WEATHER,
+            "origin",
+            {name: latest(name, within="6h") for name in ("temp", "wind_speed", "precip", "pressure", "visib")},
+        ),
         RequestFeatures(
             hour=col("scheduled").dt.hour(), distance=col("distance"), carrier=col("carrier"), origin=col("origin")
         ),
@@ -99,102 +112,119 @@ def resolved(tables):
 
 
 def as_rows(table, names, chosen):
-    """JSON rows as a client sends them."""
+    """Rows as a client sends them."""
     columns = []
     for name in names:
         values = table[name][chosen]
         if values.dtype.kind == "M":
-            values = [f"{one}Z" for one in values.astype("M8[s]").tolist() and np.datetime_as_string(values, "s")]
-        elif values.dtype.kind == "f":
-            values = [None if np.isnan(one) else one for one in values.tolist()]
+            columns.append([f"{one}Z" for one in np.datetime_as_string(values, "s").tolist()])
         else:
-            values = values.tolist()
-        columns.append(values)
+            columns.append([None if one != one else one for one in values.tolist()])  # noqa: PLR0124 -- NaN
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
+def happenings(definition, tables, start, stop, requests):
+    """Everything that happens, in the order in which it becomes known.
+
+    At one moment events and asking rows come in an order by chance: an event known at that very moment may not count.
+    """
+    rng = np.random.default_rng(0)
+    found = []
+    for source in (DEPARTURES, ARRIVALS, WEATHER, FLIGHTS):
+        table = tables[source.name]
+        known = table[source.time].view(np.int64) + source.delay_us
+        chosen = np.flatnonzero((known >= start) & (known < stop))
+        if source is FLIGHTS:
+            chosen = rng.choice(chosen, requests, replace=False)
+        rows = as_rows(table, [column.name for column in definition.schemas[source.name]], chosen)
+        found += [(at, rng.random(), source.name, row) for at, row in zip(known[chosen].tolist(), rows, strict=True)]
+    return [(name, msgspec.json.encode([row])) for _, _, name, row in sorted(found, key=lambda one: one[:2])]
+
+
+class Stream:
+    """Sends happenings through the service as the server does, and keeps what it answered."""
+
+    def __init__(self, definition, service):
+        self.definition, self.service = definition, service
+        self.requests = RequestDecoder(definition)
+        self.events = {
+            source.name: EventDecoder(source, definition.schemas[source.name])
+            for source in (DEPARTURES, ARRIVALS, WEATHER)
+        }
+        self.found, self.times, self.keys = [], [], []
+        self.spent = {"ingest": [], "decode": [], "assemble": []}
+
+    def send(self, number, name, body):
+        started = time.perf_counter()
+        if name != "flights":
+            assert self.service.ingest(name, self.events[name].decode(body), str(number))
+            self.spent["ingest"].append(time.perf_counter() - started)
+            return
+        decoded = self.requests.decode(body)
+        between = time.perf_counter()
+        self.found.append(self.service.assemble(self.definition, decoded.table, decoded.times_us))
+        self.spent["assemble"].append(time.perf_counter() - between)
+        self.spent["decode"].append(between - started)
+        self.times.append(decoded.times_us)
+        self.keys += decoded.keys
+
+    def median_us(self):
+        return {f"{name}_us": round(1e6 * float(np.median(spent)), 1) for name, spent in self.spent.items()}
+
+
 @pytest.mark.slow
-def test_june_streamed_equals_june_joined(tables, tmp_path):
-    started = time.perf_counter()
+def test_june_streamed_equals_june_joined(tables, tmp_path, record_property):
     definition = resolved(tables)
-    start = parse_moment("2013-06-01")
-    stop = parse_moment("2013-06-20")
+    start, stop = parse_moment("2013-06-01"), parse_moment("2013-06-20")
+    started = time.perf_counter()
     frame = training_frame(definition, tables, as_of_us=stop)
-    joined = time.perf_counter()
+    record_property("join_s", time.perf_counter() - started)
+    assert len(frame) == np.count_nonzero(tables["flights"]["scheduled"].view(np.int64) < stop)
 
     store = LmdbOnlineStore(tmp_path / "online")
     service = FeatureService(store)
     service.add(definition)
+    started = time.perf_counter()
     filled = materialise([definition], tables, store, as_of_us=start)
+    record_property("materialise_s", time.perf_counter() - started)
     assert [one.view for one in filled] == ["carrier_recent", "origin_recent", "weather"]
     assert missing_views(definition, store) == ()
-    materialised = time.perf_counter()
 
-    # Everything that happens, in the order in which it becomes known; at one moment the asking rows come first or
-    # last by chance: an event known at that very moment may not count.
-    happenings = []
-    decoders = {}
-    rng = np.random.default_rng(0)
-    for source in (DEPARTURES, ARRIVALS, WEATHER):
-        table = tables[source.name]
-        known = table[source.time].view(np.int64) + source.delay_us
-        chosen = np.flatnonzero((known >= start) & (known < stop))
-        names = [column.name for column in definition.schemas[source.name]]
-        decoders[source.name] = EventDecoder(source, definition.schemas[source.name])
-        rows = as_rows(table, names, chosen)
-        happenings += [(moment, rng.random(), source.name, row) for moment, row in zip(known[chosen].tolist(), rows, strict=True)]
-    flights = tables["flights"]
-    times = flights["scheduled"].view(np.int64)
-    chosen = np.flatnonzero((times >= start) & (times < stop))
-    chosen = rng.choice(chosen, 4000, replace=False)
-    names = [column.name for column in definition.schemas["flights"]]
-    rows = as_rows(flights, names, chosen)
-    happenings += [(moment, rng.random(), "flights", row) for moment, row in zip(times[chosen].tolist(), rows, strict=True)]
-    happenings.sort(key=lambda one: one[:2])
-
-    decoder = RequestDecoder(definition)
-    numbers, categories, asked, keys = [], [], [], []
-    events = requests = 0
-    ingesting = assembling = decoding = 0.0
-    for position, (_, _, name, row) in enumerate(happenings):
-        body = msgspec.json.encode([row])
-        before = time.perf_counter()
-        if name == "flights":
-            decoded = decoder.decode(body)
-            after = time.perf_counter()
-            found = service.assemble(definition, decoded.table, decoded.times_us)
-            assembling += time.perf_counter() - after
-            decoding += after - before
-            requests += 1
-            numbers.append(found.numbers)
-            categories.append(found.categories)
-            asked.append(decoded.times_us)
-            keys += decoded.keys
-        else:
-            assert service.ingest(name, decoders[name].decode(body), f"{position}")
-            ingesting += time.perf_counter() - before
-            events += 1
+    stream = Stream(definition, service)
+    for number, (name, body) in enumerate(happenings(definition, tables, start, stop, requests=4000)):
+        stream.send(number, name, body)
     store.close()
+    for name, value in stream.median_us().items():
+        record_property(name, value)
 
+    numbers = np.concatenate([one.numbers for one in stream.found])
     report = compare(
         definition,
-        numbers=np.concatenate(numbers),
-        categories=np.concatenate(categories),
-        times_us=np.concatenate(asked),
-        keys=keys,
+        numbers=numbers,
+        categories=np.concatenate([one.categories for one in stream.found]),
+        times_us=np.concatenate(stream.times),
+        keys=stream.keys,
         frame=frame,
     )
-    print(
-        f"\n{len(frame):,} rows joined in {joined - started:.2f} s; {sum(one.events for one in filled):,} events "
-        f"materialised in {materialised - joined:.2f} s; {events:,} events ingested one by one, "
-        f"{1e6 * ingesting / events:.0f} us each; {requests:,} requests: decode {1e6 * decoding / requests:.1f} us, "
-        f"assemble {1e6 * assembling / requests:.1f} us each"
-    )
-    assert report.rows == 4000
-    assert report.unmatched == 0
+    assert (report.rows, report.unmatched, report.passed) == (4000, 0, True)
     for feature in report.features:
         assert feature.identical == feature.rows, feature
     # The features say something: they are not all missing or all the same.
-    values = np.concatenate(numbers)
-    assert np.isfinite(values).mean() > 0.95
-    assert all(len(np.unique(column)) > 10 for column in values.T)
+    assert np.isfinite(numbers).mean() > 0.95
+    assert all(len(np.unique(column)) > 10 for column in numbers.T)
+
+
+def test_labels_of_the_flights_are_those_known_by_then(tables):
+    definition = resolved(tables)
+    as_of = parse_moment("2013-03-10T12:00")
+    frame = training_frame(definition, tables, as_of_us=as_of)
+    known = frame.label_known_us[~np.isnan(frame.label)]
+    assert known.max() < as_of
+    assert (known > frame.time_us[~np.isnan(frame.label)]).mean() > 0.999
+    later = training_frame(definition, tables, as_of_us=parse_moment("2013-04-01")).select(np.arange(len(frame)))
+    # With more time more outcomes are known, but no feature of the past changes.
+    assert np.isnan(frame.label).sum() > np.isnan(later.label).sum() > 0
+    np.testing.assert_array_equal(frame.numbers(), later.numbers())
+    np.testing.assert_array_equal(frame.key, later.key)
+    told = ~np.isnan(frame.label)
+    np.testing.assert_array_equal(frame.label[told], later.label[told])

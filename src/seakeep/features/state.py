@@ -11,12 +11,11 @@ Events known before ``floor`` may have been let go, so a window that reaches bac
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,8 +91,7 @@ def unpack(plan: ViewPlan, blob: Blob) -> tuple[EventValues, int]:
     return EventValues(ints[_HEADER : _HEADER + n], sums, numbers, strings), floor
 
 
-@dataclasses.dataclass(slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a view says of one entity at one moment.
 
     Attributes
@@ -121,63 +119,73 @@ class Reader:
 
     def __init__(self, plan: ViewPlan, outputs: Sequence[Output]) -> None:
         self._windows = plan.windows_us
-        self._sums = len(plan.sums)
-        self._text = len(plan.sums), len(plan.numbers), len(plan.strings)
+        self._longest = plan.windows_us[-1]
+        self._kept = len(plan.sums), len(plan.numbers), len(plan.strings)
         self._numbers = [(one.function, one.value, one.window) for one in outputs if one.kind == "number"]
         self._categories = [(one.value, one.window) for one in outputs if one.kind == "category"]
-        self.empty = self._nothing(complete=True)
+        none = [0.0 if function in {"count", "sum"} else math.nan for function, _, _ in self._numbers]
+        no_text = [""] * len(self._categories)
+        self.empty = Reading(none, no_text, 0, complete=True)
+        self._incomplete = Reading([math.nan] * len(none), no_text, 0, complete=False)
 
     def read(self, blob: Blob, times_us: Sequence[int]) -> list[Reading]:
         """The inputs at each of the given moments, in O(log n) each."""
         view = memoryview(blob)
         ints, floats = view.cast("q"), view.cast("d")
-        return [self._read(view, ints, floats, time_us) for time_us in times_us]
+        n, floor = ints[0], ints[1]
+        places = self._places(n)
+        found = []
+        for time_us in times_us:
+            if time_us - self._longest < floor:
+                found.append(self._incomplete)
+                continue
+            end = bisect_left(ints, time_us, _HEADER, _HEADER + n)
+            starts = [bisect_left(ints, time_us - window, _HEADER, end) for window in self._windows]
+            numbers = [
+                _number(ints, floats, function, at, n + 1, starts[window], end) for function, at, window in places
+            ]
+            categories = [
+                self._category(view, ints, value, end - 1 - _HEADER) if end > starts[window] else ""
+                for value, window in self._categories
+            ]
+            newest = ints[end - 1] if end > starts[-1] else 0
+            found.append(Reading(numbers, categories, newest, complete=True))
+        return found
 
-    def _read(self, view: memoryview, ints: Any, floats: Any, time_us: int) -> Reading:
-        n = ints[0]
-        if time_us - self._windows[-1] < ints[1]:
-            return self._nothing(complete=False)
-        stop = _HEADER + n
-        end = bisect_left(ints, time_us, _HEADER, stop)
-        starts = [bisect_left(ints, time_us - window, _HEADER, end) for window in self._windows]
-        newest = ints[end - 1] if end > starts[-1] else 0
-        numbers = [
-            self._number(ints, floats, function, value, starts[window] - _HEADER, end - _HEADER)
+    def _places(self, n: int) -> list[tuple[str, int, int]]:
+        """For each number its function, the word from which positions among ``known`` lead to its values, its window."""
+        sums = self._kept[0]
+        return [
+            (
+                function,
+                n + (sums * (4 * n + 3) + value * n if function == "latest" else n + value * (4 * n + 3)),
+                window,
+            )
             for function, value, window in self._numbers
         ]
-        categories = [
-            self._category(view, ints, value, end - 1 - _HEADER) if end > starts[window] else ""
-            for value, window in self._categories
-        ]
-        return Reading(numbers, categories, newest, complete=True)
-
-    def _number(self, ints: Any, floats: Any, function: str, value: int, start: int, end: int) -> float:  # noqa: PLR0913, PLR0917 -- one step of a hot loop
-        if function == "count":
-            return float(end - start)
-        n = ints[0]
-        if function == "latest":
-            at = _HEADER + n + self._sums * (4 * n + 3) + value * n
-            return float(floats[at + end - 1]) if end > start else math.nan
-        high = _HEADER + 2 * n + value * (4 * n + 3)
-        low = high + n + 1
-        total: float = between(floats[high + start], floats[high + end], floats[low + start], floats[low + end])
-        if function == "sum":
-            return total
-        count = low + n + 1
-        present: int = ints[count + end] - ints[count + start]
-        return total / present if present else math.nan
 
     def _category(self, view: memoryview, ints: Any, value: int, row: int) -> str:
         n = ints[0]
-        sums, numbers, strings = self._text
+        sums, numbers, strings = self._kept
         ends = _HEADER + n + sums * (4 * n + 3) + numbers * n
         text = 8 * (ends + strings * (n + 1))
         at = ends + value * (n + 1) + row
         return bytes(view[text + ints[at] : text + ints[at + 1]]).decode()
 
-    def _nothing(self, *, complete: bool) -> Reading:
-        numbers = [0.0 if complete and function in {"count", "sum"} else math.nan for function, _, _ in self._numbers]
-        return Reading(numbers, [""] * len(self._categories), 0, complete)
+
+def _number(  # noqa: PLR0913, PLR0917 -- the innermost step of the hot path
+    ints: Any, floats: Any, function: str, at: int, length: int, start: int, end: int
+) -> float:
+    if function == "count":
+        return float(end - start)
+    if function == "latest":
+        return float(floats[at + end - 1]) if end > start else math.nan
+    low, count = at + length, at + length + length
+    total: float = between(floats[at + start], floats[at + end], floats[low + start], floats[low + end])
+    if function == "sum":
+        return total
+    present: int = ints[count + end] - ints[count + start]
+    return total / present if present else math.nan
 
 
 def _joined(kept: EventValues, more: EventValues) -> EventValues:
