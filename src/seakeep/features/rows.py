@@ -33,7 +33,7 @@ _IN_WORDS: dict[Kind, str] = {
     "int": "a whole number",
     "bool": "true or false",
     "string": "a string",
-    "time": "a time, as ISO 8601 text or whole microseconds since 1970 UTC",
+    "time": "a time, as in 2013-07-15T06:00:00Z or in microseconds since 1970 UTC",
 }
 _NAT = np.datetime64("NaT").view(np.int64).item()
 _LAST_US = 253_402_300_799_999_999
@@ -196,9 +196,10 @@ class _RowDecoder:
             for name, field in zip(self.kinds, self._getters, strict=True)
         }
         for name in self._times:
-            columns[name] = [
-                cell if cell is None else _moment(cell, row, name) for row, cell in enumerate(columns[name])
-            ]
+            moments: list[Cell] = [None if cell is None else _moment(cell) for cell in columns[name]]
+            if moments.count(None) != columns[name].count(None):
+                raise self._explain(rows, ValueError(f"{name!r} holds what is not a time"))
+            columns[name] = moments
         return columns
 
     def count(self, columns: Mapping[str, Sequence[Cell]]) -> int:
@@ -240,19 +241,13 @@ class _RowDecoder:
         return None
 
 
-def _moment(cell: Any, row: int, column: str) -> int:
+def _moment(cell: Any) -> int | None:
+    """Microseconds of a time as sent, or None if it is not one."""
     try:
         moment = cell if isinstance(cell, int) else parse_moment(cell)
     except (ValueError, OverflowError):
-        moment = None
-    if moment is None or abs(moment) > _LAST_US:
-        raise RowError(
-            f"row {row}: {column!r} is {_shown(cell)}, not {_IN_WORDS['time']}",
-            row=row,
-            column=column,
-            hint="write 2013-07-15T06:00:00Z, or microseconds",
-        )
-    return moment
+        return None
+    return moment if abs(moment) <= _LAST_US else None
 
 
 _FITS: dict[Kind, Callable[[Any], bool]] = {
@@ -260,7 +255,7 @@ _FITS: dict[Kind, Callable[[Any], bool]] = {
     "int": lambda value: type(value) is int and -(2**63) <= value < 2**63,
     "bool": lambda value: isinstance(value, bool),
     "string": lambda value: isinstance(value, str),
-    "time": lambda value: isinstance(value, str) or (type(value) is int and -(2**63) <= value < 2**63),
+    "time": lambda value: type(value) in {str, int} and _moment(value) is not None,
 }
 
 
