@@ -86,18 +86,27 @@ class ViewEntry(msgspec.Struct, frozen=True, kw_only=True):
 COUNTER = b"n"
 """Key of the number of batches applied."""
 
+ALL_VIEWS = b"v"
+"""Prefix of the keys of all views."""
+
+_DIGEST_BYTES = 16
 _LONGEST_ENTITY = 400
 _NUMBER = struct.Struct("<q")
 
 
 def views_prefix(source: str) -> bytes:
     """Prefix of the keys of all views over a source."""
-    return b"v" + source.encode() + b"\0"
+    return ALL_VIEWS + source.encode() + b"\0"
 
 
 def view_key(source: str, digest: bytes) -> bytes:
     """Key of a view's entry."""
     return views_prefix(source) + digest
+
+
+def digest_of(key: bytes) -> bytes:
+    """The view's digest in the key of its entry."""
+    return key[-_DIGEST_BYTES:]
 
 
 def states_prefix(digest: bytes) -> bytes:
@@ -111,7 +120,7 @@ def state_key(digest: bytes, entity: str) -> bytes:
     if len(name) > _LONGEST_ENTITY:
         # Keys have a limit. The prefix cannot begin a name: it is not UTF-8.
         name = b"\xff" + hashlib.blake2b(name, digest_size=32).digest()
-    return b"s" + digest + name
+    return states_prefix(digest) + name
 
 
 def batch_key(source: str, batch: str) -> bytes:
@@ -119,9 +128,14 @@ def batch_key(source: str, batch: str) -> bytes:
     return b"b" + hashlib.blake2b(f"{source}\0{batch}".encode(), digest_size=20).digest()
 
 
+def caught_up_prefix(digest: bytes) -> bytes:
+    """Prefix of the keys of all marks of a view."""
+    return b"c" + digest
+
+
 def caught_up_key(digest: bytes, batch: bytes) -> bytes:
     """Key of the mark that a view has caught up a batch it had missed."""
-    return b"c" + digest + batch[1:]
+    return caught_up_prefix(digest) + batch[1:]
 
 
 def read_number(value: bytes | memoryview | None) -> int:
