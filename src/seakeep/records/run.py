@@ -51,6 +51,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         SHA-256 of the fitted estimator.
     warnings
         What the owner should know, in words.
+    trainer
+        Name of the project's function that trained in place of the model's own; ``""``: the model's own did.
     """
 
     id: str
@@ -74,3 +76,4 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     slices: dict[str, dict[str, dict[str, Metric]]]
     artefact: str
     warnings: tuple[str, ...] = ()
+    trainer: str = ""

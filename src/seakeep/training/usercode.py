@@ -1,0 +1,25 @@
+"""Where in the user's own files an exception comes from."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+
+def user_line(error: BaseException, folder: Path) -> tuple[Path, int] | None:
+    """File and line of the deepest call within a project's folder, or None if the exception did not pass there."""
+    folder = folder.resolve()
+    for call in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(call.filename)
+        if path.is_absolute() and path.resolve().is_relative_to(folder) and "site-packages" not in path.parts:
+            return path.resolve(), call.lineno or 1
+    return None
+
+
+def describe(error: BaseException, folder: Path | None) -> str:
+    """The exception in one line, with the place in the user's code: ``project.py:12: ValueError: ...``."""
+    place = user_line(error, folder) if folder else None
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if place is None or folder is None:
+        return text
+    return f"{place[0].relative_to(folder.resolve())}:{place[1]}: {text}"
