@@ -19,7 +19,7 @@ from seakeep.training.evaluate import Scored, evaluate, evaluate_slices, paired_
 from seakeep.training.split import default_validate_from, split
 from seakeep.training.suspicion import suspicions
 from seakeep.training.threshold import choose_threshold
-from seakeep.training.usercode import describe
+from seakeep.training.usercode import describe, home_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +60,6 @@ def fit(
     train: Callable[[Frame], Any] | None = None,
     validate_from_us: int = 0,
     seed: int = 0,
-    folder: Path | None = None,
 ) -> Fitted:
     """Train on the past, validate on what came after, and compare with a constant and a linear baseline.
 
@@ -74,8 +73,6 @@ def fit(
         Rows from this moment on judge the model; 0: the last fifth of the labelled time range.
     seed
         Of the resampling behind the intervals.
-    folder
-        The project's folder: errors in the user's code name the file and line in it.
 
     Raises
     ------
@@ -85,7 +82,9 @@ def fit(
     validate_from_us = validate_from_us or default_validate_from(frame)
     learn, validate = split(frame, validate_from_us=validate_from_us)
     _check_labels(frame, learn)
-    estimator = _call(lambda: (train or model.train)(learn), "train", folder)
+    trainer = train or model.train
+    folder = home_of(trainer)
+    estimator = _call(lambda: trainer(learn), "train", folder)
     if estimator is None:
         raise TrainingError("train returned nothing", hint="end it with `return estimator`")
     scores = _call(lambda: predict(estimator, validate), "predict_proba on the validation rows", folder)

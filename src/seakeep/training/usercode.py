@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from pathlib import Path
 
@@ -14,6 +15,13 @@ def user_line(error: BaseException, folder: Path) -> tuple[Path, int] | None:
         if path.is_absolute() and path.resolve().is_relative_to(folder) and "site-packages" not in path.parts:
             return path.resolve(), call.lineno or 1
     return None
+
+
+def home_of(function: object) -> Path | None:
+    """The folder of the file that a function is from, if it is from one."""
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    file = getattr(module, "__file__", None)
+    return Path(file).resolve().parent if file else None
 
 
 def describe(error: BaseException, folder: Path | None) -> str:
