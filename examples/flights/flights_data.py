@@ -72,6 +72,4 @@ def arrivals() -> duckdb.DuckDBPyRelation:
 
 def weather() -> duckdb.DuckDBPyRelation:
     """Hourly weather at the three airports of New York."""
-    return _database().sql(
-        "select origin, time_hour, temp, humid, wind_speed, precip, pressure, visib from weather"
-    )
+    return _database().sql("select origin, time_hour, temp, humid, wind_speed, precip, pressure, visib from weather")

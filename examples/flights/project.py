@@ -2,11 +2,12 @@
 
 import flights_data
 import numpy as np
-import seakeep as sk
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
+
+import seakeep as sk
 
 flights = sk.Events("flights", time="scheduled", key="flight_id")
 departures = sk.Events("departures", time="departed")

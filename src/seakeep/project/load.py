@@ -99,7 +99,8 @@ class LoadedProject:
         """
         if source not in self.tables:
             raise DataError(
-                f"source {source!r} has no table", hint=f"add it to `tables` in {self.file.name}: tables = {{...: load}}"
+                f"source {source!r} has no table",
+                hint=f"add it to `tables` in {self.file.name}: tables = {{...: load}}",
             )
         loader = self.tables[source]
         if isinstance(loader, Path):
