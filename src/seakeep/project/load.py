@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from seakeep.config import Settings, load_settings
 from seakeep.data.table import as_table
-from seakeep.errors import ConfigError, DataError, NotFoundError, SeakeepError
+from seakeep.errors import ConfigError, DataError, Fault, NotFoundError, ProjectFaults, SeakeepError
 from seakeep.records.feature import FeatureView
 from seakeep.records.model import Model
 from seakeep.records.source import Events, Loader
@@ -128,29 +128,47 @@ def load_project(folder: Path) -> LoadedProject:
     Raises
     ------
     ProjectFaults
-        The settings are wrong.
+        The settings are wrong, or the declarations contradict one another.
     ConfigError
-        The declarations cannot be imported, or contradict one another.
+        The declarations cannot be imported.
     """
     folder = folder.resolve()
     settings = load_settings(folder)
     file = folder / settings.project.module
-    module = import_declarations(file, folder)
+    project, found = collect(import_declarations(file, folder), settings, folder)
+    if found:
+        raise ProjectFaults(tuple(Fault(file=str(file), line=1, message=one.message, hint=one.hint) for one in found))
+    return project
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeclarationFault:
+    """Something wrong in a declaration: the words that lead to its place, what it is, and how to mend it."""
+
+    where: tuple[str, ...]
+    message: str
+    hint: str = ""
+
+
+def collect(module: ModuleType, settings: Settings, folder: Path) -> tuple[LoadedProject, list[DeclarationFault]]:
+    """What an imported file declares, with all that contradicts itself in it."""
     declared = list(vars(module).values())
-    models = _by_name([one for one in declared if isinstance(one, Model)], file)
-    views = [one for one in declared if isinstance(one, FeatureView)]
-    events = [one for one in declared if isinstance(one, Events)] + [view.source for view in views]
+    found: list[DeclarationFault] = []
+    models = _by_name([one for one in declared if isinstance(one, Model)], found)
+    events = [one for one in declared if isinstance(one, Events)]
+    events += [one.source for one in declared if isinstance(one, FeatureView)]
     for model in models.values():
         events += sources_of(model).values()
-    return LoadedProject(
+    project = LoadedProject(
         folder=folder,
-        file=file,
+        file=folder / settings.project.module,
         settings=settings,
         models=models,
-        sources=_by_name(events, file),
-        tables=_tables(module, file, folder),
+        sources=_by_name(events, found),
+        tables=_tables(module, folder, found),
         module=module,
     )
+    return project, found
 
 
 def import_declarations(file: Path, folder: Path) -> ModuleType:
@@ -189,34 +207,32 @@ def _is_within(file: str | None, folder: Path) -> bool:
     return path.is_absolute() and path.is_relative_to(folder) and "site-packages" not in path.parts
 
 
-def _by_name(declared: list[Any], file: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _by_name(declared: list[Any], found: list[DeclarationFault]) -> dict[str, Any]:
+    known: dict[str, Any] = {}
     for one in declared:
-        known = found.setdefault(one.name, one)
-        if known is not one and known != one:
-            raise ConfigError(
-                f"{file.name}: two different {type(one).__name__} are named {one.name!r}", hint="rename one"
-            )
-    return found
+        if known.setdefault(one.name, one) is not one and known[one.name] != one:
+            kind = type(one).__name__
+            found.append(DeclarationFault((one.name,), f"two different {kind} are named {one.name!r}", "rename one"))
+    return known
 
 
-def _tables(module: ModuleType, file: Path, folder: Path) -> dict[str, Loader | Path]:
+def _tables(module: ModuleType, folder: Path, found: list[DeclarationFault]) -> dict[str, Loader | Path]:
     declared = getattr(module, "tables", {})
     if not isinstance(declared, Mapping):
-        raise ConfigError(f"{file.name}: `tables` is not a mapping", hint="write tables = {flights: load_flights}")
-    found: dict[str, Loader | Path] = {}
+        found.append(
+            DeclarationFault(("tables",), "`tables` is not a mapping", "write tables = {flights: load_flights}")
+        )
+        return {}
+    tables: dict[str, Loader | Path] = {}
     for source, loader in declared.items():
         if not isinstance(source, Events):
-            raise ConfigError(
-                f"{file.name}: {source!r} in `tables` is not a source", hint="use the Events as keys: {flights: ...}"
-            )
-        if isinstance(loader, str | Path):
-            found[source.name] = folder / loader
+            message = f"{source!r} in `tables` is not a source"
+            found.append(DeclarationFault(("tables", str(source)), message, "use the Events as keys: {flights: ...}"))
+        elif isinstance(loader, str | Path):
+            tables[source.name] = folder / loader
         elif callable(loader):
-            found[source.name] = loader
+            tables[source.name] = loader
         else:
-            raise ConfigError(
-                f"{file.name}: the table of {source.name!r} is a {type(loader).__name__}",
-                hint="give a function that returns the table, or a path",
-            )
-    return found
+            message = f"the table of {source.name!r} is a {type(loader).__name__}"
+            found.append(DeclarationFault(("tables",), message, "give a function that returns the table, or a path"))
+    return tables
