@@ -135,10 +135,10 @@ def predict(estimator: Any, frame: Frame) -> NDArray[np.float64]:
             hint="return a fitted classifier; wrap one without probabilities in CalibratedClassifierCV",
         )
     probabilities = np.asarray(estimator.predict_proba(frame.to_pandas()))
-    classes = [float(one) for one in getattr(estimator, "classes_", (0.0, 1.0))]
-    if classes != [0.0, 1.0] or probabilities.shape != (len(frame), 2):
+    classes = list(getattr(estimator, "classes_", (0, 1)))
+    if classes != [0, 1] or probabilities.shape != (len(frame), 2):
         raise TrainingError(
-            f"predict_proba gives shape {probabilities.shape} for classes {classes} on {len(frame):,} rows",
+            f"predict_proba gives shape {probabilities.shape} for classes {[str(one) for one in classes]} on {len(frame):,} rows",
             hint="fit the estimator on frame.label: classes 0 and 1",
         )
     scores = np.ascontiguousarray(probabilities[:, 1], dtype=np.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +42,7 @@ def read_frame(path: Path) -> Frame:
         The file is not such a frame.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         columns = msgspec.json.decode(arrays["columns"].tobytes(), type=tuple[FeatureColumn, ...])
         return Frame(
@@ -51,7 +53,7 @@ def read_frame(path: Path) -> Frame:
             label=arrays["label"],
             label_known_us=arrays["label_known_us"],
         )
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise IntegrityError(f"{path} is not a whole frame: {error}", hint="train again") from error
 
 
@@ -68,8 +70,7 @@ def _get(arrays: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
     if name in arrays:
         return arrays[name]
     text = arrays[f"{name}.text"].tobytes()
-    ends = np.cumsum(arrays[f"{name}.lengths"]).tolist()
-    starts = [0, *ends[:-1]]
-    values = np.empty(len(ends), dtype=object)
-    values[:] = [text[start:end].decode("utf-8", "surrogatepass") for start, end in zip(starts, ends, strict=True)]
+    ends = [0, *np.cumsum(arrays[f"{name}.lengths"]).tolist()]
+    values = np.empty(len(ends) - 1, dtype=object)
+    values[:] = [text[start:end].decode("utf-8", "surrogatepass") for start, end in itertools.pairwise(ends)]
     return values
