@@ -18,8 +18,8 @@ from seakeep.features.resolve import faults as definition_faults
 from seakeep.features.resolve import resolve
 from seakeep.project.load import DeclarationFault, LoadedProject, collect, import_declarations
 from seakeep.project.source import SourceLines
-from seakeep.records.gate import LatencyGate, MetricGate, SliceGate
-from seakeep.records.model import Canary, Model, ModelDefinition, TopShare
+from seakeep.records.gate import Gate, LatencyGate, MetricGate, SliceGate
+from seakeep.records.model import AlertBudget, Canary, Model, ModelDefinition, TopShare
 from seakeep.records.source import ColumnSchema, Events
 from seakeep.records.version import NAME
 from seakeep.training.evaluate import METRICS
@@ -83,16 +83,30 @@ def _all_faults(project: LoadedProject) -> list[DeclarationFault]:
     schemas: Schemas = {}
     broken: set[str] = set()
     for name, events in project.sources.items():
-        if not NAME.fullmatch(name):
-            found.append(_bad_name("source", name))
-        faults = list(_table_faults(project, events, schemas))
+        faults = list(_type_faults(events, Events, name)) or list(_source_faults(project, events, schemas))
         if faults:
             broken.add(name)
         found += faults
     for model in project.models.values():
-        found += _model_faults(model)
-        found += _definition_faults(model, schemas, broken)
+        faults = list(_model_type_faults(model))
+        # The rules below would stumble over a value of the wrong type.
+        found += faults or [*_model_faults(model), *_definition_faults(model, schemas, broken)]
     return found
+
+
+def _model_type_faults(model: Model) -> Iterator[DeclarationFault]:
+    yield from _type_faults(model.definition, ModelDefinition, model.name)
+    yield from _type_faults(model.gates, tuple[Gate, ...], model.name, "gates")
+    yield from _type_faults(model.rollout, Canary, model.name, "rollout")
+    yield from _type_faults(model.alerts, AlertBudget, model.name, "alerts")
+
+
+def _type_faults(value: Any, kind: Any, *where: str) -> Iterator[DeclarationFault]:
+    try:
+        msgspec.convert(msgspec.to_builtins(value), kind)
+    except (msgspec.ValidationError, TypeError) as error:
+        path = str(error).rpartition("$.")[2].strip("`").replace("[...]", "").split(".")
+        yield DeclarationFault((*where, *path), f"{where[0]!r}: {error}", "give a value of this type")
 
 
 def _bad_name(kind: str, name: str) -> DeclarationFault:
@@ -102,7 +116,9 @@ def _bad_name(kind: str, name: str) -> DeclarationFault:
 # Tables
 
 
-def _table_faults(project: LoadedProject, events: Events, schemas: Schemas) -> Iterator[DeclarationFault]:
+def _source_faults(project: LoadedProject, events: Events, schemas: Schemas) -> Iterator[DeclarationFault]:
+    if not NAME.fullmatch(events.name):
+        yield _bad_name("source", events.name)
     if events.name not in project.tables:
         yield DeclarationFault(
             ("tables",),
@@ -149,12 +165,6 @@ def _sample(project: LoadedProject, source: str) -> Table:
 
 def _definition_faults(model: Model, schemas: Schemas, broken: set[str]) -> Iterator[DeclarationFault]:
     definition = model.definition
-    try:
-        msgspec.convert(msgspec.to_builtins(definition), ModelDefinition)
-    except (msgspec.ValidationError, TypeError) as error:
-        path = str(error).rpartition("$.")[2].strip("`").replace("[...]", "").split(".")
-        yield DeclarationFault((model.name, *path), f"model {model.name!r}: {error}", "give a value of this type")
-        return
     found = definition_faults(definition, schemas)
     for fault in found:
         if fault.subject not in broken:

@@ -181,11 +181,7 @@ def import_declarations(file: Path, folder: Path) -> ModuleType:
     """
     if not file.is_file():
         raise ConfigError(f"there is no {file}", hint="write the declarations there, or set project.module")
-    for name, loaded in list(sys.modules.items()):
-        if name == MODULE or _is_within(getattr(loaded, "__file__", None), folder):
-            del sys.modules[name]
-    if str(folder) in sys.path:
-        sys.path.remove(str(folder))
+    _forget(folder)
     sys.path.insert(0, str(folder))
     spec = importlib.util.spec_from_file_location(MODULE, file)
     if spec is None or spec.loader is None:
@@ -198,6 +194,18 @@ def import_declarations(file: Path, folder: Path) -> ModuleType:
         del sys.modules[MODULE]
         raise ConfigError(f"{file.name} cannot be imported: {describe(error, folder)}", hint="mend the line") from error
     return module
+
+
+def _forget(folder: Path) -> None:
+    """Drop what was imported from this project and from the one before it: both may have a helper of the same name."""
+    before = getattr(sys.modules.get(MODULE), "__file__", None)
+    folders = [folder, Path(before).parent] if before else [folder]
+    for name, loaded in list(sys.modules.items()):
+        if name == MODULE or any(_is_within(getattr(loaded, "__file__", None), one) for one in folders):
+            del sys.modules[name]
+    for one in folders:
+        if str(one) in sys.path:
+            sys.path.remove(str(one))
 
 
 def _is_within(file: str | None, folder: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 
 _QUOTED = re.compile(r"'([^']+)'")
 
@@ -24,31 +25,31 @@ class SourceLines:
         """The line that the words lead to, each looked for within the place of the one before it.
 
         A word is a declared name, a keyword, a dictionary key, a variable or a string. Words that are not found are
-        passed over; the quoted words of ``message`` are tried last, to come from a declaration to the fault in it.
+        passed over. The first quoted word of ``message`` that is a string there leads from the declaration to the fault.
         """
         place: ast.AST = self._tree
         line = 1
-        for word in (*words, *_QUOTED.findall(message)):
-            found = self._find(word, place)
+        for word in words:
+            found = _find(word, place, (_declaration, _keyword, _key, _variable, _string))
             if found is not None:
                 line, place = found
+        for word in _QUOTED.findall(message):
+            found = _find(word, place, (_key, _string)) if word not in words else None
+            if found is not None:
+                return found[0]
         return line
 
-    def names(self, word: str) -> str:
-        """The variable that holds the declaration named ``word``, or ``""``."""
-        for node in ast.walk(self._tree):
-            if isinstance(node, ast.Assign) and _declares(node.value, word) and isinstance(node.targets[0], ast.Name):
-                return node.targets[0].id
-        return ""
 
-    def _find(self, word: str, place: ast.AST) -> tuple[int, ast.AST] | None:
-        finders = (_declaration, _keyword, _key, _variable, _string)
-        for finder in finders:
-            for node in ast.walk(place):
-                found = finder(node, word)
-                if found is not None:
-                    return found
-        return None
+Found = tuple[int, ast.AST] | None
+
+
+def _find(word: str, place: ast.AST, finders: tuple[Callable[[ast.AST, str], Found], ...]) -> Found:
+    for finder in finders:
+        for node in ast.walk(place):
+            found = finder(node, word)
+            if found is not None:
+                return found
+    return None
 
 
 def _declares(node: ast.AST, word: str) -> bool:
@@ -65,15 +66,15 @@ def _called(node: ast.AST) -> str:
     return function.id if isinstance(function, ast.Name) else ""
 
 
-def _declaration(node: ast.AST, word: str) -> tuple[int, ast.AST] | None:
+def _declaration(node: ast.AST, word: str) -> Found:
     return (node.lineno, node) if isinstance(node, ast.Call) and _declares(node, word) else None
 
 
-def _keyword(node: ast.AST, word: str) -> tuple[int, ast.AST] | None:
+def _keyword(node: ast.AST, word: str) -> Found:
     return (node.value.lineno, node.value) if isinstance(node, ast.keyword) and node.arg == word else None
 
 
-def _key(node: ast.AST, word: str) -> tuple[int, ast.AST] | None:
+def _key(node: ast.AST, word: str) -> Found:
     if isinstance(node, ast.Dict):
         for key, value in zip(node.keys, node.values, strict=True):
             if isinstance(key, ast.Constant) and key.value == word:
@@ -81,11 +82,11 @@ def _key(node: ast.AST, word: str) -> tuple[int, ast.AST] | None:
     return None
 
 
-def _variable(node: ast.AST, word: str) -> tuple[int, ast.AST] | None:
+def _variable(node: ast.AST, word: str) -> Found:
     if isinstance(node, ast.Assign) and any(isinstance(one, ast.Name) and one.id == word for one in node.targets):
         return node.lineno, node.value
     return (node.lineno, node) if isinstance(node, ast.Name) and node.id == word else None
 
 
-def _string(node: ast.AST, word: str) -> tuple[int, ast.AST] | None:
+def _string(node: ast.AST, word: str) -> Found:
     return (node.lineno, node) if isinstance(node, ast.Constant) and node.value == word else None
