@@ -5,8 +5,8 @@ import shutil
 
 import msgspec
 import pytest
-from seakeep.backends.files.datasets import FileDatasetStore
 
+from seakeep.backends.files.datasets import FileDatasetStore
 from seakeep.clock import parse_moment
 from seakeep.errors import ConfigError, NotFoundError, RerunMismatch, TrainingError
 from seakeep.project.jobs import LOG, RUN, TrainRequest, main, rerun, take_dataset, train

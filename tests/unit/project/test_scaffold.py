@@ -43,11 +43,10 @@ def start(folder, table, estimator=TREES, **changes):
 @pytest.mark.parametrize("estimator", [TREES, LINEAR, NEIGHBOURS])
 @pytest.mark.parametrize("key", ["id", ""])
 def test_the_project_passes_the_check_and_trains(tmp_path, table, estimator, key):
+    from seakeep.clock import parse_moment
     from seakeep.data.schema import infer_schema
     from seakeep.features.join import training_frame
     from seakeep.features.resolve import resolve
-
-    from seakeep.clock import parse_moment
 
     folder = tmp_path / "Shop Visits"
     start(folder, table, estimator, key=key)
