@@ -21,7 +21,6 @@ import msgspec
 import numpy as np
 
 from seakeep.backends.files.datasets import FileDatasetStore
-from seakeep.config import Home
 from seakeep.data.version import DatasetStore, load, snapshot
 from seakeep.errors import (
     ConfigError,
@@ -48,9 +47,6 @@ from seakeep.training.run import Inputs, assemble
 REQUEST, RUN, ESTIMATOR, VALIDATION = "request.json", "run.json", "estimator.pkl", "validation.npz"
 ERROR, LOG = "error.json", "train.log"
 
-THREADS = 2
-"""Threads a training may use; part of what makes it repeatable."""
-
 _TAIL = 2_000
 _ERRORS = {
     kind.code: kind for kind in (ConfigError, DataError, LeakError, TrainingError, IntegrityError, NotFoundError)
@@ -72,6 +68,9 @@ class TrainRequest(msgspec.Struct, frozen=True, kw_only=True):
         0: the last fifth of the labelled time range validates.
     trainer
         A function of the project's file that trains in place of the model's own; ``""``: the model's own.
+    threads
+        Threads of numerical libraries. Their number decides the order of sums and so the last bits; one is repeatable
+        on any number of cores and fastest for small data.
     """
 
     run: str
@@ -83,6 +82,7 @@ class TrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     validate_from_us: int = 0
     trainer: str = ""
+    threads: int = 1
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +130,7 @@ def train(request: TrainRequest, *, into: Path, timeout_s: int = 3_600) -> Train
     """
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     (into / REQUEST).write_bytes(msgspec.json.encode(request))
-    status = _run_child(into, timeout_s)
+    status = _run_child(into, request.threads, timeout_s)
     if (into / ERROR).is_file():
         failure = msgspec.json.decode((into / ERROR).read_bytes(), type=_Failure)
         raise _ERRORS.get(failure.code, TrainingError)(failure.message, hint=failure.hint)
@@ -168,18 +168,19 @@ def rerun(original: Run, request: TrainRequest, *, into: Path) -> Trained:
         seed=original.seed,
         validate_from_us=original.validate_from_us,
         trainer=original.trainer,
+        threads=original.threads,
     )
     trained = train(again, into=into)
     check_rerun(original, trained.run)
     return trained
 
 
-def _run_child(into: Path, timeout_s: int) -> int:
+def _run_child(into: Path, threads: int, timeout_s: int) -> int:
     with (into / LOG).open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "seakeep.project.jobs", "train", str(into / REQUEST)],
             cwd=into,
-            env=_environment(into),
+            env=_environment(into, threads),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -197,11 +198,10 @@ def _run_child(into: Path, timeout_s: int) -> int:
             process.wait()
 
 
-def _environment(into: Path) -> dict[str, str]:
+def _environment(into: Path, threads: int) -> dict[str, str]:
     """All that a training sees of the environment."""
-    threads = {f"{library}_NUM_THREADS": str(THREADS) for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
     return {
-        **threads,
+        **{f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")},
         # Threads that spin while they wait make a training ten times slower on a machine that also serves.
         "OMP_WAIT_POLICY": "passive",
         "PYTHONHASHSEED": "0",
@@ -249,10 +249,11 @@ def run_training(request: TrainRequest, into: Path) -> None:
         seed=request.seed,
         as_of_us=version.as_of_us,
         dataset=version.id,
-        code=code_digests(folder, leave_out=(Home(folder / project.settings.project.home).root,)),
+        code=code_digests(folder, leave_out=(folder / project.settings.project.home,)),
         definition=definition,
         environment=environment(),
         trainer=request.trainer,
+        threads=request.threads,
     )
     (into / ESTIMATOR).write_bytes(fitted.artefact)
     write_frame(into / VALIDATION, fitted.validate)

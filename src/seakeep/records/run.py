@@ -53,6 +53,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         What the owner should know, in words.
     trainer
         Name of the project's function that trained in place of the model's own; ``""``: the model's own did.
+    threads
+        Threads that numerical libraries used: their number decides the order of sums, and so the last bits.
     """
 
     id: str
@@ -77,3 +79,4 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     artefact: str
     warnings: tuple[str, ...] = ()
     trainer: str = ""
+    threads: int = 1

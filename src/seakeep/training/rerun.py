@@ -51,7 +51,7 @@ def differences(before: Run, after: Run) -> tuple[str, ...]:
         found.append(f"dataset {before.dataset[:_SHORT]} -> {after.dataset[:_SHORT]}")
     found += _definition_differences(before.definition, after.definition)
     found += [f"code file {one}" for one in _mapping_differences(before.code, after.code, length=_SHORT)]
-    for name in ("model", "trainer", "seed"):
+    for name in ("model", "trainer", "seed", "threads"):
         old, new = getattr(before, name), getattr(after, name)
         if old != new:
             found.append(f"{name} {old!r} -> {new!r}")

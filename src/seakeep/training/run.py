@@ -26,6 +26,7 @@ class Inputs:
     definition: ModelDefinition
     environment: Environment
     trainer: str = ""
+    threads: int = 1
 
 
 def new_run_id(ids: Ids) -> str:
@@ -63,4 +64,5 @@ def assemble(inputs: Inputs, fitted: Fitted, *, seconds: float) -> Run:
         artefact=fitted.sha256,
         warnings=fitted.warnings,
         trainer=inputs.trainer,
+        threads=inputs.threads,
     )

@@ -68,6 +68,22 @@ def test_another_trainer_is_recorded_and_used_again_by_a_rerun(shop, request_for
     assert rerun(hasty.run, request, into=tmp_path / "again").artefact == hasty.artefact
 
 
+def test_the_number_of_threads_is_recorded_and_kept_by_a_rerun(shop, request_for, tmp_path):
+    learn = (
+        "from sklearn.dummy import DummyClassifier\nfrom threadpoolctl import threadpool_info\n\n\n"
+        "def train(frame):\n"
+        "    model = DummyClassifier().fit(frame.to_pandas(), frame.label)\n"
+        "    model.threads = sorted({one['num_threads'] for one in threadpool_info()})\n"
+        "    return model\n\n\n"
+        "train_hastily = train\n"
+    )
+    request = request_for(shop(learn=learn))
+    two = train(msgspec.structs.replace(request, threads=2), into=tmp_path / "two")
+    assert two.run.threads == 2
+    assert rerun(two.run, request, into=tmp_path / "again").artefact == two.artefact
+    assert train(request, into=tmp_path / "one").artefact != two.artefact
+
+
 def test_a_changed_code_file_is_named_by_the_rerun(shop, request_for, tmp_path):
     folder = shop()
     request = request_for(folder)

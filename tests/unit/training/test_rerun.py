@@ -59,6 +59,7 @@ def test_other_bytes_without_another_input_are_said_to_be_just_that():
     [
         ({"dataset": "b" * 64}, "dataset aaaaaaaaaaaa -> bbbbbbbbbbbb"),
         ({"seed": 1}, "seed 0 -> 1"),
+        ({"threads": 2}, "threads 1 -> 2"),
         ({"trainer": "other"}, "trainer '' -> 'other'"),
         ({"code": {"project.py": "1" * 64, "new.py": "2"}}, "code file new.py was added"),
         ({"code": {}}, "code file project.py was removed"),
