@@ -83,17 +83,19 @@ def convert(
 
 
 def _run(folder: Path, timeout_s: int) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-s", "-P", "-m", "seakeep.conversion.child", str(folder)],
-        cwd=folder,
-        env=_environment(folder),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    talk = folder / "stderr.txt"
+    with talk.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-s", "-P", "-m", "seakeep.conversion.child", str(folder)],
+            cwd=folder,
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+        )
     try:
-        _, stderr = process.communicate(timeout=timeout_s)
+        process.wait(timeout=timeout_s)
     except subprocess.TimeoutExpired:
         raise ConversionError(
             f"the converter was not done after {timeout_s} s and was ended",
@@ -107,7 +109,7 @@ def _run(folder: Path, timeout_s: int) -> None:
         failure = msgspec.json.decode((folder / exchange.ERROR).read_bytes(), type=exchange.Failure)
         raise ConversionError(failure.message, hint=failure.hint)
     if process.returncode != 0:
-        tail = stderr.decode(errors="replace")[-_TAIL:].strip()
+        tail = talk.read_bytes()[-_TAIL:].decode(errors="replace").strip()
         ended = f"by signal {-process.returncode}" if process.returncode < 0 else f"with status {process.returncode}"
         raise ConversionError(
             f"the converter ended {ended}: {tail or 'it said nothing'}",

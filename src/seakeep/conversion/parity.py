@@ -109,8 +109,8 @@ def prove(
     validation = compare(rows)
     if bool(validation.trained.refused.all()):
         raise ConversionError(
-            "there are no validation rows that the estimator accepts, so nothing can be proved",
-            hint="train with a validation period that holds labelled rows",
+            f"the estimator accepts none of the {len(rows)} validation rows, so nothing can be proved{_why(trained, rows)}",
+            hint="train on the frame as it is given, with a validation period that holds rows",
         )
     near = _nearest(validation.trained.scores, threshold, _NEAR_THRESHOLD)
     cases, left_out = _cases(emission, rows, near)
@@ -158,6 +158,15 @@ def answers(scorer: Scorer, rows: Rows) -> Answers:
             else:
                 pending += [part[len(part) // 2 :], part[: len(part) // 2]]
     return Answers(scores, refused)
+
+
+def _why(trained: Scorer, rows: Rows) -> str:
+    first = rows.take(np.arange(min(1, len(rows))))
+    try:
+        trained(first.numbers, first.categories)
+    except Exception as error:  # noqa: BLE001 -- the plugin border, as above; the message is passed on
+        return f": {error}"
+    return ""
 
 
 def _compare(rows: Rows, trained: Answers, served: Answers, threshold: float, tolerance: float) -> Comparison:

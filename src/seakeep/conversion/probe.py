@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from seakeep.conversion.rows import Rows, joined, spread
-from seakeep.conversion.witness import witnesses
+from seakeep.conversion.witness import Walk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from seakeep.conversion.emit.graph import Origin
-    from seakeep.conversion.emit.tree import Forest
+    from seakeep.conversion.emit.tree import Forest, Tree
 
-MOST_BOUNDARY_ROWS = 50_000
+MOST_BOUNDARY_ROWS = 100_000
 _MOST_WITNESSES = 20_000
 _UNSEEN = "\N{SNOWMAN} never seen"
 _SINGLE_MAX = float(np.finfo(np.float32).max)
@@ -69,7 +69,7 @@ class Splits:
 
 
 def splits(forest: Forest, matrix: Callable[[Rows], NDArray[np.float64]], rows: Rows) -> Splits:
-    """For every split a row that meets it, with the split's input next below, at and next above the threshold.
+    """For every split a row that meets it and to which it matters, with the split's input next below, at and next above the threshold.
 
     Where the input is a category, the row gets every known one instead; and each row is tried with the input missing.
     Neighbours are taken in the precision in which the trees compare. Splits that no row meets get any row.
@@ -85,32 +85,48 @@ def splits(forest: Forest, matrix: Callable[[Rows], NDArray[np.float64]], rows: 
     """
     rows = rows.take(spread(len(rows), _MOST_WITNESSES))
     seen = matrix(rows)
-    thresholds: list[NDArray[np.float64]] = []
-    origins: list[Origin] = []
-    met: list[int] = []
-    for tree in forest.trees:
-        first = witnesses(tree, seen)
-        inner = np.flatnonzero(~tree.is_leaf)
-        traced = [forest.columns[i].origin for i in tree.column[inner].tolist()]
-        known = np.array([origin is not None for origin in traced], dtype=bool)
-        thresholds.append(tree.threshold[inner[known]])
-        origins += [origin for origin in traced if origin is not None]
-        met += np.maximum(first[inner[known]], 0).tolist()
-    threshold = np.concatenate(thresholds)
+    found = [_traced(forest, tree, seen) for tree in forest.trees]
+    threshold, met, lacking = (np.concatenate([getattr(part, name) for part in found]) for name in _Traced.ARRAYS)
+    origins = [origin for part in found for origin in part.origins]
     ordered = [i for i, origin in enumerate(origins) if not origin.choices and np.isfinite(threshold[i])]
-    numeric = _at_thresholds(
-        rows, np.array(met, int)[ordered], threshold[ordered], [origins[i] for i in ordered], single=forest.single
-    )
-    chosen = [(row, origin) for row, origin in zip(met, origins, strict=True) if origin.choices]
-    kinds = [_with_choices(rows, chosen, kind) for kind in ("number", "category")]
-    absent = [
-        *([_at_missing(rows, np.array(met, int)[ordered], [origins[i] for i in ordered])] if forest.missing else []),
-        _strange(rows, [pair for pair in chosen if pair[1].kind == "category"]),
+    numbers = [origins[i] for i in ordered]
+    chosen = [(int(row), origin) for row, origin in zip(met, origins, strict=True) if origin.choices]
+    absent = [_strange(rows, [pair for pair in chosen if pair[1].kind == "category"])]
+    if forest.missing:
+        absent.append(_at_missing(rows, lacking[ordered], numbers))
+    parts = [
+        _at_thresholds(rows, met[ordered], threshold[ordered], numbers, single=forest.single),
+        joined([_with_choices(rows, chosen, kind) for kind in ("number", "category")]),
+        joined(absent),
     ]
-    parts = [numeric, joined(kinds), joined(absent)]
     capped = [part.take(spread(len(part), MOST_BOUNDARY_ROWS)) for part in parts]
     left_out = sum(map(len, parts)) - sum(map(len, capped))
     return Splits(boundaries=capped[0], categories=capped[1], missing=capped[2], left_out=left_out)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Traced:
+    """The splits of one tree whose column comes from an input: thresholds, rows to try them and NaN with, origins."""
+
+    ARRAYS: ClassVar = ("threshold", "met", "lacking")
+    threshold: NDArray[np.float64]
+    met: NDArray[np.int64]
+    lacking: NDArray[np.int64]
+    origins: list[Origin]
+
+
+def _traced(forest: Forest, tree: Tree, seen: NDArray[np.float64]) -> _Traced:
+    walk = Walk(tree, seen)
+    met = walk.witnesses()
+    inner = np.flatnonzero(~tree.is_leaf)
+    origins = [forest.columns[i].origin for i in tree.column[inner].tolist()]
+    known = inner[[origin is not None for origin in origins]]
+    return _Traced(
+        tree.threshold[known],
+        np.maximum(walk.telling(met)[known], 0),
+        np.maximum(walk.telling(met, missing=True)[known], 0),
+        [origin for origin in origins if origin is not None],
+    )
 
 
 def around(threshold: NDArray[np.float64], *, single: bool) -> NDArray[np.float64]:

@@ -31,9 +31,9 @@ def transform_pipeline(graph: Graph, step: Any, table: Table, where: str) -> Tab
 def keep(graph: Graph, step: Any, table: Table, where: str) -> Table:  # noqa: ARG001 -- an emitter's signature
     """The identity; other functions are opaque."""
     require(
-        condition=step.func is None,
+        condition=step.func is None and not step.validate,
         where=where,
-        what="FunctionTransformer with a function is not emitted",
+        what="FunctionTransformer with a function or with validate=True is not emitted",
         hint="compute it as a feature of the project, where it is also proved to be equal online and offline",
     )
     return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,9 @@ def encode(graph: Graph, column: Column, codes: dict[Any, float], *, unknown: fl
         hint="fit on category columns as str with '' for missing, and number columns as float",
     )
     if as_text:
-        origin = column.origin and dataclasses.replace(column.origin, choices=tuple(codes))
-        return dataclasses.replace(column, kind="number", codes=codes, default=unknown, origin=origin)
+        return dataclasses.replace(
+            column, kind="number", codes=codes, default=unknown, origin=_choosing(column.origin, codes)
+        )
     missing = next((code for key, code in codes.items() if np.isnan(key)), unknown)
     if column.codes is not None:
 
@@ -49,6 +50,7 @@ def _encode_numbers(
 ) -> Column:
     known = {key: code for key, code in codes.items() if not np.isnan(key)}
     values = graph.matrix([column])
+    graph.refuse_infinite(values)
     coded = graph.node(
         "LabelEncoder",
         values,
@@ -58,8 +60,7 @@ def _encode_numbers(
         default_tensor=helper.make_tensor("default", TensorProto.DOUBLE, [1], [unknown]),
     )
     coded = graph.node("Where", graph.node("IsNaN", values), graph.constant(np.array(missing)), coded)
-    origin = column.origin and dataclasses.replace(column.origin, choices=tuple(known))
-    return graph.new_columns(coded, [dataclasses.replace(column, origin=origin)])[0]
+    return graph.new_columns(coded, [dataclasses.replace(column, origin=_choosing(column.origin, known))])[0]
 
 
 def refuse_unknown(graph: Graph, column: Column, categories: Sequence[Any], where: str) -> None:
@@ -123,11 +124,19 @@ def one_hot(graph: Graph, step: Any, table: Table, where: str) -> Table:
         wanted = graph.constant(np.array([kept], dtype=np.float64))
         flags = graph.node("Equal", graph.matrix([coded]), wanted)
         flags = graph.node("Cast", flags, to=TensorProto.DOUBLE)
-        source = column.origin
-        origin = source and Origin(kind=source.kind, position=source.position, choices=tuple(keys))
-        likes = [dataclasses.replace(coded, name=f"{column.name}_{keys[i]}", origin=origin) for i in kept]
+        likes = [dataclasses.replace(coded, name=f"{column.name}_{keys[i]}") for i in kept]
         columns += graph.new_columns(flags, likes)
     return Table(tuple(columns), sparse=step.sparse_output)
+
+
+def _choosing(origin: Origin | None, keys: Iterable[Any]) -> Origin | None:
+    """The origin of a column that depends on which of ``keys`` a value is."""
+    if origin is None or origin.choices:
+        return origin
+    choices = tuple(keys)
+    if origin.kind == "number":
+        choices = tuple(key * origin.scale + origin.shift for key in choices)
+    return dataclasses.replace(origin, scale=1.0, shift=0.0, choices=choices)
 
 
 def _is_nan(key: object) -> bool:

@@ -57,11 +57,7 @@ def emit(estimator: Any, columns: Sequence[FeatureColumn]) -> Emission:
         A step or a setting has no exact emitter, or the classes are not 0 and 1. The message names the step.
     """
     name = type(estimator).__name__
-    try:
-        classes = [int(label) for label in estimator.classes_]
-    except (AttributeError, TypeError, ValueError):
-        classes = []
-    if classes != [0, 1]:
+    if list(getattr(estimator, "classes_", ())) != [0, 1]:
         raise ConversionError(
             f"{name} is not a fitted classifier of the classes 0 and 1",
             hint="return a fitted binary classifier from train; labels are 0 and 1",
