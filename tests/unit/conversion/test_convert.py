@@ -45,6 +45,7 @@ def _leaves_nothing_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("seakeep-convert-*"))
 
 
+@pytest.mark.slow
 def test_a_converted_estimator_answers_alike_and_carries_its_proof(fit, frame, held_out, to_pandas):
     model = fit("hgb")
     artefact = pickle.dumps(model)
@@ -106,6 +107,7 @@ def attempt(frame, code: str) -> str:
     return str(refusal.value)
 
 
+@pytest.mark.slow
 def test_a_pickle_that_is_no_estimator_is_refused(frame):
     assert "dict is not a fitted classifier" in attempt(frame, "{}")
     assert "cannot be loaded: ZeroDivisionError" in attempt(frame, "1 / 0")
@@ -121,17 +123,20 @@ def test_a_pickle_sees_no_secret_of_the_parents_environment(frame, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_a_pickle_cannot_fill_the_disk_or_the_memory(frame):
     assert "MemoryError" in attempt(frame, "bytearray(9 * 1024**3)")
     told = attempt(frame, "open('big', 'wb').truncate(3 * 1024**3)")
     assert "File too large" in told or "signal" in told
 
 
+@pytest.mark.slow
 def test_a_crash_is_told(frame):
     assert "by signal" in attempt(frame, "__import__('os').abort()")
     assert "with status 7" in attempt(frame, "__import__('os')._exit(7)")
 
 
+@pytest.mark.slow
 def test_a_converter_that_hangs_is_ended_with_all_it_started(frame, tmp_path):
     mark = tmp_path / "pid"
     code = (
