@@ -75,7 +75,7 @@ def parts(folder: Path) -> tuple[list[Part], list[Part]]:
     compacted = [part for part in found if part.state == "parquet"]
     covered = [part for part in found if any(one.covers(part) for one in compacted)]
     hidden = set(map(id, covered))
-    return sorted(part for part in found if id(part) not in hidden), covered
+    return sorted(part for part in found if id(part) not in hidden), sorted(covered)
 
 
 def sync_folder(folder: Path) -> None:

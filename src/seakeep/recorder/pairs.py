@@ -88,6 +88,10 @@ class Pairing:
             del other[name]
             self._pairs.append((side, partner[1]) if prediction.version == self._versions[0] else (partner[1], side))
 
+    def since(self, moment_us: int) -> int:
+        """How many pairs were answered from a moment on."""
+        return sum(champion.recorded_us >= moment_us for champion, _ in self._pairs)
+
     def table(self, labels: dict[str, float]) -> PairTable:
         """The pairs, with the labels known by key."""
         champions = [champion for champion, _ in self._pairs]

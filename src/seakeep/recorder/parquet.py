@@ -84,7 +84,7 @@ def write(records: Iterable[tuple[int, Record]], path: Path) -> int:
     return int(counted)
 
 
-def read(path: Path, *, only: int = 0, without: Collection[int] = ()) -> Iterator[Record]:
+def read(path: Path, *, only: int = 0, without: Collection[int] = (), since_us: int = 0) -> Iterator[Record]:
     """The gaps and predictions of a Parquet file, as records.
 
     Parameters
@@ -93,6 +93,8 @@ def read(path: Path, *, only: int = 0, without: Collection[int] = ()) -> Iterato
         Number of the only segment to read; 0 for all.
     without
         Numbers of segments to leave out.
+    since_us
+        Predictions recorded before this moment are left out.
     """
     yield from gaps(path, only=only, without=without)
     unwanted = ", ".join(str(int(number)) for number in without) or "-1"
@@ -100,7 +102,7 @@ def read(path: Path, *, only: int = 0, without: Collection[int] = ()) -> Iterato
     import duckdb
 
     with duckdb.connect() as connection:
-        text = f"SELECT {', '.join(COLUMNS)} FROM {_literal(str(path))} WHERE {where} ORDER BY segment, sequence"  # noqa: S608 -- all names and numbers are ours
+        text = f"SELECT {', '.join(COLUMNS)} FROM {_literal(str(path))} WHERE {where} AND recorded_us >= {int(since_us)} ORDER BY segment, sequence"  # noqa: S608 -- all names and numbers are ours
         connection.execute(text)
         while rows := connection.fetchmany(_CHUNK):
             yield from map(_prediction, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ from seakeep.recorder import parquet
 from seakeep.recorder.layout import Part, parts
 from seakeep.recorder.segment import Damage, SegmentReader, moment_us
 from seakeep.records.prediction import Record
+
+_HEADER_BYTES = 512
+"""More than a header takes."""
 
 
 def scan(folder: Path, *, damage: list[Damage] | None = None) -> Iterator[Record]:
@@ -119,7 +123,11 @@ class Tail:
         for part in listed:
             if part.state == "parquet":
                 self._whole(part, found)
-            elif part.first not in self._done.setdefault(part.writer, set()):
+            elif part.first in self._done.setdefault(part.writer, set()):
+                continue
+            elif self._since_us and part.state == "seg" and _next_began_us(listed, part) < self._since_us:
+                self._done[part.writer].add(part.first)  # all in it is older
+            else:
                 self._begin(part, found)
         return [record for record in found if moment_us(record) >= self._since_us] if self._since_us else found
 
@@ -161,5 +169,20 @@ class Tail:
         done = self._done.setdefault(part.writer, set())
         numbers = set(range(part.first, part.last + 1))
         if not numbers <= done:
-            found.extend(parquet.read(part.path, without=done & numbers))
+            found.extend(parquet.read(part.path, without=done & numbers, since_us=self._since_us))
             done |= numbers
+
+
+def _next_began_us(listed: list[Part], part: Part) -> float:
+    """When the segment after this one was begun: nothing in this one is newer. Infinity if that is not known."""
+    later = [one for one in listed if one.writer == part.writer and one.first > part.last and one.state != "parquet"]
+    try:
+        header = SegmentReader(_beginning(later[0].path), later[0].path.name).header() if later else None
+    except (OSError, RecorderError):
+        return math.inf
+    return header.created_us if header else math.inf
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEADER_BYTES)

@@ -131,15 +131,15 @@ class Writer:
         """
         with self._settled:
             target, failures = self._accepted, self._failures
-            dropped, self._dropped = self._dropped, 0
             while self._durable < target and self._failures == failures and self._thread.is_alive():
                 self._wake.set()
                 self._settled.wait(1)
             if self._durable < target:
                 message = f"the records could not be written: {self._fault}"
                 raise RecorderError(message, hint="make room on the disk, then send it again")
+            dropped, self._dropped = self._dropped, 0
         if dropped:
-            message = f"{dropped} records were dropped because the recorder was full"
+            message = f"{dropped} records were dropped because the recorder was full or they could not be encoded"
             raise RecorderError(message, hint="send it again later")
 
     @property

@@ -220,7 +220,7 @@ class _Rollout:
 
     def pairs_since(self, moment_us: int) -> int:
         """Pairs answered from a moment on."""
-        return int((self.table().recorded_us >= moment_us).sum())
+        return self._pairing.since(moment_us)
 
     def receipt(self, ended: Release) -> Receipt:
         """What the rollout did to whom, counted from the records.
