@@ -4,6 +4,7 @@ import subprocess
 import threading
 
 import pytest
+from tests.recording import start
 
 from seakeep.clock import SystemClock
 from seakeep.recorder.compaction import compact
@@ -12,7 +13,6 @@ from seakeep.recorder.query import Query, gaps, load
 from seakeep.recorder.reader import Tail, scan
 from seakeep.recorder.recovery import recover
 from seakeep.records.prediction import EventBatch, Gap
-from tests.recording import start
 
 PREDICT = """
 import sys, pathlib

@@ -5,11 +5,11 @@ import math
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.recording import all_same, prediction
 
 from seakeep.errors import RecorderError
 from seakeep.recorder.segment import Header, SegmentReader, add_frame, encode_header
 from seakeep.records.prediction import EventBatch, Gap, Prediction, Record
-from tests.recording import all_same, prediction
 
 text = st.text(st.characters(codec="utf-8"), max_size=12)
 number = st.integers(0, 2**63 - 1)

@@ -2,13 +2,13 @@ import fcntl
 import os
 
 import pytest
+from tests.recording import all_same, batch, record, writer
 
 from seakeep.errors import RecorderError
 from seakeep.recorder import compaction
 from seakeep.recorder.compaction import compact
 from seakeep.recorder.layout import parquet_path, parts
 from seakeep.recorder.reader import scan
-from tests.recording import all_same, batch, record, writer
 
 
 def sealed(folder, *counts: int, name: str = "w"):

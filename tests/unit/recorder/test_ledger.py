@@ -1,8 +1,8 @@
 import pytest
+from tests.recording import start
 
 from seakeep.errors import RecorderError
 from seakeep.recorder.ledger import Ledger
-from tests.recording import start
 
 
 def test_numbers_outlive_the_ledger(tmp_path):

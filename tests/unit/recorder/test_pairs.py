@@ -3,9 +3,9 @@ import math
 
 import numpy as np
 import pytest
+from tests.recording import prediction
 
 from seakeep.recorder.pairs import Pairing
-from tests.recording import prediction
 
 ANSWERS = [
     prediction(1, id="a", role="champion", version=1, score=0.1, key="x", model_us=5.0),

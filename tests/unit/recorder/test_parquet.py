@@ -2,11 +2,11 @@ import math
 
 import numpy as np
 import pytest
+from tests.recording import all_same, batch, bits, prediction, same
 
 from seakeep.errors import RecorderError
 from seakeep.recorder import parquet
 from seakeep.records.prediction import Gap
-from tests.recording import all_same, batch, bits, prediction, same
 
 GAP = Gap(sequence=9, writer="w", count=4, reason="disk", from_us=1, to_us=2)
 

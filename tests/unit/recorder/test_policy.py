@@ -1,10 +1,10 @@
 import hashlib
 
 import pytest
+from tests.recording import prediction, same
 
 from seakeep.config import RecorderSettings
 from seakeep.recorder.policy import Policy
-from tests.recording import prediction, same
 
 
 def policy(**settings) -> Policy:

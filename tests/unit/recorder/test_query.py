@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from tests.recording import NOW_US, batch, prediction, record, same, writer
 
 from seakeep.errors import NotFoundError, RecorderError
 from seakeep.recorder.compaction import compact
@@ -9,7 +10,6 @@ from seakeep.recorder.query import Query, find, gaps, join_batches, load, load_e
 from seakeep.records.expression import col
 from seakeep.records.model import Label
 from seakeep.records.source import ColumnSchema, Events
-from tests.recording import NOW_US, batch, prediction, record, same, writer
 
 ALL = Query(model="late-arrival")
 ARRIVALS = Events("arrivals", time="landed", key="flight_id", delay="1h")
@@ -52,7 +52,7 @@ def test_columns_are_what_was_recorded_in_the_order_of_time(folder):
     assert table.score.tolist() == [prediction(n).score for n in (5, 4, 3, 2, 1, 1, 2, 3, 4, 5)]
     assert table.decision.dtype == np.bool_
     assert table.version.dtype == table.recorded_us.dtype == np.int64
-    assert {one for one in table.role} == {"champion", "canary", "shadow"}
+    assert set(table.role) == {"champion", "canary", "shadow"}
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 import pytest
+from tests.recording import NOW_US, all_same, batch, prediction, record, same, writer
 
 from seakeep.clock import FixedClock
 from seakeep.errors import RecorderError
 from seakeep.recorder.compaction import compact
 from seakeep.recorder.reader import Tail, scan
-from tests.recording import NOW_US, all_same, batch, prediction, record, same, writer
 
 
 @pytest.fixture

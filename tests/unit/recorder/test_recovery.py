@@ -1,5 +1,7 @@
 import shutil
 
+from tests.recording import NOW_US, all_same, prediction, record, writer
+
 from seakeep.clock import FixedClock
 from seakeep.recorder.layout import ledger_path, parts, segment_path
 from seakeep.recorder.ledger import Ledger
@@ -7,7 +9,6 @@ from seakeep.recorder.reader import scan
 from seakeep.recorder.recovery import recover
 from seakeep.recorder.segment import Header, add_frame, encode_header
 from seakeep.records.prediction import Gap, Prediction
-from tests.recording import NOW_US, all_same, prediction, record, writer
 
 LATER = FixedClock(NOW_US + 5_000_000)
 

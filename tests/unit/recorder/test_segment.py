@@ -1,9 +1,9 @@
 import pytest
+from tests.recording import all_same, batch, prediction
 
 from seakeep.errors import RecorderError
 from seakeep.recorder.segment import MAGIC, Header, SegmentReader, add_frame, encode_header, kind_of, weight
 from seakeep.records.prediction import Gap
-from tests.recording import all_same, batch, prediction
 
 HEADER = Header("w", 3, 17, 40)
 GAP = Gap(sequence=2, writer="w", count=7, reason="overflow", from_us=1, to_us=2)

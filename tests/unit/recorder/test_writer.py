@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+from tests.recording import NOW_US, all_same, batch, prediction, record, writer
 
 from seakeep.clock import FixedClock
 from seakeep.config import RecorderSettings
@@ -10,7 +11,6 @@ from seakeep.recorder.policy import Policy
 from seakeep.recorder.reader import scan
 from seakeep.recorder.writer import Writer
 from seakeep.records.prediction import Gap, Prediction
-from tests.recording import NOW_US, all_same, batch, prediction, record, writer
 
 
 def test_what_is_committed_can_be_read_while_the_writer_lives(tmp_path):
