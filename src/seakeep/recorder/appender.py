@@ -101,7 +101,8 @@ class Appender:
         try:
             with memoryview(group.buffer) as view:
                 while done < len(view):
-                    done += os.pwrite(self._file, view[done:], self.size + done)
+                    with view[done:] as rest:
+                        done += os.pwrite(self._file, rest, self.size + done)
         except OSError:
             # Readers may have seen the whole frames already, so they stay; the torn one goes.
             self._keep(group, done)

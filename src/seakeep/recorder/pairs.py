@@ -63,9 +63,9 @@ class Pairing:
     """
 
     def __init__(self, model: str, champion: int, candidate: int) -> None:
-        self._model, self._versions = model, (champion, candidate)
-        self._answered: dict[str, tuple[int, _Side]] = {}
-        self._shadows: dict[str, tuple[int, _Side]] = {}
+        self._model, self._champion, self._candidate = model, champion, candidate
+        self._answered: dict[str, _Side] = {}
+        self._shadows: dict[str, _Side] = {}
         self._pairs: list[tuple[_Side, _Side]] = []
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class Pairing:
 
     def add(self, prediction: Prediction) -> None:
         """Take in a prediction; those of other models and versions do not count."""
-        if prediction.model != self._model or prediction.version not in self._versions:
+        if prediction.model != self._model or prediction.version not in {self._champion, self._candidate}:
             return
         side = _Side(
             prediction.key, prediction.recorded_us, prediction.score, prediction.model_us, bool(prediction.error)
@@ -83,10 +83,10 @@ class Pairing:
         mine, other = (self._shadows, self._answered) if shadow else (self._answered, self._shadows)
         partner = other.get(name)
         if partner is None:
-            mine[name] = (prediction.version, side)
-        elif partner[0] != prediction.version:
+            mine[name] = side
+        else:
             del other[name]
-            self._pairs.append((side, partner[1]) if prediction.version == self._versions[0] else (partner[1], side))
+            self._pairs.append((side, partner) if prediction.version == self._champion else (partner, side))
 
     def since(self, moment_us: int) -> int:
         """How many pairs were answered from a moment on."""

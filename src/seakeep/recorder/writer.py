@@ -183,6 +183,15 @@ class Writer:
     # In the thread
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            with self._settled:
+                if not self._closing:  # a fault of ours: say so, in place of dropping in silence
+                    self._fault = OSError("the recorder's thread has ended")
+                self._settled.notify_all()
+
+    def _work(self) -> None:
         closing = False
         while not closing:
             self._wake.wait(self._interval_s)

@@ -1,3 +1,4 @@
+from seakeep.recorder import layout
 from seakeep.recorder.layout import parquet_path, parts, segment_path, writers
 
 
@@ -48,3 +49,12 @@ def test_a_wider_parquet_file_hides_a_narrower_one(tmp_path):
     counting, covered = parts(tmp_path)
     assert [(part.first, part.last) for part in counting] == [(1, 5)]
     assert [(part.first, part.last) for part in covered] == [(1, 2)]
+
+
+def test_a_listing_made_during_a_rename_is_not_believed(tmp_path, monkeypatch):
+    # The old name was listed no more and the new one not yet: both exist only outside this listing.
+    sealed = segment_path(tmp_path, "a", 1, "seg")
+    touch(sealed)
+    listings = [frozenset(), frozenset({sealed.name}), frozenset({sealed.name})]
+    monkeypatch.setattr(layout, "_names", lambda _: listings.pop(0))
+    assert [part.path for part in parts(tmp_path)[0]] == [sealed]

@@ -152,3 +152,23 @@ def test_commits_of_many_threads_each_cover_what_they_appended(tmp_path):
     pen.close()
     assert seen == [True] * 80
     assert sorted(one.sequence for one in scan(tmp_path)) == list(range(1, 81))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_in_the_thread_is_said_and_the_next_writer_counts(tmp_path, monkeypatch):
+    pen = writer(tmp_path, commit_ms=1)
+    record(pen, 2)
+    pen.commit()
+    monkeypatch.setattr(pen, "_gather", None)
+    while not pen.fault:
+        threading.Event().wait(0.001)
+    record(pen, 3)
+    with pytest.raises(RecorderError, match="thread has ended"):
+        pen.commit()
+    with pytest.raises(RecorderError):
+        pen.close()
+    handed = int.from_bytes((tmp_path / "w.ledger").read_bytes()[:8], "little")
+    writer(tmp_path).close()
+    found = list(scan(tmp_path))
+    kept = sum(isinstance(one, Prediction) for one in found)
+    assert sum(one.count for one in found if isinstance(one, Gap)) == handed - kept
