@@ -17,8 +17,9 @@ outcomes can say so; the model's own scores and alerts are never evidence for it
 Recall alone would not do: when storms become rare, what is left of lateness is harder to foresee, and a model that says
 so is right. A broken input takes this excuse away.
 
-The confidence is the share of resampled histories (circular blocks of days) that give the same cause. Below
-``MIN_CONFIDENCE``, and where outcomes are missing or too few, the verdict is ``cannot-tell``.
+The confidence is the share of resampled histories (circular blocks of days) that give the same cause. The verdict is
+``cannot-tell`` where they disagree about one of the claims, and where outcomes are missing or too few. The claim about
+the model must be the surer one: to mistake an ordinary month for a changed world does little harm.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from seakeep.monitoring.history import History
 
 MATERIAL = float(np.log(1.25))
-MIN_CONFIDENCE = 0.6
+MODEL_CERTAINTY = 0.7
+WORLD_CERTAINTY = 0.6
 MIN_POSITIVES = 30
 MIN_DAYS = 7
 MIN_COVERAGE = 0.8
@@ -83,17 +85,19 @@ def weigh(evidence: Evidence) -> Verdict:
     excused = not (evidence.broken_inputs or evidence.threshold_moved)
     world = changed(evidence.resampled, error)
     failing = fails(evidence.resampled, error, excusable=excused)
-    shares = np.bincount(world + 2 * failing, minlength=4) / len(world)
-    best = int(np.argmax(shares))
-    cause: Cause = CAUSES[best]
-    confidence = float(shares[best])
-    if confidence < MIN_CONFIDENCE:
-        second = CAUSES[int(np.argsort(shares)[-2])]
-        return abstention(f"the days disagree: {_lean(cause, confidence)}, {_lean(second, np.sort(shares)[-2])}", evidence)
+    says_world, says_failing = float(world.mean()), float(failing.mean())
+    cause = CAUSES[int(says_world > 0.5) + 2 * int(says_failing > 0.5)]
+    confidence = float((world + 2 * failing == CAUSES.index(cause)).mean())
+    if max(says_failing, 1 - says_failing) < MODEL_CERTAINTY:
+        return abstention(f"the days disagree whether the model is failing: {says_failing:.0%} of resampled histories say so", evidence)
+    if max(says_world, 1 - says_world) < WORLD_CERTAINTY:
+        model = "the model is failing" if says_failing > 0.5 else "the model is as good as when it was accepted"
+        told = f"{model}, but only {says_world:.0%} of resampled histories say that the world changed"
+        return abstention(told, evidence)
     unexplained = abs(float(evidence.actual.alerts)) > max(MATERIAL, error["alerts"])
     if cause == "nothing" and unexplained:
         reason = "alerts moved, yet neither the rate of positives nor the model's quality moved beyond its own noise"
-        return abstention(reason, evidence, confidence)
+        return abstention(reason, evidence)
     return Verdict(
         cause=cause,
         confidence=confidence,
@@ -141,7 +145,3 @@ def _insufficient(evidence: Evidence) -> str:
     if evidence.resampled.map("std")["world"] > MAX_ERROR:
         return "the rate of positives varies so much from day to day that a change by half would not show"
     return ""
-
-
-def _lean(cause: Cause, share: float) -> str:
-    return f"{share:.0%} of resampled histories say {cause}"

@@ -67,11 +67,11 @@ def sentences(evidence: Evidence) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def abstention(reason: str, evidence: Evidence | None = None, confidence: float = 0.0) -> Verdict:
+def abstention(reason: str, evidence: Evidence | None = None) -> Verdict:
     """The verdict ``cannot-tell`` with its reason."""
     return Verdict(
         cause="cannot-tell",
-        confidence=confidence,
+        confidence=0.0,
         headline=f"Cannot tell: {reason}",
         evidence=sentences(evidence) if evidence else (),
         numbers=evidence.metrics if evidence else {},
