@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seakeep.monitoring.days import ALERTED, NEGATIVE, POSITIVE, SILENT, UNKNOWN, DayCounts, ScoreBins, day_weights, roc_auc
+from seakeep.monitoring.days import (
+    ALERTED,
+    NEGATIVE,
+    POSITIVE,
+    SILENT,
+    UNKNOWN,
+    DayCounts,
+    ScoreBins,
+    day_weights,
+    interval,
+    roc_auc,
+)
 from seakeep.records.run import Metric
 
 if TYPE_CHECKING:
@@ -255,13 +266,6 @@ def _metrics(counts: tuple[DayCounts, ...], drawn: list[NDArray[np.float64]]) ->
             label = name if name in {"recall", "precision", "roc_auc"} else f"{name}_rate"
             metrics[label + suffix] = interval(float(getattr(actual, name)), getattr(resampled, name))
     return metrics
-
-
-def interval(value: float, sample: NDArray[np.float64]) -> Metric:
-    """A value with the central 95 % of its resampled values; without a finite one the interval is the value."""
-    finite = sample[np.isfinite(sample)]
-    low, high = np.quantile(finite, (0.025, 0.975)) if len(finite) else (value, value)
-    return Metric(value=value, low=min(value, float(low)), high=max(value, float(high)))
 
 
 def _share(part: NDArray[np.float64], rest: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -89,7 +89,10 @@ def weigh(evidence: Evidence) -> Verdict:
     cause = CAUSES[int(says_world > 0.5) + 2 * int(says_failing > 0.5)]
     confidence = float((world + 2 * failing == CAUSES.index(cause)).mean())
     if max(says_failing, 1 - says_failing) < MODEL_CERTAINTY:
-        return abstention(f"the days disagree whether the model is failing: {says_failing:.0%} of resampled histories say so", evidence)
+        return abstention(
+            f"the days disagree whether the model is failing: {says_failing:.0%} of resampled histories say so",
+            evidence,
+        )
     if max(says_world, 1 - says_world) < WORLD_CERTAINTY:
         model = "the model is failing" if says_failing > 0.5 else "the model is as good as when it was accepted"
         told = f"{model}, but only {says_world:.0%} of resampled histories say that the world changed"

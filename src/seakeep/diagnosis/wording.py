@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from seakeep.records.finding import Cause, Verdict
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from seakeep.diagnosis.evidence import Evidence
     from seakeep.records.run import Metric
 
@@ -19,10 +22,7 @@ def headline(cause: Cause, evidence: Evidence) -> str:
     """One sentence for a person."""
     alerts = moved("Alerts", evidence.all_alerts_before, evidence.all_alerts_now)
     positives = moved("positives", evidence.metrics["base_rate_before"].value, evidence.metrics["base_rate"].value)
-    against = math.log(evidence.all_alerts_now / evidence.all_alerts_before) * float(evidence.actual.world) < 0 if (
-        evidence.all_alerts_now and evidence.all_alerts_before
-    ) else False
-    joint = "while" if against or cause != "world-changed" else "and"
+    joint = "and" if cause == "world-changed" and _same_way(evidence) else "while"
     told = f"{alerts} {joint} {positives}"
     if cause == "nothing":
         return f"{told}: nothing changed beyond the usual"
@@ -35,6 +35,11 @@ def headline(cause: Cause, evidence: Evidence) -> str:
         return f"{told}: the model is failing on a broken input: {evidence.broken_inputs[0]}"
     model = fault(evidence)
     return f"{told}: {model}" if cause == "model-failing" else f"{told}: the world changed, and {model}"
+
+
+def _same_way(evidence: Evidence) -> bool:
+    alerts = evidence.all_alerts_now - evidence.all_alerts_before
+    return alerts * float(evidence.actual.world) >= 0
 
 
 def fault(evidence: Evidence) -> str:
@@ -52,17 +57,20 @@ def sentences(evidence: Evidence) -> tuple[str, ...]:
     """The evidence, one sentence each, in the order it matters."""
     metrics = evidence.metrics
     days = f"{len(evidence.recent)} days, {evidence.recent.total[:, :2].sum():,.0f} predictions with outcomes"
+    actual = evidence.actual
+    false_positives, false_positives_then = metrics["false_positive_rate"], metrics["false_positive_rate_reference"]
+    promised = f"missed positives {factor(actual.missed)}, false alarms {factor(actual.false_alarms)}"
     lines = [
         f"Positives: {span(metrics['base_rate'])} of predictions, before {span(metrics['base_rate_before'])} ({days}).",
         f"Recall: {span(metrics['recall'])} of positives were alerted, {span(metrics['recall_reference'])} when accepted.",
-        f"Missed positives: {factor(evidence.actual.missed)} what the scores promised; "
-        f"false alarms: {factor(evidence.actual.false_alarms)}.",
-        f"False-positive rate: {span(metrics['false_positive_rate'])}, "
-        f"{span(metrics['false_positive_rate_reference'])} when accepted.",
+        f"Against what the scores promised: {promised}.",
+        f"False-positive rate: {span(false_positives)}, {span(false_positives_then)} when accepted.",
         f"ROC AUC: {number(metrics['roc_auc'])}, {number(metrics['roc_auc_reference'])} when accepted.",
     ]
     if evidence.threshold_moved:
-        lines.insert(0, "Decisions follow another threshold: {:.3g}, was {:.3g}.".format(*evidence.threshold_moved[::-1]))
+        lines.insert(
+            0, "Decisions follow another threshold: {:.3g}, was {:.3g}.".format(*evidence.threshold_moved[::-1])
+        )
     lines[:0] = [f"Broken input: {one}." for one in evidence.broken_inputs]
     return tuple(lines)
 
@@ -98,6 +106,6 @@ def number(metric: Metric) -> str:
     return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
 
 
-def factor(log_ratio: object) -> str:
+def factor(log_ratio: NDArray[np.float64]) -> str:
     """``"1.85 times"``."""
-    return f"{math.exp(float(str(log_ratio))):.2f} times"
+    return f"{math.exp(float(log_ratio)):.2f} times"

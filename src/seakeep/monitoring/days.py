@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seakeep.clock import DAY_US
+from seakeep.records.run import Metric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +120,8 @@ def day_weights(days: int, replicates: int, generator: np.random.Generator) -> N
     starts = generator.integers(0, days, size=(replicates, -(-days // block)))
     drawn = ((starts[:, :, None] + np.arange(block)) % days).reshape(replicates, -1)[:, :days]
     cell = (drawn + np.arange(replicates)[:, None] * days).ravel()
-    return np.bincount(cell, minlength=replicates * days).reshape(replicates, days).astype(np.float64)
+    count = np.bincount(cell, minlength=replicates * days).reshape(replicates, days)
+    return count.astype(np.float64)
 
 
 def roc_auc(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -132,11 +134,18 @@ def roc_auc(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> N
     below = np.cumsum(negatives, axis=-1) - negatives / 2
     pairs = positives.sum(axis=-1) * negatives.sum(axis=-1)
     area = (positives * below).sum(axis=-1)
-    return np.divide(area, pairs, out=np.full(np.shape(pairs), np.nan), where=pairs > 0)
+    return np.asarray(np.divide(area, pairs, out=np.full(np.shape(pairs), np.nan), where=pairs > 0), dtype=np.float64)
+
+
+def interval(value: float, sample: NDArray[np.float64]) -> Metric:
+    """A value with the central 95 % of its resampled values; without a finite one the interval is the value alone."""
+    finite = sample[np.isfinite(sample)]
+    low, high = np.quantile(finite, (0.025, 0.975)) if len(finite) else (value, value)
+    return Metric(value=value, low=min(value, float(low)), high=max(value, float(high)))
 
 
 def logit(score: NDArray[np.float64]) -> NDArray[np.float64]:
     """Log-odds of probabilities, cut at plus and minus 12 (one in 160,000)."""
     with np.errstate(divide="ignore"):
         log_odds = np.log(score) - np.log1p(-score)
-    return np.clip(log_odds, -LOGIT_LIMIT, LOGIT_LIMIT)
+    return np.asarray(np.clip(log_odds, -LOGIT_LIMIT, LOGIT_LIMIT))

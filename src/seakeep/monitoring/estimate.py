@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seakeep.clock import DAY_US
-from seakeep.monitoring.days import NEGATIVE, POSITIVE, UNKNOWN, DayCounts, ScoreBins, day_weights
+from seakeep.monitoring.days import NEGATIVE, POSITIVE, UNKNOWN, DayCounts, ScoreBins, day_weights, interval
 from seakeep.records.finding import Estimate
-from seakeep.records.run import Metric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +81,7 @@ def estimate(history: History, *, from_us: int, to_us: int, now_us: int, seed: i
         to_us=to_us,
         labelled=int(known),
         unlabelled=int(window.total.sum() - known),
-        metrics={name: _metric(values) for name, values in _rates(cells).items()},
+        metrics={name: interval(float(values[0]), values[1:]) for name, values in _rates(cells).items()},
         anchored=not anchor.from_reference,
     )
 
@@ -191,10 +190,3 @@ def _rates(cells: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         "recall": np.divide(hits, positives, out=zero.copy(), where=positives > 0),
         "precision": np.divide(hits, alerts, out=zero.copy(), where=alerts > 0),
     }
-
-
-def _metric(values: NDArray[np.float64]) -> Metric:
-    """The first value is the actual one, the rest are resampled."""
-    low, high = np.quantile(values[1:], (0.025, 0.975))
-    value = float(values[0])
-    return Metric(value=value, low=min(value, float(low)), high=max(value, float(high)))

@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from seakeep.records.feature import FeatureColumn
     from seakeep.recorder.table import OutcomeTable, PredictionTable
+    from seakeep.records.feature import FeatureColumn
 
 NEVER_US = np.iinfo(np.int64).max
 """The moment at which an outcome that is not known becomes known."""
@@ -90,7 +90,7 @@ class History:
     columns: tuple[FeatureColumn, ...] = ()
 
     @classmethod
-    def of(  # noqa: PLR0913, PLR0917 -- two tables with their outcomes, and the names of their columns
+    def of(
         cls,
         reference: PredictionTable,
         reference_outcomes: OutcomeTable,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seakeep.clock import DAY_US
-from seakeep.monitoring.days import NEGATIVE, POSITIVE, UNKNOWN, DayCounts, ScoreBins, day_weights, roc_auc
+from seakeep.monitoring.days import NEGATIVE, POSITIVE, UNKNOWN, DayCounts, ScoreBins, day_weights, interval, roc_auc
 from seakeep.records.run import Metric
 
 if TYPE_CHECKING:
@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from seakeep.monitoring.history import Labelled
 
 REPLICATES = 1000
-METRICS = ("base_rate", "alert_rate", "recall", "precision", "false_positive_rate", "roc_auc", "log_loss", "calibration")
+METRICS = (
+    "base_rate",
+    "alert_rate",
+    "recall",
+    "precision",
+    "false_positive_rate",
+    "roc_auc",
+    "log_loss",
+    "calibration",
+)
 
 
 def realised(rows: Labelled, *, now_us: int, seed: int = 0) -> dict[str, Metric]:
@@ -44,16 +53,14 @@ def realised(rows: Labelled, *, now_us: int, seed: int = 0) -> dict[str, Metric]
     exact = _exact_roc_auc(score, positive)
     samples["roc_auc"] += exact - values["roc_auc"]
     values["roc_auc"] = np.asarray(exact)
-    return {name: _interval(float(values[name]), samples[name]) for name in METRICS if np.isfinite(values[name])}
+    return {name: interval(float(values[name]), samples[name]) for name in METRICS if np.isfinite(values[name])}
 
 
 def by_window(
     rows: Labelled, *, starts_us: tuple[int, ...], length_us: int, now_us: int, seed: int = 0
 ) -> tuple[dict[str, Metric], ...]:
     """:func:`realised` of each window ``[start, start + length)``."""
-    return tuple(
-        realised(rows.between(start, start + length_us), now_us=now_us, seed=seed) for start in starts_us
-    )
+    return tuple(realised(rows.between(start, start + length_us), now_us=now_us, seed=seed) for start in starts_us)
 
 
 def _day_sums(rows: Labelled) -> NDArray[np.float64]:
@@ -88,9 +95,3 @@ def _exact_roc_auc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> f
     of_positives = np.bincount(place[positive], minlength=len(values)).astype(np.float64)
     of_negatives = np.bincount(place[~positive], minlength=len(values)).astype(np.float64)
     return float(roc_auc(of_positives, of_negatives))
-
-
-def _interval(value: float, sample: NDArray[np.float64]) -> Metric:
-    finite = sample[np.isfinite(sample)]
-    low, high = np.quantile(finite, (0.025, 0.975)) if len(finite) else (value, value)
-    return Metric(value=value, low=min(value, float(low)), high=max(value, float(high)))

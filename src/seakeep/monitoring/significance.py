@@ -32,6 +32,23 @@ def student_tail(t: float, freedom: int) -> float:
     return tail if t >= 0 else 1 - tail
 
 
+def surprise(past: NDArray[np.float64], now: float, *, floor: float, freedom: int = 0) -> tuple[float, float]:
+    """How far a value lies from past ones, in their standard deviations, and the two-sided p-value of a further one.
+
+    Parameters
+    ----------
+    past
+        Values of at least two past windows.
+    floor
+        Least standard deviation: what the measurement itself varies by.
+    freedom
+        Degrees of freedom; by default one less than there are windows.
+    """
+    freedom = freedom or max(1, len(past) - 1)
+    effect = float((now - past.mean()) / max(float(past.std(ddof=1)), floor))
+    return effect, 2 * student_tail(abs(effect) / math.sqrt(1 + 1 / (freedom + 1)), freedom)
+
+
 def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Adjusted p-values: rejecting those at most ``q`` keeps the false discovery rate at most ``q``.
 

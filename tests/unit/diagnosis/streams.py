@@ -8,8 +8,8 @@ import numpy as np
 
 from seakeep.clock import DAY_US
 from seakeep.monitoring.history import History
-from seakeep.records.feature import FeatureColumn
 from seakeep.recorder.table import OutcomeTable, PredictionTable
+from seakeep.records.feature import FeatureColumn
 
 COLUMNS = (
     FeatureColumn(name="load", kind="number"),
@@ -51,7 +51,9 @@ def simulate(change: Change, seed: int) -> History:
     speed = generator.normal(size=n)
     weights = np.where(recent[:, None], change.weights, (1.3, 0.9))
     centre = np.where(recent & (change.weights[0] < 1), 0.55, 0.0)  # keeps the rate of positives when the slope falls
-    log_odds = -2.4 + centre + (weights * np.column_stack([load, speed])).sum(axis=1) + unseen[day] + change.offset * recent
+    log_odds = (
+        -2.4 + centre + (weights * np.column_stack([load, speed])).sum(axis=1) + unseen[day] + change.offset * recent
+    )
     label = (generator.random(n) < _expit(log_odds)).astype(float)
     keep = ~recent | (generator.random(n) < np.where(label > 0, min(1, change.prior), min(1, 1 / change.prior)))
     fed = load if change.load_stuck_at is None else np.where(recent, change.load_stuck_at, load)
@@ -79,7 +81,11 @@ def simulate(change: Change, seed: int) -> History:
 
     first = time_us < LIVE_US
     return History.of(
-        table(keep & first, "validation"), outcomes(told & first), table(keep & ~first, "champion"), outcomes(told & ~first), COLUMNS
+        table(keep & first, "validation"),
+        outcomes(told & first),
+        table(keep & ~first, "champion"),
+        outcomes(told & ~first),
+        COLUMNS,
     )
 
 
