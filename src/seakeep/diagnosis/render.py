@@ -51,7 +51,8 @@ def verdict_lines(verdict: Verdict) -> list[str]:
 
 def _estimate_lines(estimate: Estimate) -> list[str]:
     basis = "" if estimate.anchored else "; no recent outcomes, so by the validation rows"
-    lines = [f"last week: {estimate.labelled:,} predictions with an outcome, {estimate.unlabelled:,} estimated{basis}"]
+    counts = f"{estimate.labelled:,} predictions with an outcome, {estimate.unlabelled:,} estimated{basis}"
+    lines = _wrap("last week  ", counts)
     for name, metric in estimate.metrics.items():
         lines.append(f"  {name.replace('_', ' '):<12}{metric.value:>7.1%}  ({metric.low:.1%} to {metric.high:.1%})")
     return lines

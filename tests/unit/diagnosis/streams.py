@@ -34,7 +34,7 @@ class Change:
     weights: tuple[float, float] = (1.3, 0.9)  # how the outcome follows load and speed
     load_stuck_at: float | None = None  # what the model is fed in place of "load"
     threshold: float = 1.0  # factor on the decision threshold
-    labels_until_us: int = END_US
+    labels_until_us: int = END_US + DAY_US
     per_day: int = 300
 
 
