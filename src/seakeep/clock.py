@@ -98,6 +98,15 @@ def parse_duration(text: str) -> int:
     return int(number) * _UNITS_US[unit]
 
 
+def format_duration(duration_us: int) -> str:
+    """A duration in its largest fitting unit: ``41s``, ``12m``, ``3.5h``, ``2.1d``."""
+    seconds = duration_us / MICROSECONDS
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f}".removesuffix(".0") + unit
+    return f"{seconds:.0f}s"
+
+
 def parse_moment(text: str) -> int:
     """Microseconds since the epoch of an ISO 8601 date or date-time; without a zone it is UTC.
 

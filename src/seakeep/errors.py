@@ -19,7 +19,8 @@
     │   └── IntegrityError     a bundle, a signature or the audit chain does not verify
     ├── ServingError           a request cannot be answered
     │   ├── UnavailableError   not loaded, overloaded or shutting down
-    │   └── AccessError        no key, a wrong key, or a role that may not
+    │   └── AccessError        no key, or a wrong one
+    │       └── ForbiddenError a key whose role may not do this
     ├── RecorderError          a segment cannot be written or read
     └── PlatformError          port in use, disk full, a missing extra
 
@@ -197,9 +198,15 @@ class UnavailableError(ServingError):
 
 
 class AccessError(ServingError):
-    """No key, a wrong key, or a role that may not do this."""
+    """No key, or a wrong one."""
 
     code = "access"
+
+
+class ForbiddenError(AccessError):
+    """A key whose role may not do this."""
+
+    code = "forbidden"
 
 
 class RecorderError(SeakeepError):

@@ -40,6 +40,7 @@ _COMMANDS = {
         "status": ("know", "How the live models are."),
         "morning": ("know", "What changed overnight, why, and what to do."),
         "why": ("know", "Execute a past prediction again, bit for bit."),
+        "parity": ("know", "Recompute served features from history, and compare."),
     },
     "Administer": {
         "run": ("nouns", "Training runs: list, show."),

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 @click.option(
     "--validate-from", type=options.Moment(), help="First moment of the validation rows; by default the last fifth."
 )
-@click.option("--variant", default="", help="A trainer of the project's `variants` in place of the model's own.")
+@click.option("--trainer", default="", help="A function of the project's file that trains in place of the model's own.")
 @options.folder
 @options.as_json
-def train(  # noqa: D417
-    model: str, as_of: int | None, validate_from: int | None, variant: str, folder: Path, as_json: bool
-) -> None:
+def train(model: str, as_of: int | None, validate_from: int | None, trainer: str, folder: Path, as_json: bool) -> None:
     """Train MODEL on everything known by a moment, and record the run."""
     project = options.open_project(folder)
     with output.step("data, features, training, evaluation"):
-        run = project.train(model, as_of_us=as_of, validate_from_us=validate_from, variant=variant)
+        run = project.train(
+            model, as_of_us=as_of, validate_from_us=validate_from, trainer=trainer, actor=options.actor()
+        )
     output.data(run, run_summary(run), as_json=as_json)
     output.done(f"run {run.id}", next_step=f"seakeep convert {run.id}")
 

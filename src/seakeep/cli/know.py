@@ -1,12 +1,18 @@
-"""``status``, ``morning`` and ``why``."""
+"""``status``, ``morning``, ``why`` and ``parity``."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from seakeep.cli import options, output
+from seakeep.clock import format_duration, format_moment
+
+if TYPE_CHECKING:
+    from seakeep.features.parity import ParityReport
+    from seakeep.replay.why import FeatureValue, Reexecution
 
 
 @click.command()
@@ -14,30 +20,38 @@ from seakeep.cli import options, output
 @options.folder
 @options.as_json
 def status(model: str, folder: Path, as_json: bool) -> None:
-    """How the live models are: traffic, latency, errors, per version."""
-    project = options.open_project(folder)
-    rows = project.status(model)
+    """How the live models were in their last recorded day: traffic, latency, errors, per version."""
+    rows = options.open_project(folder).status(model)
     cells = [
-        [r.model, str(r.version), r.role, f"{r.requests:,}", str(r.errors), f"{r.p50_ms:.2f}", f"{r.p99_ms:.2f}"]
+        [
+            f"{r.model}:{r.version}",
+            r.role,
+            f"{r.requests:,}",
+            f"{r.share:.1%}",
+            f"{r.errors:,}",
+            f"{r.throughput_per_s:,.0f}",
+            f"{r.p50_ms:.2f}",
+            f"{r.p99_ms:.2f}",
+        ]
         for r in rows
     ]
-    headings = ["model", "version", "role", "requests", "errors", "p50 ms", "p99 ms"]
-    output.data(rows, output.table(headings, cells), as_json=as_json)
+    headings = ["version", "role", "requests", "share", "errors", "per s", "p50 ms", "p99 ms"]
+    output.data(rows, output.table(headings, cells) if rows else "nothing recorded yet", as_json=as_json)
 
 
 @click.command()
-@click.argument("model", default="")
+@click.argument("reference", default="")
 @click.option("--at", type=options.Moment(), help="The morning in question; by default the newest recorded moment.")
 @options.folder
 @options.as_json
-def morning(model: str, at: int | None, folder: Path, as_json: bool) -> None:
+def morning(reference: str, at: int | None, folder: Path, as_json: bool) -> None:
     """What changed, why, and what to do: from what was known by that morning."""
-    from seakeep.diagnosis.render import render
+    from seakeep.diagnosis.render import render_brief
 
     project = options.open_project(folder)
     with output.step("reading the records"):
-        brief = project.morning(model, now_us=at)
-    output.data(brief, render(brief), as_json=as_json)
+        brief = project.morning(reference, now_us=at)
+    output.data(brief, render_brief(brief), as_json=as_json)
 
 
 @click.command()
@@ -46,9 +60,63 @@ def morning(model: str, at: int | None, folder: Path, as_json: bool) -> None:
 @options.as_json
 @click.pass_context
 def why(ctx: click.Context, prediction_id: str, folder: Path, as_json: bool) -> None:
-    """Execute PREDICTION_ID again from its record and compare the bits."""
-    project = options.open_project(folder)
-    found = project.why(prediction_id)
-    output.data(found, found.text(), as_json=as_json)
+    """Execute PREDICTION_ID again from its record and compare the bits; exit code 4 if they differ."""
+    found = options.open_project(folder).why(prediction_id)
+    output.data(found, why_text(found), as_json=as_json)
     if not found.equal:
         ctx.exit(4)
+
+
+@click.command()
+@click.argument("reference", default="")
+@click.option("--sample", type=click.IntRange(min=1), default=20_000, help="Recorded predictions to look at.")
+@options.folder
+@options.as_json
+@click.pass_context
+def parity(ctx: click.Context, reference: str, sample: int, folder: Path, as_json: bool) -> None:
+    """Recompute served features from history, and compare; exit code 4 if any differs."""
+    project = options.open_project(folder)
+    with output.step("recomputing features from history"):
+        report = project.parity(reference, sample=sample)
+    output.data(report, parity_text(report), as_json=as_json)
+    if not report.passed:
+        ctx.exit(4)
+
+
+def why_text(found: Reexecution) -> str:
+    """A re-execution: the decision, the bits, and the features as they were."""
+    p = found.prediction
+    bits = "equal, bit for bit" if found.equal else "DIFFERENT"
+    lines = [
+        f"{p.id}  {p.model}:{p.version} as {p.role}, for {format_moment(p.time_us)}, bundle {p.bundle[:12]}",
+        f"decision  {'yes' if p.decision else 'no'}",
+        f"recorded  {found.recorded!r}  {found.recorded_bits}",
+        f"again     {found.recomputed!r}  {found.recomputed_bits}  {bits}",
+        "",
+        output.table(["feature", "value", "from", "newest event"], [_feature_cells(one) for one in found.features]),
+    ]
+    return "\n".join(lines)
+
+
+def _feature_cells(one: FeatureValue) -> list[str]:
+    value = one.value if isinstance(one.value, str) else f"{one.value:.6g}"
+    age = f"{format_duration(one.age_us)} before" if one.age_us is not None else ""
+    return [one.name, "missing" if value in {"", "nan"} else value, one.view or "request", age]
+
+
+def parity_text(report: ParityReport) -> str:
+    """How far served features agree with the same features recomputed from history."""
+    rows = [
+        [
+            one.name,
+            f"{one.rows:,}",
+            f"{one.match_rate:.2%}",
+            f"{one.identical:,}",
+            f"{one.max_difference:.1e}",
+            one.worst_key,
+        ]
+        for one in report.features
+    ]
+    verdict = "every feature of every row agrees" if report.passed else "NOT EVERY ROW AGREES"
+    head = f"{report.rows:,} recorded predictions recomputed, {report.unmatched:,} without a row in history: {verdict}"
+    return "\n".join([head, "", output.table(["feature", "rows", "agree", "same bits", "largest", "worst key"], rows)])

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from seakeep.cli import options, output
 from seakeep.cli.build import interval, run_summary
 from seakeep.clock import format_moment
+from seakeep.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from seakeep.data.version import DatasetStore, SourceDiff
+    from seakeep.records.dataset import DatasetVersion
+    from seakeep.security.keys import KeyRole
 
 
 @click.group()
@@ -21,7 +28,7 @@ def run() -> None:
 @options.as_json
 def run_list(folder: Path, as_json: bool) -> None:
     """All runs, newest first."""
-    runs = options.open_project(folder).runs.list()
+    runs = options.open_project(folder).stores.runs.list()
     rows = [
         [r.id, r.model, format_moment(r.started_us), interval(r.metrics.get("roc_auc")), r.dataset[:12]] for r in runs
     ]
@@ -34,7 +41,7 @@ def run_list(folder: Path, as_json: bool) -> None:
 @options.as_json
 def run_show(run_id: str, folder: Path, as_json: bool) -> None:
     """One run: metrics, baselines and warnings."""
-    found = options.open_project(folder).runs.get(run_id)
+    found = options.open_project(folder).stores.runs.get(run_id)
     output.data(found, run_summary(found), as_json=as_json)
 
 
@@ -50,8 +57,8 @@ def model() -> None:
 def model_list(name: str, folder: Path, as_json: bool) -> None:
     """All versions of the project's models, or of one."""
     project = options.open_project(folder)
-    names = [name] if name else list(project.models)
-    versions = [version for one in names for version in project.versions.list(one)]
+    names = [name] if name else project.models
+    versions = [version for one in names for version in project.stores.versions.list(one)]
     rows = [[v.ref, v.run, format_moment(v.created_us), v.author, v.bundle[:12]] for v in versions]
     output.data(versions, output.table(["version", "run", "created", "author", "bundle"], rows), as_json=as_json)
 
@@ -67,7 +74,7 @@ def model_show(reference: str, folder: Path, as_json: bool) -> None:
     project = options.open_project(folder)
     version = project.resolve(reference)
     bundle = project.bundle(version)
-    results = project.gate_results(version)
+    results = project.stores.gates.get(version.model, version.number)
     text = "\n".join(
         [
             f"{version.ref} from {version.run}, bundle {version.bundle}",
@@ -90,7 +97,9 @@ def data() -> None:
 @options.as_json
 def data_list(folder: Path, as_json: bool) -> None:
     """All dataset versions."""
-    versions = options.open_project(folder).datasets.list()
+    datasets = options.open_project(folder).stores.datasets
+    versions = [found for one in datasets.manifests() if (found := datasets.get_manifest(one))]
+    versions.sort(key=lambda version: version.as_of_us, reverse=True)
     rows = [
         [v.id[:12], format_moment(v.as_of_us), ", ".join(f"{s.name} {s.rows:,}" for s in v.sources)] for v in versions
     ]
@@ -106,9 +115,30 @@ def data_diff(before: str, after: str, folder: Path, as_json: bool) -> None:
     """What differs between two dataset versions: rows and columns of each source."""
     from seakeep.data.version import diff
 
-    project = options.open_project(folder)
-    lines = diff(project.datasets.get(before), project.datasets.get(after))
-    output.data(lines, "\n".join(lines) or "no difference", as_json=as_json)
+    datasets = options.open_project(folder).stores.datasets
+    found = diff(_dataset(datasets, before), _dataset(datasets, after))
+    changed = [source for source in found if not source.same]
+    output.data(found, "\n".join(_source_line(source) for source in changed) or "no difference", as_json=as_json)
+
+
+def _dataset(datasets: DatasetStore, start: str) -> DatasetVersion:
+    """The version whose id begins with ``start``."""
+    ids = [one for one in datasets.manifests() if one.startswith(start)]
+    version = datasets.get_manifest(ids[0]) if len(ids) == 1 else None
+    if version is None:
+        what = "no dataset version begins" if not ids else f"{len(ids)} dataset versions begin"
+        raise NotFoundError(f"{what} with {start!r}", hint="see `seakeep data list`")
+    return version
+
+
+def _source_line(source: SourceDiff) -> str:
+    """One line: ``flights: 120,000 rows -> 140,000; months changed: 2013-06; columns added: gate``."""
+    parts = [f"{source.name}: {source.rows_before:,} rows -> {source.rows_after:,}"]
+    for what in ("months_changed", "columns_added", "columns_removed", "columns_changed"):
+        names = getattr(source, what)
+        if names:
+            parts.append(f"{what.replace('_', ' ')}: {', '.join(names)}")
+    return "; ".join(parts)
 
 
 @click.group()
@@ -121,7 +151,7 @@ def audit() -> None:
 @options.as_json
 def audit_list(folder: Path, as_json: bool) -> None:
     """Every change, oldest first."""
-    entries = options.open_project(folder).audit.list()
+    entries = options.open_project(folder).stores.audit.list()
     rows = [[str(e.number), format_moment(e.time_us), e.actor, e.action, e.subject, e.digest[:12]] for e in entries]
     output.data(entries, output.table(["#", "time", "actor", "action", "subject", "digest"], rows), as_json=as_json)
 
@@ -143,9 +173,9 @@ def key() -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice(["viewer", "client", "operator"]), default="client")
 @options.folder
-def key_create(name: str, role: str, folder: Path) -> None:
+def key_create(name: str, role: KeyRole, folder: Path) -> None:
     """Make a key for NAME; it is shown once and never stored."""
-    secret = options.open_project(folder).keys.create(name, role, actor=options.actor())
+    secret = options.open_project(folder).stores.keys.create(name, role, actor=options.actor())
     click.echo(secret)
     output.done(f"key for {name} ({role}); send it as 'Authorization: Bearer …'", undo=f"seakeep key revoke {name}")
 
@@ -155,7 +185,7 @@ def key_create(name: str, role: str, folder: Path) -> None:
 @options.as_json
 def key_list(folder: Path, as_json: bool) -> None:
     """All keys, without their secrets."""
-    keys = options.open_project(folder).keys.list()
+    keys = options.open_project(folder).stores.keys.list()
     rows = [[k.name, k.role, format_moment(k.created_us), "revoked" if k.revoked else "active"] for k in keys]
     output.data(keys, output.table(["name", "role", "created", "state"], rows), as_json=as_json)
 
@@ -165,5 +195,5 @@ def key_list(folder: Path, as_json: bool) -> None:
 @options.folder
 def key_revoke(name: str, folder: Path) -> None:
     """Refuse NAME's key from now on."""
-    options.open_project(folder).keys.revoke(name, actor=options.actor())
+    options.open_project(folder).stores.keys.revoke(name, actor=options.actor())
     output.done(f"the key of {name} is refused from now on")

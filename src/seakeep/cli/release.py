@@ -24,7 +24,7 @@ def gates(ctx: click.Context, reference: str, folder: Path, as_json: bool) -> No
     """Judge REFERENCE (late, late@candidate, late:7) by its gates; exit code 3 if one fails."""
     project = options.open_project(folder)
     with output.step("gathering evidence"):
-        results = project.gates(reference)
+        results = project.gates(reference, actor=options.actor())
     output.data(results, gate_table(results), as_json=as_json)
     if all(result.passed for result in results):
         output.done("all gates passed", next_step=f"seakeep promote {reference}")

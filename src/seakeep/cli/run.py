@@ -14,14 +14,23 @@ from seakeep.clock import format_day
 @options.folder
 def serve(folder: Path) -> None:
     """Serve the champions and candidates until interrupted."""
-    options.open_project(folder).serve(dashboard=False)
+    project = options.open_project(folder)
+    with project.service() as service:
+        output.done(f"serving on http://{project.settings.serving.host}:{service.port}", undo="Ctrl-C")
+        service.run()
 
 
 @click.command()
 @options.folder
 def up(folder: Path) -> None:
     """Serve, watch the rollouts and show the dashboard until interrupted."""
-    options.open_project(folder).serve(dashboard=True)
+    from seakeep.dashboard.server import DashboardServer
+
+    project = options.open_project(folder)
+    with project.service() as service, DashboardServer(project) as dashboard:
+        output.done(f"serving on http://{project.settings.serving.host}:{service.port}")
+        output.done(f"dashboard on {dashboard.url}", undo="Ctrl-C")
+        service.run()
 
 
 @click.command("replay-traffic")
@@ -29,23 +38,31 @@ def up(folder: Path) -> None:
 @click.option("--from", "from_us", type=options.Moment(), required=True, help="First moment of the history.")
 @click.option("--to", "to_us", type=options.Moment(), required=True, help="Moment at which to stop.")
 @click.option("--every", type=click.IntRange(min=1), default=1, help="Ask for predictions on each n-th day only.")
+@click.option("--key", default="", envvar="SEAKEEP_KEY", help="API key, where the server asks for one.")
 @options.folder
 @options.as_json
-def replay_traffic(model: str, from_us: int, to_us: int, every: int, folder: Path, as_json: bool) -> None:
+@click.pass_context
+def replay_traffic(
+    ctx: click.Context, model: str, from_us: int, to_us: int, every: int, key: str, folder: Path, as_json: bool
+) -> None:
     """Stream the history of MODEL's sources through the running server, by an accelerated clock."""
     project = options.open_project(folder)
     with output.progress(to_us - from_us, "replaying") as show:
-        report = project.replay_traffic(
+        totals = project.replay_traffic(
             model,
             from_us=from_us,
             to_us=to_us,
             every=every,
-            on_progress=lambda moment_us, sent: show(
-                moment_us - from_us, f"{format_day(moment_us)}  {sent:,} predictions"
+            headers={"authorization": f"Bearer {key}"} if key else None,
+            on_progress=lambda now: show(
+                now.time_us - from_us, f"{format_day(now.time_us)}  {now.answered:,} predictions"
             ),
         )
     text = (
-        f"{report.predictions:,} predictions and {report.events:,} events in {report.seconds:.1f} s; "
-        f"{report.failed} failed"
+        f"{totals.answered:,} predictions and {totals.events:,} events in {totals.seconds:.1f} s; "
+        f"{totals.failed + totals.events_failed:,} failed"
     )
-    output.data(report, text, as_json=as_json)
+    output.data(totals, text, as_json=as_json)
+    if totals.first_failure:
+        output.talk(f"first failure: {totals.first_failure}")
+        ctx.exit(4)

@@ -185,13 +185,13 @@ def _action(model: str, verdict: Verdict, lines: Sequence[Finding]) -> str:
             "errors" in kinds,
             f"Requests are failing: `seakeep status`; if a release did it, `seakeep rollback {model}`.",
         ),
-        (lost, f"Mend the feed of {lost}; until then predictions rest on less: `seakeep diagnose {model}`."),
+        (lost, f"Mend the feed of {lost}; until then predictions rest on less: `seakeep parity {model}`."),
         (
             failing and "threshold moved" in verdict.headline,
             f"If nobody meant to move the threshold: `seakeep rollback {model}`.",
         ),
         (failing, f"Train on recent outcomes and let the gates decide: `seakeep train {model}`."),
         ("latency" in kinds, "Look for the slow stage: `seakeep status`."),
-        (lines, f"Nothing to mend; see the evidence: `seakeep diagnose {model}`."),
+        (lines, "Nothing to mend; see the evidence on the dashboard: `seakeep up`."),
     )
     return next((text for holds, text in steps if holds), "")

@@ -55,6 +55,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         Name of the project's function that trained in place of the model's own; ``""``: the model's own did.
     threads
         Threads that numerical libraries used: their number decides the order of sums, and so the last bits.
+    sealed
+        Digest of the signed folder that holds the estimator and the validation rows; ``""`` before they are stored.
     """
 
     id: str
@@ -80,3 +82,4 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     trainer: str = ""
     threads: int = 1
+    sealed: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import zipfile
 from pathlib import Path
@@ -33,8 +34,8 @@ def write_frame(path: Path, frame: Frame) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def read_frame(path: Path) -> Frame:
-    """Read what :func:`write_frame` wrote.
+def read_frame(source: Path | bytes) -> Frame:
+    """Read what :func:`write_frame` wrote, from its file or from its bytes.
 
     Raises
     ------
@@ -42,7 +43,8 @@ def read_frame(path: Path) -> Frame:
         The file is not such a frame.
     """
     try:
-        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
+        content = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+        with content, np.load(content, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         columns = msgspec.json.decode(arrays["columns"].tobytes(), type=tuple[FeatureColumn, ...])
         return Frame(
@@ -54,7 +56,8 @@ def read_frame(path: Path) -> Frame:
             label_known_us=arrays["label_known_us"],
         )
     except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise IntegrityError(f"{path} is not a whole frame: {error}", hint="train again") from error
+        name = "the frame" if isinstance(source, bytes) else str(source)
+        raise IntegrityError(f"{name} is not whole: {error}", hint="train again") from error
 
 
 def _put(arrays: dict[str, NDArray[Any]], name: str, values: NDArray[Any]) -> None:

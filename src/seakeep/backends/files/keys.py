@@ -1,0 +1,80 @@
+"""Secret keys in files that only their owner can read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from seakeep.errors import IntegrityError, PlatformError
+from seakeep.security.signing import Signer, Verifier
+
+SIGNING, VERIFYING, PEPPER = "signing.key", "signing.pub", "pepper"
+_BYTES = 32
+
+
+def load_or_create_signer(folder: Path) -> Signer:
+    """The signer with the key in ``signing.key``, made on first use.
+
+    Raises
+    ------
+    IntegrityError
+        The file is a link, can be read by others, or holds no key.
+    """
+    signer = Signer(_load_or_create(folder, SIGNING, secrets.token_bytes(_BYTES)))
+    _load_or_create(folder, VERIFYING, signer.public)
+    return signer
+
+
+def load_verifier(folder: Path) -> Verifier:
+    """The verifier with the public key in ``signing.pub``.
+
+    Raises
+    ------
+    IntegrityError
+        There is no such file, it is a link or can be changed by others, or it holds no key.
+    """
+    return Verifier(_load(folder / VERIFYING))
+
+
+def load_or_create_pepper(folder: Path) -> bytes:
+    """The secret of digests that must not be guessed, 32 bytes, made on first use."""
+    return _load_or_create(folder, PEPPER, secrets.token_bytes(_BYTES))
+
+
+def _load_or_create(folder: Path, name: str, fresh: bytes) -> bytes:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / name
+    if not path.exists():
+        # Written aside and linked into place: of two that race one wins, and nobody ever reads half a key.
+        aside = folder / f".{name}.{os.getpid()}.{secrets.token_hex(4)}"
+        try:
+            handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(fresh)
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, path)
+        except OSError as error:
+            raise PlatformError(f"cannot write {path}: {error.strerror}", hint="check free space and rights") from error
+        finally:
+            aside.unlink(missing_ok=True)
+    return _load(path)
+
+
+def _load(path: Path) -> bytes:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise IntegrityError(f"{path} cannot be read: {error.strerror}", hint="restore it from a backup") from error
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(file.fileno())
+        content = file.read(_BYTES + 1)
+    if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
+        raise IntegrityError(f"others may read {path}", hint=f"if nobody did: chmod 600 {path}")
+    if len(content) != _BYTES:
+        raise IntegrityError(f"{path} holds no key of {_BYTES} bytes", hint="restore it from a backup")
+    return content

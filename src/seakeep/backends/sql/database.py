@@ -1,0 +1,143 @@
+"""One SQLite file: its schema, its connections, and transactions that are durable when they return."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from seakeep.clock import Clock
+from seakeep.errors import PlatformError
+
+SCHEMA_VERSION = 1
+BUSY_MS = 10_000
+"""How long a transaction waits for another one, in milliseconds."""
+
+# What was written is never changed: the database itself refuses to.
+_APPEND_ONLY = ("runs", "versions", "gates", "releases", "receipts", "audit")
+_SCHEMA = """
+CREATE TABLE runs (id TEXT PRIMARY KEY, model TEXT NOT NULL, started_us INTEGER NOT NULL, record BLOB NOT NULL);
+CREATE TABLE versions (
+    model TEXT NOT NULL, number INTEGER NOT NULL, bundle TEXT NOT NULL, record BLOB NOT NULL,
+    PRIMARY KEY (model, number), UNIQUE (model, bundle));
+CREATE TABLE gates (
+    id INTEGER PRIMARY KEY, model TEXT NOT NULL, number INTEGER NOT NULL, judged_us INTEGER NOT NULL,
+    results BLOB NOT NULL);
+CREATE TABLE releases (
+    id INTEGER PRIMARY KEY, model TEXT NOT NULL, revision INTEGER NOT NULL, record BLOB NOT NULL,
+    UNIQUE (model, revision));
+CREATE TABLE receipts (
+    model TEXT NOT NULL, started_us INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (model, started_us));
+CREATE TABLE keys (
+    digest TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, created_us INTEGER NOT NULL,
+    revoked_us INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE audit (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
+""" + "".join(
+    f"CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, '{table} only grow'); END;\n"
+    for table in _APPEND_ONLY
+    for verb in ("UPDATE", "DELETE")
+)
+
+
+class Database:
+    """Connections to one file, for any number of threads and processes; also after a fork.
+
+    Parameters
+    ----------
+    path
+        The file; made on first use, readable by its owner alone.
+    clock
+        Dates the entries of the audit log.
+
+    Raises
+    ------
+    PlatformError
+        The file cannot be used: no database, made by a newer Seakeep, or no room on the disk.
+    """
+
+    def __init__(self, path: Path, *, clock: Clock) -> None:
+        self.path, self.clock = path, clock
+        self._local = threading.local()
+        with self.write() as connection:
+            self._prepare(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection to ask; every statement sees what was committed before it."""
+        with self._told():
+            yield self._connection()
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: all of it is on the disk when the block ends, none of it if the block raises."""
+        with self._told():
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None and self._local.process == os.getpid():
+            connection.close()
+        self._local.connection = None
+
+    def _connection(self) -> sqlite3.Connection:
+        local = self._local
+        # A connection must not cross a fork: the child leaves its parent's alone and opens its own.
+        if getattr(local, "connection", None) is None or local.process != os.getpid():
+            local.connection, local.process = self._open(), os.getpid()
+        connection: sqlite3.Connection = local.connection
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        if not self.path.exists():
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = sqlite3.connect(self.path, timeout=BUSY_MS / 1_000, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found > SCHEMA_VERSION:
+            message = f"{self.path} was made by a newer Seakeep (schema {found}, this one knows {SCHEMA_VERSION})"
+            raise PlatformError(message, hint="upgrade seakeep")
+        if found == 0:
+            for statement in _statements(_SCHEMA):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            text = str(error)
+            hints = {
+                "database or disk is full": "make room on the disk and try again; nothing was changed",
+                "database is locked": "another process holds the state for long; try again",
+                "attempt to write a readonly database": "give this user the right to write it",
+            }
+            hint = hints.get(text, "restore it from a backup, or set another project.home")
+            raise PlatformError(f"the state in {self.path} cannot be used: {text}", hint=hint) from error
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one: ``executescript`` would commit the transaction it runs in."""
+    pending = ""
+    for line in script.splitlines():
+        pending += line + "\n"
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""

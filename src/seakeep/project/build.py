@@ -1,0 +1,106 @@
+"""From data to a version: trainings that are recorded, repeated and converted."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from seakeep.clock import Clock, TimeOrderedIds
+from seakeep.config import Home
+from seakeep.conversion.convert import convert
+from seakeep.errors import NotFoundError
+from seakeep.features.frame import Frame
+from seakeep.project import jobs
+from seakeep.project.load import LoadedProject
+from seakeep.project.stores import Stores
+from seakeep.records.run import Run
+from seakeep.records.version import ParityProof, Version
+from seakeep.training.frames import read_frame
+from seakeep.training.run import new_run_id
+
+ESTIMATOR, VALIDATION = "estimator", "validation"
+
+
+class Builder:
+    """Makes runs and versions.
+
+    Parameters
+    ----------
+    loaded
+        The project's declarations.
+    home, stores
+        Where everything is kept.
+    """
+
+    def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, clock: Clock) -> None:
+        self._loaded, self._home, self._stores, self._clock = loaded, home, stores, clock
+        self._ids = TimeOrderedIds(clock)
+
+    def train(self, model: str, *, as_of_us: int | None, validate_from_us: int | None, trainer: str, actor: str) -> Run:
+        """Keep a dataset version, train on it in a process of its own, and record the run."""
+        chosen = self._loaded.model(model)
+        started_us = self._clock.now_us()
+        moment_us = started_us if as_of_us is None else as_of_us
+        dataset = jobs.take_dataset(self._loaded, chosen, as_of_us=moment_us, store=self._stores.datasets)
+        request = self._request(chosen.name, dataset.id, started_us)
+        request = msgspec.structs.replace(request, validate_from_us=validate_from_us or 0, trainer=trainer)
+        with tempfile.TemporaryDirectory(prefix="seakeep-train-") as folder:
+            into = Path(folder)
+            trained = jobs.train(request, into=into)
+            files = {ESTIMATOR: trained.artefact, VALIDATION: (into / jobs.VALIDATION).read_bytes()}
+        run = trained.run
+        sealed = self._stores.artefacts.put(files, model=run.model, run=run.id, created_us=run.started_us)
+        run = msgspec.structs.replace(run, sealed=sealed)
+        self._stores.runs.add(run, actor=actor)
+        return run
+
+    def rerun(self, run_id: str) -> Run:
+        """Train a run again from its recorded inputs; the recorded run, if the artefact is the same to the byte."""
+        original = self._stores.runs.get(run_id)
+        request = self._request(original.model, original.dataset, self._clock.now_us())
+        with tempfile.TemporaryDirectory(prefix="seakeep-rerun-") as folder:
+            jobs.rerun(original, request, into=Path(folder))
+        return original
+
+    def convert(self, run_id: str, *, actor: str) -> tuple[Version, ParityProof]:
+        """Convert a run (``""``: the newest), prove it equal, sign the bundle and register the version.
+
+        The same run gives the same bundle and the same version, however often it is converted.
+        """
+        run = self._stores.runs.get(run_id) if run_id else self._newest()
+        estimator = self._stores.artefacts.read_file(run.sealed, ESTIMATOR)
+        converted = convert(estimator, self.validation(run), threshold=run.threshold, artefact_sha256=run.artefact)
+        bundle = self._stores.bundles.put(run, converted.model, converted.proof, created_us=run.started_us)
+        now_us = self._clock.now_us()
+        version = Version(
+            model=run.model,
+            number=0,
+            bundle=bundle,
+            run=run.id,
+            created_us=now_us,
+            author=actor,
+            threshold=run.threshold,
+        )
+        return self._stores.versions.add(version, actor=actor, now_us=now_us), converted.proof
+
+    def validation(self, run: Run) -> Frame:
+        """The rows a run was judged on."""
+        return read_frame(self._stores.artefacts.read_file(run.sealed, VALIDATION))
+
+    def _newest(self) -> Run:
+        runs = self._stores.runs.list()
+        if not runs:
+            raise NotFoundError("there is no run yet", hint="run `seakeep train` first")
+        return runs[0]
+
+    def _request(self, model: str, dataset: str, started_us: int) -> jobs.TrainRequest:
+        return jobs.TrainRequest(
+            run=new_run_id(self._ids),
+            model=model,
+            folder=str(self._loaded.folder),
+            data=str(self._home.data),
+            dataset=dataset,
+            started_us=started_us,
+        )

@@ -1,0 +1,45 @@
+"""The online features of a project: filled from history once, kept true by the recorded events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seakeep.backends.lmdb.online import LmdbOnlineStore
+from seakeep.config import Home
+from seakeep.data.version import load
+from seakeep.errors import NotFoundError
+from seakeep.features.materialise import Materialised, catch_up, materialise, missing_views
+from seakeep.project.stores import Stores
+from seakeep.recorder.reader import scan
+from seakeep.records.dataset import DatasetVersion
+from seakeep.records.prediction import EventBatch
+from seakeep.registry.bundle import Bundle
+
+
+class OnlineViews:
+    """Fills and repairs the online store; safe to use while a service runs on it."""
+
+    def __init__(self, home: Home, stores: Stores) -> None:
+        self._home, self._stores = home, stores
+
+    def fill(self, bundles: Sequence[Bundle]) -> list[Materialised]:
+        """Fill the views of versions that were not filled yet, then apply every recorded event they have missed."""
+        store = LmdbOnlineStore(self._home.online)
+        try:
+            filled: list[Materialised] = []
+            for bundle in bundles:
+                if missing_views(bundle.definition, store):
+                    tables = load(self._dataset(bundle), self._stores.datasets)
+                    filled += materialise([bundle.definition], tables, store, as_of_us=bundle.run.as_of_us)
+            catch_up(store, (record for record in scan(self._home.events, damage=[]) if isinstance(record, EventBatch)))
+        finally:
+            store.close()
+        return filled
+
+    def _dataset(self, bundle: Bundle) -> DatasetVersion:
+        version = self._stores.datasets.get_manifest(bundle.run.dataset)
+        if version is None:
+            raise NotFoundError(
+                f"dataset version {bundle.run.dataset[:12]} of {bundle.run.id} is gone", hint="train and convert again"
+            )
+        return version

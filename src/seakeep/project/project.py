@@ -1,0 +1,232 @@
+"""The project as a Python object: every command is one of its methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seakeep.clock import Clock, SystemClock
+from seakeep.config import Home, Settings
+from seakeep.project.build import Builder
+from seakeep.project.load import load_project
+from seakeep.project.online import OnlineViews
+from seakeep.project.release import Releaser
+from seakeep.project.stores import open_stores
+from seakeep.records.gate import GateResult
+from seakeep.records.release import Release
+from seakeep.records.run import Run
+from seakeep.records.version import ParityProof, Version
+from seakeep.registry.bundle import Bundle
+from seakeep.security.audit import verify
+
+if TYPE_CHECKING:
+    from seakeep.diagnosis.monthly import Month
+    from seakeep.features.parity import ParityReport
+    from seakeep.project.service import Service
+    from seakeep.project.watch import VersionStatus, Watcher
+    from seakeep.records.finding import Brief
+    from seakeep.replay.traffic import Totals
+    from seakeep.replay.why import Reexecution
+
+PARITY_SAMPLE = 20_000
+"""Recorded predictions whose features are recomputed, unless told otherwise."""
+
+
+class Project:
+    """A project's declarations and state. Make it with :func:`open_project`.
+
+    A model is named as in ``project.py``; ``""`` is the only one. A version is named by a reference: ``late`` (the
+    champion), ``late@candidate``, ``late:7``.
+
+    Attributes
+    ----------
+    folder, settings
+        The project's folder, and what its ``seakeep.toml`` says.
+    models
+        Names of the declared models.
+    stores
+        What the project keeps: runs, versions, releases, gates, receipts, audit, keys, datasets, bundles.
+    """
+
+    def __init__(self, folder: Path, *, clock: Clock) -> None:
+        self._loaded = load_project(folder)
+        self._clock = clock
+        self.folder: Path = self._loaded.folder
+        self.settings: Settings = self._loaded.settings
+        self.models: tuple[str, ...] = tuple(self._loaded.models)
+        self.home = Home(self.folder / self.settings.project.home)
+        self.stores = open_stores(self.home, clock)
+        self._online = OnlineViews(self.home, self.stores)
+        self._builder = Builder(self._loaded, self.home, self.stores, clock)
+        self._releaser = Releaser(self._loaded, self.stores, self._builder, self._online, clock)
+        self._watching: Watcher | None = None
+
+    # Build
+
+    def train(
+        self,
+        model: str = "",
+        *,
+        as_of_us: int | None = None,
+        validate_from_us: int | None = None,
+        trainer: str = "",
+        actor: str = "",
+    ) -> Run:
+        """Train a model on everything known before a moment (by default now), and record the run.
+
+        Parameters
+        ----------
+        validate_from_us
+            First moment of the validation rows; by default the last fifth of the time.
+        trainer
+            A function of the project's file that trains in place of the model's own.
+
+        Raises
+        ------
+        SeakeepError
+            The project, the data or the training is at fault; nothing is recorded then.
+        """
+        return self._builder.train(
+            model, as_of_us=as_of_us, validate_from_us=validate_from_us, trainer=trainer, actor=actor
+        )
+
+    def rerun(self, run_id: str) -> Run:
+        """Train a run again; RerunMismatch names the inputs that differ if the artefact is not the same to the byte."""
+        return self._builder.rerun(run_id)
+
+    def convert(self, run_id: str = "", *, actor: str = "") -> tuple[Version, ParityProof]:
+        """Convert a run (by default the newest), prove it equal, and register the signed version.
+
+        Raises
+        ------
+        ParityError
+            The converted model does not answer as the trained one.
+        ConversionError
+            The estimator cannot be converted exactly.
+        """
+        return self._builder.convert(run_id, actor=actor)
+
+    # Release
+
+    def resolve(self, reference: str) -> Version:
+        """The version a reference names; NotFoundError if there is none."""
+        return self._releaser.resolve(reference)
+
+    def bundle(self, version: Version) -> Bundle:
+        """The verified content of a version; IntegrityError if a byte of it was changed."""
+        return self.stores.bundles.open(version.bundle)
+
+    def gates(self, reference: str, *, actor: str = "") -> tuple[GateResult, ...]:
+        """Judge a version by its gates, on evidence gathered now."""
+        return self._releaser.gates(self.resolve(reference), actor=actor)
+
+    def promote(self, reference: str, *, actor: str = "", now: bool = False, override: str = "") -> Release:
+        """Let a version answer: at once where there is no champion or with ``now``, else by canary.
+
+        Raises
+        ------
+        GateError
+            A gate failed and ``override`` gives no reason.
+        ConflictError
+            It is the champion already, or another candidate is being rolled out.
+        """
+        return self._releaser.promote(self.resolve(reference), actor=actor, now=now, override=override)
+
+    def rollback(self, model: str = "", *, actor: str = "", reason: str = "asked for") -> Release:
+        """Take back the candidate, or else go back to the champion before this one."""
+        return self.stores.promotion.rollback(self._name(model), reason=reason, actor=actor)
+
+    def history(self, model: str = "", *, at_us: int | None = None) -> Sequence[Release]:
+        """What was in production, oldest first; with a moment only what was in force then."""
+        return self._releaser.history(model, at_us)
+
+    # Run
+
+    def service(self) -> Service:
+        """A service of the champions and candidates; a context manager with ``run()``."""
+        from seakeep.project.service import Service
+
+        return Service(self._loaded, self.home, self.stores, self._online, self._clock)
+
+    def replay_traffic(
+        self,
+        model: str = "",
+        *,
+        from_us: int,
+        to_us: int,
+        every: int = 1,
+        headers: Mapping[str, str] | None = None,
+        on_progress: Callable[[Totals], None] | None = None,
+    ) -> Totals:
+        """Stream the history of a model's sources through the running server, faster than it happened.
+
+        Parameters
+        ----------
+        every
+            Ask for predictions on each n-th day only; events of all days are sent.
+        headers
+            Sent with every request, for example an API key.
+        """
+        from seakeep.project import stream
+
+        definition = self.bundle(self.resolve(self._name(model))).definition
+        what = stream.plan(self._loaded, definition, from_us=from_us, to_us=to_us, every=every)
+        serving = self.settings.serving
+        return stream.run(what, serving.host, serving.port, headers=headers or {}, on_progress=on_progress)
+
+    # Know
+
+    def status(self, model: str = "") -> list[VersionStatus]:
+        """How the versions served in the last recorded day: of one model, or of all."""
+        found: list[VersionStatus] = []
+        for name in [self._name(model)] if model else self.models:
+            current = self._releaser.current(name)
+            roles = {route.version: str(route.role) for route in current.routes} if current else {}
+            found += self._watcher.status(name, roles)
+        return found
+
+    def morning(self, reference: str = "", *, now_us: int | None = None) -> Brief:
+        """What changed, why, and what to do, from what was known at a moment (by default the newest recorded)."""
+        return self._watcher.morning(self.resolve(self._name(reference)), now_us)
+
+    def months(self, reference: str = "", *, now_us: int) -> tuple[Month, ...]:
+        """The verdict of each past month as it was possible then, beside what the labels showed later."""
+        return self._watcher.months(self.resolve(self._name(reference)), now_us)
+
+    def why(self, prediction_id: str) -> Reexecution:
+        """Execute a recorded prediction again and compare the bits."""
+        return self._watcher.why(prediction_id)
+
+    def parity(self, reference: str = "", *, sample: int = PARITY_SAMPLE) -> ParityReport:
+        """Recompute the features of recorded predictions from history, and compare them one by one."""
+        return self._watcher.parity(self.resolve(self._name(reference)), sample)
+
+    def verify_audit(self) -> int:
+        """Check the chain of changes; how many entries it has. IntegrityError names the first wrong one."""
+        return verify(self.stores.audit.list())
+
+    @property
+    def _watcher(self) -> Watcher:
+        if self._watching is None:
+            from seakeep.project.watch import Watcher
+
+            self._watching = Watcher(self._loaded, self.home, self.stores, self._builder)
+        return self._watching
+
+    def _name(self, reference: str) -> str:
+        """A reference as given, or the only model."""
+        return reference or self._loaded.model().name
+
+
+def open_project(folder: Path | str = ".", *, clock: Clock | None = None) -> Project:
+    """The project in a folder that holds a ``seakeep.toml``.
+
+    Raises
+    ------
+    ProjectFaults, ConfigError
+        The settings or the declarations are wrong.
+    PlatformError
+        The project's state cannot be opened.
+    """
+    return Project(Path(folder), clock=clock or SystemClock())

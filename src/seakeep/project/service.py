@@ -1,0 +1,180 @@
+"""A running service: workers kept alive, rollouts led, records compacted."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import sys
+import threading
+from types import TracebackType
+from typing import Self
+
+from seakeep.clock import Clock
+from seakeep.config import Home
+from seakeep.errors import PlatformError, RecorderError
+from seakeep.project.load import LoadedProject
+from seakeep.project.online import OnlineViews
+from seakeep.project.stores import Stores
+from seakeep.recorder.compaction import compact
+from seakeep.recorder.recovery import recover
+from seakeep.registry.comparison import judge
+from seakeep.serving.rollout import RolloutController, Subject
+from seakeep.serving.supervisor import Supervisor
+
+READY_S = 60.0
+"""Longest time the workers may take to load their versions, in seconds."""
+STEP_S = 0.1
+"""How often the workers and the rollouts are looked at, in seconds."""
+COMPACT_S = 30.0
+"""How often sealed segments are made into Parquet, in seconds."""
+LOCK = "service.lock"
+
+_log = logging.getLogger("seakeep.project")
+
+
+class Service:
+    """The workers of a project and what must run beside them; a context manager.
+
+    Parameters
+    ----------
+    loaded
+        The project.
+    online
+        Fills the features before the first request.
+    """
+
+    def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, online: OnlineViews, clock: Clock) -> None:
+        self._loaded, self._home, self._stores, self._online, self._clock = loaded, home, stores, online, clock
+        self._controllers: dict[str, RolloutController] = {}
+        self._stop = threading.Event()
+        self._lock = -1
+        self._compactor = threading.Thread(target=self._compact, name="compaction", daemon=True)
+        self._supervisor = Supervisor(
+            lambda index, port: [
+                sys.executable, "-P", "-m", "seakeep.project.worker", str(loaded.folder), str(index), str(port),
+            ],
+            loaded.settings.serving,
+            home.metrics,
+        )  # fmt: skip
+
+    @property
+    def port(self) -> int:
+        """The port that the workers listen on."""
+        return self._supervisor.port
+
+    def __enter__(self) -> Self:
+        """Settle what an earlier service left, fill the features, and start the workers.
+
+        Raises
+        ------
+        PlatformError
+            The project is being served already, or the port is in use.
+        """
+        self._lock = _take_lock(self._home)
+        try:
+            for folder in (self._home.predictions, self._home.events):
+                if folder.is_dir():
+                    recover(folder, self._clock)
+            routes = self._stores.releases.routes()
+            self._online.fill([self._stores.bundles.open(route.bundle) for route in routes])
+            self._supervisor.start()
+            self._supervisor.wait_ready(READY_S)
+        except BaseException:
+            self.close()
+            raise
+        self._compactor.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop as :meth:`close` does."""
+        self.close()
+
+    def run(self) -> None:
+        """Keep the service healthy until SIGTERM, SIGINT or :meth:`stop`. To be called in the main thread."""
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            while not self._stop.wait(STEP_S):
+                self._supervisor.look()
+                self._lead()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def stop(self) -> None:
+        """Let :meth:`run` end."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Let the workers finish what they have begun, and wait for them."""
+        self._stop.set()
+        self._supervisor.close()
+        if self._compactor.is_alive():
+            self._compactor.join()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._stop.set()
+
+    def _lead(self) -> None:
+        """One step of every model's rollout."""
+        for model in self._loaded.models:
+            try:
+                controller = self._controller(model)
+                if controller:
+                    controller.step()
+            except Exception:  # noqa: BLE001 -- the job border: the other models and the workers go on
+                _log.exception("the rollout of %s could not be judged", model)
+
+    def _controller(self, model: str) -> RolloutController | None:
+        if model not in self._controllers:
+            history = self._stores.releases.history(model)
+            champion = history[-1].champion if history else None
+            if champion is None:
+                return None
+            definition = self._stores.bundles.open(champion.bundle).definition
+            self._controllers[model] = RolloutController(
+                Subject(
+                    name=model,
+                    canary=self._loaded.models[model].rollout,
+                    label=definition.label,
+                    schema=definition.schemas[definition.label.source.name],
+                ),
+                predictions=self._home.predictions,
+                events=self._home.events,
+                releases=self._stores.promotion,
+                receipts=self._stores.receipts,
+                judge=judge,
+                clock=self._clock,
+            )
+        return self._controllers[model]
+
+    def _compact(self) -> None:
+        while not self._stop.wait(COMPACT_S):
+            try:
+                compact(self._home.predictions)
+            except RecorderError:
+                _log.exception("the records could not be compacted; they stay as they are")
+
+
+def _take_lock(home: Home) -> int:
+    """Hold the home folder for this service.
+
+    Raises
+    ------
+    PlatformError
+        Another service holds it.
+    """
+    handle = os.open(home.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        message = f"{home.root} is being served already"
+        raise PlatformError(message, hint="stop the other `seakeep up`, or set another project.home") from None
+    return handle

@@ -1,0 +1,207 @@
+"""From records to answers: how a model is, what changed, why, and whether its past can be computed again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from seakeep.clock import DAY_US
+from seakeep.config import Home
+from seakeep.conversion.session import ScoringSession
+from seakeep.diagnosis.monthly import Month, monthly
+from seakeep.diagnosis.morning import brief
+from seakeep.errors import NotFoundError
+from seakeep.features.frame import Frame
+from seakeep.features.join import features_at
+from seakeep.features.parity import ParityReport, compare
+from seakeep.monitoring.history import History
+from seakeep.monitoring.latency import service_by_version
+from seakeep.project.build import Builder
+from seakeep.project.load import LoadedProject, sources_of
+from seakeep.project.stores import Stores
+from seakeep.recorder import query
+from seakeep.recorder.query import Query
+from seakeep.recorder.table import OutcomeTable, PredictionTable
+from seakeep.records.finding import Brief
+from seakeep.records.prediction import Role
+from seakeep.records.version import Version
+from seakeep.registry.bundle import Bundle
+from seakeep.replay.why import Reexecution, reexecute
+
+if TYPE_CHECKING:
+    from seakeep.data.table import Table
+
+ANSWERED: tuple[Role, ...] = ("champion", "canary", "pinned")
+"""Roles of predictions that reached a client."""
+
+
+class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How one version served in the last recorded day.
+
+    Attributes
+    ----------
+    share
+        Its part of the model's answered requests, 0 to 1.
+    throughput_per_s
+        Requests a second of wall clock; NaN with fewer than two.
+    p50_ms, p99_ms
+        Time end to end, milliseconds; NaN without an answer.
+    """
+
+    model: str
+    version: int
+    role: str
+    requests: int
+    errors: int
+    share: float
+    throughput_per_s: float
+    p50_ms: float
+    p99_ms: float
+
+
+class Watcher:
+    """Answers questions about the past from what was recorded."""
+
+    def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, builder: Builder) -> None:
+        self._loaded, self._home, self._stores, self._builder = loaded, home, stores, builder
+        self._references: dict[str, tuple[PredictionTable, OutcomeTable]] = {}
+
+    def status(self, model: str, releases: dict[int, str]) -> list[VersionStatus]:
+        """Every version that answered in the last recorded day.
+
+        Parameters
+        ----------
+        releases
+            Role by version number, as released now.
+        """
+        table = query.load(self._home.predictions, Query(model=model, roles=ANSWERED), damage=[])
+        if len(table):
+            table = table.select(table.time_us >= table.time_us[-1] - DAY_US)
+        return [
+            VersionStatus(
+                model=model,
+                version=number,
+                role=releases.get(number, "retired"),
+                requests=one.requests,
+                errors=one.errors,
+                share=one.requests / len(table),
+                throughput_per_s=one.throughput_per_s,
+                p50_ms=one.p50_ms,
+                p99_ms=one.p99_ms,
+            )
+            for number, one in service_by_version(table).items()
+        ]
+
+    def history(self, version: Version) -> History:
+        """Everything known about a version: validation rows, live predictions, outcomes."""
+        bundle = self._stores.bundles.open(version.bundle)
+        definition = bundle.definition
+        reference, reference_outcomes = self._reference(bundle)
+        live = query.load(
+            self._home.predictions, Query(model=version.model, versions=(version.number,), roles=ANSWERED), damage=[]
+        )
+        label = definition.label
+        told = query.outcomes(self._home.events, label, definition.schemas[label.source.name], damage=[])
+        return History.of(reference, reference_outcomes, live, told, definition.columns)
+
+    def morning(self, version: Version, now_us: int | None) -> Brief:
+        """The brief of a morning, by default the one after the newest recorded prediction."""
+        history = self.history(version)
+        if now_us is None:
+            if not len(history.live):
+                raise NotFoundError(f"{version.ref} has no recorded predictions yet", hint="ask it something first")
+            now_us = int(history.live.predictions.time_us[-1]) + 1
+        budget = self._loaded.model(version.model).alerts
+        return brief(version.model, version.number, history, now_us=now_us, budget=budget)
+
+    def months(self, version: Version, now_us: int) -> tuple[Month, ...]:
+        """The verdict of each month as it was possible then, beside what all outcomes showed later."""
+        return monthly(self.history(version), now_us=now_us)
+
+    def why(self, prediction_id: str) -> Reexecution:
+        """Execute a recorded prediction again."""
+        prediction = query.find(self._home.predictions, prediction_id)
+        bundle = self._stores.bundles.open(prediction.bundle)
+        return reexecute(prediction, bundle.definition, bundle.digest, ScoringSession(bundle.model))
+
+    def parity(self, version: Version, sample: int) -> ParityReport:
+        """Recompute the features of recorded predictions from the sources' history, and compare.
+
+        Parameters
+        ----------
+        sample
+            How many predictions, evenly spread over all.
+        """
+        definition = self._stores.bundles.open(version.bundle).definition
+        live = query.load(
+            self._home.predictions, Query(model=version.model, versions=(version.number,), roles=ANSWERED), damage=[]
+        )
+        live = live.select((live.error == "") & (live.key != ""))
+        live = live.select(np.unique(np.linspace(0, len(live) - 1, min(sample, len(live)), dtype=np.int64)))
+        names = sources_of(self._loaded.model(version.model))
+        tables = {name: self._loaded.read(name) for name in names}
+        request = definition.request
+        asking = _rows(tables[request.name], request.key, live.key.tolist())
+        found = asking["found"]
+        times_us = live.time_us[found]
+        columns = {column.name: asking[column.name] for column in definition.schemas[request.name]}
+        frame = Frame(
+            columns=definition.columns,
+            values=features_at(definition, columns, times_us, tables),
+            key=live.key[found],
+            time_us=times_us,
+            label=np.full(len(times_us), np.nan),
+            label_known_us=np.zeros(len(times_us), dtype=np.int64),
+        )
+        return compare(
+            definition,
+            numbers=live.numbers,
+            categories=live.categories,
+            times_us=live.time_us,
+            keys=live.key.tolist(),
+            frame=frame,
+        )
+
+    def _reference(self, bundle: Bundle) -> tuple[PredictionTable, OutcomeTable]:
+        if bundle.digest not in self._references:
+            frame = self._builder.validation(bundle.run)
+            score = ScoringSession(bundle.model).score(frame.numbers(), frame.categories())
+            self._references[bundle.digest] = _as_predictions(frame, score, bundle), _as_outcomes(frame)
+        return self._references[bundle.digest]
+
+
+def _rows(table: Table, key: str, wanted: list[str]) -> Table:
+    """The rows of some keys, in their order; ``found`` says which of the keys have a row."""
+    place = {str(one): row for row, one in enumerate(table[key].tolist())}
+    rows = np.array([place.get(one, -1) for one in wanted], dtype=np.int64)
+    found = rows >= 0
+    return {**{name: values[rows[found]] for name, values in table.items()}, "found": found}
+
+
+def _as_predictions(frame: Frame, score: np.ndarray, bundle: Bundle) -> PredictionTable:
+    n = len(frame)
+    text = np.full(n, "", dtype=object)
+    return PredictionTable(
+        id=text,
+        key=frame.key,
+        role=np.full(n, "validation", dtype=object),
+        pair=text,
+        error=np.array(["" if np.isfinite(one) else "refused" for one in score.tolist()], dtype=object),
+        version=np.zeros(n, dtype=np.int64),
+        time_us=frame.time_us,
+        recorded_us=frame.time_us,
+        numbers=frame.numbers(),
+        categories=frame.categories(),
+        score=score,
+        decision=score >= bundle.threshold,
+        model_us=np.zeros(n),
+        total_us=np.zeros(n),
+    )
+
+
+def _as_outcomes(frame: Frame) -> OutcomeTable:
+    told = np.flatnonzero(np.isfinite(frame.label))
+    order = told[np.argsort(frame.label_known_us[told], kind="stable")]
+    return OutcomeTable(key=frame.key[order], known_us=frame.label_known_us[order], value=frame.label[order])

@@ -1,0 +1,85 @@
+"""Entry of a serving worker: ``python -m seakeep.project.worker FOLDER NUMBER PORT``.
+
+It reads the settings alone, never the project's own code: everything a worker needs of a model is in its signed bundle.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from seakeep import __version__
+from seakeep.backends.files.keys import load_or_create_pepper, load_verifier
+from seakeep.backends.files.sealed import SealedFolders
+from seakeep.backends.lmdb.online import LmdbOnlineStore
+from seakeep.backends.sql import Database, SqlKeys, SqlReleases
+from seakeep.clock import SystemClock, TimeOrderedIds
+from seakeep.config import Home, load_settings
+from seakeep.errors import SeakeepError
+from seakeep.features.rows import EventDecoder, RequestDecoder
+from seakeep.features.service import FeatureService
+from seakeep.recorder.policy import Policy
+from seakeep.recorder.writer import Writer
+from seakeep.registry.bundle import Bundles
+from seakeep.security.keys import KeyAuthenticator
+from seakeep.serving.worker import WorkerContext, is_loopback, run_worker
+
+
+def context(folder: Path, index: int, port: int) -> WorkerContext:
+    """Wire one worker of the project in ``folder``.
+
+    Raises
+    ------
+    SeakeepError
+        The settings are wrong, or something of the home folder cannot be opened.
+    """
+    settings = load_settings(folder)
+    home = Home(folder / settings.project.home)
+    clock = SystemClock()
+    database = Database(home.database, clock=clock)
+    pepper = load_or_create_pepper(home.keys)
+    serving = msgspec.structs.replace(settings.serving, port=port)
+    name = f"worker-{index}"
+    return WorkerContext(
+        index=index,
+        settings=serving,
+        metrics=home.metrics,
+        routing=SqlReleases(database),
+        bundles=Bundles(SealedFolders(home.bundles, signer=None, verifier=load_verifier(home.keys))),
+        features=FeatureService(LmdbOnlineStore(home.online), clock=clock),
+        predictions=Writer(
+            home.predictions,
+            name,
+            clock=clock,
+            settings=settings.recorder,
+            policy=Policy(settings.recorder, pepper),
+        ),
+        events=Writer(home.events, name, clock=clock, settings=settings.recorder),
+        authenticator=KeyAuthenticator(SqlKeys(database), pepper, loopback=is_loopback(serving.host)),
+        request_decoders=RequestDecoder,
+        event_decoders=EventDecoder,
+        clock=clock,
+        ids=TimeOrderedIds(clock),
+        version=__version__,
+        lifeline=0,
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until told to stop; returns the exit status. A fault is one line on standard error."""
+    if len(arguments) != 3:
+        sys.stderr.write("usage: python -m seakeep.project.worker FOLDER NUMBER PORT\n")
+        return 2
+    folder, index, port = Path(arguments[0]), int(arguments[1]), int(arguments[2])
+    try:
+        run_worker(context(folder, index, port))
+    except SeakeepError as fault:
+        sys.stderr.write(f"worker {index}: error: {fault.message}\n  hint: {fault.hint}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
