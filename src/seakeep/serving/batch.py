@@ -111,7 +111,7 @@ class BatchRunner:
     def _execute(self, version: LoadedVersion, parts: list[Part], started_s: float) -> Batch:
         inputs = _joined(parts) if parts[0].call.direct else self.inputs(version, _rows(parts))
         began_s = time.perf_counter()
-        scores = version.session.score(inputs.numbers, inputs.categories)
+        scores = version.score(inputs.numbers, inputs.categories)
         model_us = (time.perf_counter() - began_s) * 1e6
         _check_scores(version, parts, scores)
         fresh, number = self._ids.new, version.number

@@ -15,7 +15,7 @@ from seakeep.serving.inference import Inputs, Part
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.metrics import Meters
 from seakeep.serving.ports import RecordSink
-from seakeep.serving.v1 import RowAnswer
+from seakeep.serving.v1 import UNREADABLE, RowAnswer
 
 Stages = tuple[float, float, float, float, float]
 """Microseconds in parse, features, queue, model, and in all."""
@@ -97,7 +97,7 @@ class Recording:
         for sent in part.rows:
             try:
                 raw = msgspec.json.decode(sent, type=dict[str, Any])
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 raw = {}
             answer = RowAnswer(self._ids.new(), str(raw.get(name, "")), math.nan, False, 0, ())  # noqa: FBT003 -- a struct
             self._write(shared, answer, _Row([], [], [], shared.recorded_us, raw), part.call.principal)

@@ -129,7 +129,7 @@ class Shadow:
             if job.rows:
                 inputs = self._runner.inputs(version, job.rows, job.inputs.times_us)
             asked_s = time.perf_counter()
-            scores = version.session.score(inputs.numbers, inputs.categories).tolist()
+            scores = version.score(inputs.numbers, inputs.categories).tolist()
             model_us = (time.perf_counter() - asked_s) * 1e6
             if not all(map(math.isfinite, scores)):
                 error = "serving"

@@ -12,6 +12,9 @@ import msgspec
 from seakeep.errors import RowError
 from seakeep.serving.errors import RequestError
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are not what was declared."""
+
 _NOT_JSON = re.compile(rb"[\[:,\s](?:-?Infinity|NaN)\s*[,}\]]")
 
 
@@ -78,7 +81,7 @@ def parse_rows(body: bytes, max_rows: int) -> list[msgspec.Raw]:
     """
     try:
         rows = _rows.decode(body).rows
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise explain(body, error, 'send {"rows": [{...}]}') from error
     if not rows:
         raise RequestError(400, "there are no rows", hint='send {"rows": [{...}]} with at least one row')

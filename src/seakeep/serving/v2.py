@@ -22,7 +22,7 @@ import numpy as np
 from seakeep.errors import RowError
 from seakeep.serving.errors import RequestError
 from seakeep.serving.loaded import LoadedVersion
-from seakeep.serving.v1 import RowAnswer, explain, refuse_duplicates
+from seakeep.serving.v1 import UNREADABLE, RowAnswer, explain, refuse_duplicates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,7 +112,7 @@ def parse_infer(body: bytes, json_bytes: int | None, version: LoadedVersion, max
     binary = b"" if json_bytes is None else body[json_bytes:]
     try:
         request = _request.decode(head)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise explain(head, error, "see the Open Inference Protocol, version 2") from error
     if len(request.inputs) > MAX_TENSORS:
         raise RequestError(400, f"more than {MAX_TENSORS} inputs")
@@ -304,7 +304,7 @@ def _from_json(tensor: _Tensor, kind: str, data: msgspec.Raw, rows: int) -> NDAr
     wanted: Any = list[tuple[cell | None]] if nested else list[cell | None]  # type: ignore[valid-type]
     try:
         values: list[Any] = msgspec.json.decode(data, type=wanted)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         text = str(error)
         raise _fault(tensor, f"has data that are not {tensor.datatype}: {text[:1].lower()}{text[1:200]}") from error
     if nested:

@@ -118,7 +118,7 @@ class Worker:
         context, settings = self._context, self._context.settings
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self.stop)
         if context.lifeline is not None:
             loop.add_reader(context.lifeline, self._feel, context.lifeline)
         with ThreadPoolExecutor(1, "load") as loading, ThreadPoolExecutor(1, "commit") as committing:
@@ -141,6 +141,10 @@ class Worker:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
         self._close()
+
+    def stop(self) -> None:
+        """Let :meth:`run` finish what was begun and end."""
+        self._stop.set()
 
     def _wire(
         self, loop: asyncio.AbstractEventLoop, loading: ThreadPoolExecutor, committing: ThreadPoolExecutor
