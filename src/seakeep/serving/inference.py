@@ -1,0 +1,125 @@
+"""One request for predictions on its way through the data plane, whatever transport it came by."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from seakeep.errors import SeakeepError
+from seakeep.records.prediction import Role
+from seakeep.serving.loaded import LoadedVersion
+from seakeep.serving.v1 import RowAnswer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Inputs:
+    """Inputs of ``n`` rows to one model, and what is to be recorded of where they came from.
+
+    Attributes
+    ----------
+    numbers, categories
+        float64 ``(n, numbers)`` and object ``(n, categories)``.
+    keys, times_us, raw
+        Of the rows; each ``raw`` is empty for a client that sent the inputs themselves.
+    view_times_us, unknown
+        By row, see :class:`seakeep.serving.ports.Assembled`.
+    decode_us, features_us
+        Time it took for all rows, microseconds.
+    """
+
+    numbers: NDArray[Any]
+    categories: NDArray[Any]
+    keys: list[str]
+    times_us: list[int]
+    raw: list[dict[str, Any]]
+    view_times_us: list[list[int]]
+    unknown: list[tuple[str, ...]]
+    decode_us: float = 0.0
+    features_us: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def take(self, rows: list[int]) -> Inputs:
+        """Some of the rows."""
+        return Inputs(
+            numbers=self.numbers[rows],
+            categories=self.categories[rows],
+            keys=[self.keys[row] for row in rows],
+            times_us=[self.times_us[row] for row in rows],
+            raw=[self.raw[row] for row in rows],
+            view_times_us=[self.view_times_us[row] for row in rows],
+            unknown=[self.unknown[row] for row in rows],
+        )
+
+
+@dataclasses.dataclass(slots=True, kw_only=True, eq=False)
+class Call:
+    """One request for predictions.
+
+    Attributes
+    ----------
+    rows
+        As sent; empty where the client sent the inputs themselves.
+    direct, version, role
+        Inputs as sent, with the version that was chosen when they were read, and its role; else None.
+    pinned
+        Number of the version that must answer, or 0.
+    reply
+        Called once, with the call; ``answers`` or ``error`` is set by then.
+    arrived_s, parsed_s
+        ``time.perf_counter()`` when the request had arrived, and when it was queued.
+    answers
+        One a row.
+    """
+
+    model: str
+    principal: str
+    reply: Callable[[Call], None]
+    arrived_s: float
+    parsed_s: float
+    rows: list[msgspec.Raw] = dataclasses.field(default_factory=list)
+    direct: Inputs | None = None
+    version: LoadedVersion | None = None
+    role: Role = "champion"
+    pinned: int = 0
+    answers: list[RowAnswer] = dataclasses.field(default_factory=list)
+    error: SeakeepError | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return len(self.direct) if self.direct else len(self.rows)
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Part:
+    """The rows of a call that one version answers.
+
+    Attributes
+    ----------
+    positions
+        Of the rows in the call; None: all.
+    """
+
+    call: Call
+    version: LoadedVersion
+    role: Role
+    positions: list[int] | None = None
+
+    @property
+    def rows(self) -> list[msgspec.Raw]:
+        """Its rows."""
+        rows = self.call.rows
+        return rows if self.positions is None else [rows[position] for position in self.positions]
+
+    @property
+    def size(self) -> int:
+        """Number of its rows."""
+        return self.call.size if self.positions is None else len(self.positions)

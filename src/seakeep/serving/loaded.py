@@ -1,0 +1,135 @@
+"""A version in memory, ready to answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from seakeep.errors import IntegrityError, RowError
+from seakeep.records.model import ModelDefinition
+from seakeep.records.release import Route
+from seakeep.serving.ports import BundleSource, FeatureSource, RequestDecoder, RequestDecoders
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from seakeep.conversion.session import ScoringSession
+
+_WARM_UP_ROWS = (2, 7, 64)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LoadedVersion:
+    """A verified, warmed-up version.
+
+    Attributes
+    ----------
+    inputs
+        Digest of the definition: versions with the same one compute the same inputs from the same row.
+    numbers, categories
+        Names of the model's number and category inputs, in its order.
+    together
+        Whether rows may be scored together: whether that gives each the bits it gets alone.
+    """
+
+    model: str
+    number: int
+    bundle: str
+    definition: ModelDefinition
+    threshold: float
+    session: ScoringSession
+    decoder: RequestDecoder
+    inputs: str
+    numbers: tuple[str, ...]
+    categories: tuple[str, ...]
+    together: bool = True
+
+    def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
+        """Scores, float64 ``(n,)``; those of a row do not depend on the other rows, to the bit."""
+        if self.together or len(numbers) == 1:
+            return self.session.score(numbers, categories)
+        rows = range(len(numbers))
+        return np.concatenate([self.session.score(numbers[i : i + 1], categories[i : i + 1]) for i in rows])
+
+    def key_of(self, row: msgspec.Raw) -> str:
+        """The key of a row that asks for a prediction, without reading the rest of it.
+
+        Raises
+        ------
+        RowError
+            The row is no object.
+        """
+        name = self.definition.request.key
+        if not name:
+            return ""
+        try:
+            value = msgspec.json.decode(row, type=dict[str, msgspec.Raw]).get(name)
+            key = "" if value is None else msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            message = f"a row cannot be read: {error}"
+            raise RowError(message, hint="send one object a row") from error
+        return str(key)
+
+
+def load(route: Route, *, bundles: BundleSource, features: FeatureSource, decoders: RequestDecoders) -> LoadedVersion:
+    """Verify a version, load it, warm it up, and have its features kept; to be called off the event loop.
+
+    Raises
+    ------
+    IntegrityError
+        The bundle does not verify, is of another model, or its model cannot score.
+    """
+    from seakeep.conversion.session import ScoringSession
+
+    bundle = bundles.open(route.bundle)
+    definition = bundle.definition
+    if definition.name != route.model:
+        message = f"bundle {route.bundle[:12]} is of model {definition.name!r}, not of {route.model!r}"
+        raise IntegrityError(message, hint="put the version into the registry again")
+    version = LoadedVersion(
+        model=route.model,
+        number=route.version,
+        bundle=route.bundle,
+        definition=definition,
+        threshold=bundle.threshold,
+        session=ScoringSession(bundle.model),
+        decoder=decoders(definition),
+        inputs=hashlib.sha256(msgspec.json.encode(definition)).hexdigest(),
+        numbers=tuple(column.name for column in definition.columns if column.kind == "number"),
+        categories=tuple(column.name for column in definition.columns if column.kind == "category"),
+    )
+    together = _warm_up(version)
+    features.add(definition)
+    return dataclasses.replace(version, together=together)
+
+
+def _warm_up(version: LoadedVersion) -> bool:
+    """Score made-up rows; whether each gets the same bits together with others as alone.
+
+    The engine may add numbers up in another order when there are more rows (its matrix products do, its tree ensembles
+    do not).
+
+    Raises
+    ------
+    IntegrityError
+        The model does not take its own inputs, or does not give one score a row.
+    """
+    name = f"{version.model}:{version.number}"
+    most = max(_WARM_UP_ROWS)
+    numbers = np.random.default_rng(0).normal(0.0, 30.0, (most, len(version.numbers)))
+    categories: NDArray[np.object_] = np.full((most, len(version.categories)), "", dtype=object)
+    try:
+        alone = [version.session.score(numbers[i : i + 1], categories[i : i + 1]) for i in range(most)]
+        together = [version.session.score(numbers[:rows], categories[:rows]) for rows in _WARM_UP_ROWS]
+    except Exception as error:  # the engine raises its own unrelated types
+        message = f"the model of {name} does not take its own inputs: {error}"
+        raise IntegrityError(message, hint="convert the run again") from error
+    if any(scores.shape != (1,) for scores in alone) or [len(scores) for scores in together] != list(_WARM_UP_ROWS):
+        message = f"the model of {name} does not give one score a row"
+        raise IntegrityError(message, hint="convert the run again")
+    expected = np.concatenate(alone).tobytes()
+    return all(expected.startswith(scores.tobytes()) for scores in together)

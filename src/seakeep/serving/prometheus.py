@@ -1,0 +1,72 @@
+"""What the workers counted, in the Prometheus text format.
+
+References
+----------
+Prometheus text-based exposition format, version 0.0.4.
+"""
+
+from __future__ import annotations
+
+from seakeep.serving.metrics import BOUNDS_US, STAGES, Snapshot, VersionMetrics
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+_COUNTERS = {
+    "requests": ("seakeep_requests_total", "Requests answered, also with an error."),
+    "rows": ("seakeep_rows_total", "Rows answered with a prediction."),
+    "unknown": ("seakeep_unknown_entities_total", "Lookups of entities that a view knows nothing of."),
+    "shadow_scored": ("seakeep_shadow_scored_total", "Rows scored in the shadow."),
+    "shadow_dropped": ("seakeep_shadow_dropped_total", "Rows not scored in the shadow for want of time."),
+    "gaps": ("seakeep_recorder_gaps_total", "Records that the recorder had no room for."),
+}
+_SHOWN = range(16, len(BOUNDS_US), 4)
+"""Buckets shown: doublings from 16 us on; each holds the finer ones below."""
+
+
+def render(snapshot: Snapshot) -> bytes:
+    """The metrics page."""
+    lines: list[str] = []
+    _head(lines, "seakeep_workers", "gauge", "Workers by state.")
+    for state in sorted({worker.state for worker in snapshot.workers}):
+        count = sum(worker.state == state for worker in snapshot.workers)
+        lines.append(f'seakeep_workers{{state="{state}"}} {count}')
+    _head(lines, "seakeep_in_flight", "gauge", "Requests taken and not yet answered.")
+    lines.append(f"seakeep_in_flight {sum(worker.in_flight for worker in snapshot.workers)}")
+    for key, (name, text) in _COUNTERS.items():
+        _head(lines, name, "counter", text)
+        lines += [f"{name}{{{_labels(one)}}} {one.counters[key]}" for one in snapshot.versions]
+    _head(lines, "seakeep_errors_total", "counter", "Requests answered with an error, by its code.")
+    for one in snapshot.versions:
+        lines += [f'seakeep_errors_total{{{_labels(one)},code="{code}"}} {count}' for code, count in one.errors.items()]
+    name = "seakeep_stage_seconds"
+    _head(lines, name, "histogram", "Time of answered requests in each stage.")
+    for one in snapshot.versions:
+        if one.model:
+            _histograms(lines, name, one)
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _head(lines: list[str], name: str, kind: str, text: str) -> None:
+    lines.extend((f"# HELP {name} {text}", f"# TYPE {name} {kind}"))
+
+
+def _labels(one: VersionMetrics) -> str:
+    return f'model="{one.model}",version="{one.version or ""}"'
+
+
+def _histograms(lines: list[str], name: str, one: VersionMetrics) -> None:
+    for stage in STAGES:
+        histogram = one.stages[stage]
+        labels = f'{_labels(one)},stage="{stage}"'
+        running, place = 0, 0
+        for shown in _SHOWN:
+            running += sum(histogram.counts[place : shown + 1])
+            place = shown + 1
+            lines.append(f'{name}_bucket{{{labels},le="{BOUNDS_US[shown] / 1e6:g}"}} {running}')
+        lines.extend(
+            (
+                f'{name}_bucket{{{labels},le="+Inf"}} {histogram.count}',
+                f"{name}_sum{{{labels}}} {histogram.sum_us / 1e6:g}",
+                f"{name}_count{{{labels}}} {histogram.count}",
+            )
+        )

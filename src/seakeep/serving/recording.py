@@ -1,0 +1,158 @@
+"""Turns what was computed into records and counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from seakeep.clock import Clock, Ids
+from seakeep.records.prediction import Prediction, Role
+from seakeep.serving.batch import Batch
+from seakeep.serving.inference import Inputs, Part
+from seakeep.serving.loaded import LoadedVersion
+from seakeep.serving.metrics import Meters
+from seakeep.serving.ports import RecordSink
+from seakeep.serving.v1 import UNREADABLE, RowAnswer
+
+Stages = tuple[float, float, float, float, float]
+"""Microseconds in parse, features, queue, model, and in all."""
+
+
+class Circumstances(NamedTuple):
+    """What the records of rows that were computed together have in common; see :class:`Prediction`."""
+
+    version: LoadedVersion
+    role: Role
+    recorded_us: int
+    stages: Stages
+    error: str = ""
+
+
+class _Row(NamedTuple):
+    numbers: list[float]
+    categories: list[str]
+    view_times_us: list[int]
+    time_us: int
+    raw: dict[str, Any]
+
+
+class Recording:
+    """Writes predictions to the flight recorder and counts them.
+
+    Parameters
+    ----------
+    sink
+        The recorder's pen.
+    meters
+        The worker's counters.
+    """
+
+    def __init__(self, sink: RecordSink, meters: Meters, *, clock: Clock, ids: Ids) -> None:
+        self._sink, self._meters, self._clock, self._ids = sink, meters, clock, ids
+
+    def answered(self, batch: Batch, done_s: float) -> None:
+        """Record a batch whose calls were answered at ``done_s`` (``time.perf_counter()``)."""
+        now_us = self._clock.now_us()
+        version = batch.version
+        meter = self._meters.of(version.model, version.number)
+        rows = _rows(batch.inputs) if batch.inputs else []
+        unknown = batch.inputs.unknown if batch.inputs else []
+        start = 0
+        for part in batch.parts:
+            stop = start + part.size
+            stages = _stages(batch, part, done_s)
+            if part.call.error:
+                meter.failed(part.call.error.code)
+            else:
+                meter.answered(part.size, sum(map(len, unknown[start:stop])), stages)
+            error = part.call.error.code if part.call.error else ""
+            shared = Circumstances(version, part.role, now_us, stages, error)
+            if rows:
+                for answer, row in zip(batch.answers[start:stop], rows[start:stop], strict=True):
+                    self._write(shared, answer, row, part.call.principal)
+            else:
+                self._failed(shared, part)
+            start = stop
+
+    def unrouted(self, code: str) -> None:
+        """Count a call that reached no version."""
+        self._meters.server.failed(code)
+
+    def shadowed(
+        self, shared: Circumstances, inputs: Inputs, answered: Sequence[RowAnswer], principals: Sequence[str],
+        scores: Sequence[float],
+    ) -> None:  # fmt: skip
+        """Record rows scored in the shadow of ``answered``."""
+        threshold = shared.version.threshold
+        for row, answer, principal, score in zip(_rows(inputs), answered, principals, scores, strict=True):
+            twin = RowAnswer(self._ids.new(), answer.key, score, score >= threshold, 0, ())
+            self._write(shared, twin, row, principal, pair=answer.id)
+
+    def _failed(self, shared: Circumstances, part: Part) -> None:
+        """Record the rows of a call that failed before it had inputs."""
+        name = shared.version.definition.request.key
+        for sent in part.rows:
+            try:
+                raw = msgspec.json.decode(sent, type=dict[str, Any])
+            except UNREADABLE:
+                raw = {}
+            answer = RowAnswer(self._ids.new(), str(raw.get(name, "")), math.nan, False, 0, ())  # noqa: FBT003 -- a struct
+            self._write(shared, answer, _Row([], [], [], shared.recorded_us, raw), part.call.principal)
+
+    def _write(self, shared: Circumstances, answer: RowAnswer, row: _Row, principal: str, pair: str = "") -> None:
+        version = shared.version
+        parse_us, features_us, queue_us, model_us, total_us = shared.stages
+        record = Prediction(
+            sequence=self._sink.next_sequence(),
+            id=answer.id,
+            model=version.model,
+            version=version.number,
+            bundle=version.bundle,
+            role=shared.role,
+            pair=pair,
+            time_us=row.time_us,
+            recorded_us=shared.recorded_us,
+            key=answer.key,
+            principal=principal,
+            request=row.raw,
+            numbers=row.numbers,
+            categories=row.categories,
+            feature_times_us=row.view_times_us,
+            score=math.nan if shared.error else answer.score,
+            decision=answer.decision and not shared.error,
+            parse_us=parse_us,
+            features_us=features_us,
+            queue_us=queue_us,
+            model_us=model_us,
+            total_us=total_us,
+            error=shared.error,
+        )
+        if not self._sink.append(record):
+            self._meters.of(version.model, version.number).gap()
+
+
+def _rows(inputs: Inputs) -> list[_Row]:
+    return list(
+        map(
+            _Row,
+            inputs.numbers.tolist(),
+            inputs.categories.tolist(),
+            inputs.view_times_us,
+            inputs.times_us,
+            inputs.raw,
+        )
+    )
+
+
+def _stages(batch: Batch, part: Part, done_s: float) -> Stages:
+    call = part.call
+    parse_us = (call.parsed_s - call.arrived_s) * 1e6
+    features_us = 0.0
+    if batch.inputs:
+        parse_us += batch.inputs.decode_us
+        features_us = batch.inputs.features_us
+    queue_us = max(0.0, (batch.started_s - call.parsed_s) * 1e6)
+    return parse_us, features_us, queue_us, batch.model_us, (done_s - call.arrived_s) * 1e6

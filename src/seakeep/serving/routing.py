@@ -1,0 +1,95 @@
+"""Which version answers whom: a pure function of the releases and of a row's key, the same in every worker."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from seakeep.records.prediction import Role
+from seakeep.records.release import Route
+from seakeep.serving.loaded import LoadedVersion
+
+_SCALE = float(1 << 64)
+
+
+def place_of(key: str, *, model: str, version: int) -> float:
+    """Where a key stands in ``[0, 1)``: a candidate answers the keys that stand below its weight.
+
+    The first eight bytes (big-endian) of ``BLAKE2b(key, person="seakeep-route", salt=BLAKE2b(model:version))``. A key
+    keeps its place while the weight grows, so that it never goes back and forth; each candidate draws places anew, so
+    that not the same keys are always the first to try.
+
+    References
+    ----------
+    RFC 7693 (BLAKE2).
+    """
+    salt = hashlib.blake2b(f"{model}:{version}".encode(), digest_size=16).digest()
+    digest = hashlib.blake2b(key.encode(), digest_size=8, person=b"seakeep-route", salt=salt).digest()
+    return int.from_bytes(digest) / _SCALE
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Traffic:
+    """How the requests to one model are shared out.
+
+    Attributes
+    ----------
+    weight
+        Share of keys that the candidate answers.
+    """
+
+    champion: LoadedVersion
+    candidate: LoadedVersion | None = None
+    weight: float = 0.0
+
+    @property
+    def split(self) -> bool:
+        """Whether the key decides."""
+        return self.candidate is not None and 0.0 < self.weight < 1.0
+
+    def choose(self, key: str) -> tuple[LoadedVersion, Role]:
+        """The version that answers a key, and its role."""
+        candidate = self.candidate
+        if candidate is None or self.weight <= 0.0:
+            return self.champion, "champion"
+        if self.weight >= 1.0 or place_of(key, model=candidate.model, version=candidate.number) < self.weight:
+            return candidate, "canary"
+        return self.champion, "champion"
+
+    def shadow_of(self, version: LoadedVersion) -> LoadedVersion | None:
+        """The version that scores in the shadow of ``version``, if there is one."""
+        if self.candidate is None:
+            return None
+        return self.champion if version is self.candidate else self.candidate
+
+    def version(self, number: int) -> LoadedVersion | None:
+        """The version of that number, if it takes part."""
+        return next((one for one in self.versions if one.number == number), None)
+
+    @property
+    def versions(self) -> tuple[LoadedVersion, ...]:
+        """The versions that take part."""
+        return (self.champion,) if self.candidate is None else (self.champion, self.candidate)
+
+
+def share_out(routes: Sequence[Route], loaded: Mapping[str, LoadedVersion], before: Traffic | None) -> Traffic | None:
+    """Traffic of one model under its routes, as far as their versions are loaded.
+
+    Parameters
+    ----------
+    routes
+        Of this model.
+    loaded
+        By bundle digest.
+    before
+        What is in force. It stays while the champion is not loaded: the old version serves until the new one can.
+    """
+    champion = next((loaded.get(route.bundle) for route in routes if route.role == "champion"), None)
+    if champion is None:
+        return before if routes else None
+    waiting = next((route for route in routes if route.role == "candidate"), None)
+    candidate = loaded.get(waiting.bundle) if waiting else None
+    if waiting is None or candidate is None:
+        return Traffic(champion)
+    return Traffic(champion, candidate, waiting.weight)

@@ -1,0 +1,145 @@
+"""Scores answered requests with the other version, where no client waits for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from seakeep.clock import Clock
+from seakeep.errors import SeakeepError
+from seakeep.serving.batch import Batch, BatchRunner
+from seakeep.serving.errors import InternalError
+from seakeep.serving.inference import Inputs
+from seakeep.serving.loaded import LoadedVersion
+from seakeep.serving.metrics import Meters
+from seakeep.serving.recording import Circumstances, Recording
+from seakeep.serving.v1 import RowAnswer
+
+MAX_WAITING = 8192
+"""Rows that may wait; more are dropped and counted."""
+STEP_ROWS = 64
+"""Rows scored between two looks at the sockets: about a millisecond."""
+
+_log = logging.getLogger("seakeep.serving")
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Job:
+    """Answered rows that wait for their shadow; ``rows`` as sent, if the other version needs inputs of its own."""
+
+    version: LoadedVersion
+    inputs: Inputs
+    rows: list[msgspec.Raw]
+    answers: list[RowAnswer]
+    principals: list[str]
+
+
+class Shadow:
+    """A bounded queue of answered rows, worked off in small steps between the ticks.
+
+    Parameters
+    ----------
+    runner, recording
+        Compute inputs; write records.
+    meters
+        Count what was scored and dropped.
+    defer
+        Calls a function soon, after the sockets were looked at: an event loop's ``call_soon``.
+    """
+
+    def __init__(
+        self,
+        runner: BatchRunner,
+        recording: Recording,
+        meters: Meters,
+        *,
+        clock: Clock,
+        defer: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self._runner, self._recording, self._meters = runner, recording, meters
+        self._clock, self._defer = clock, defer
+        self._jobs: deque[_Job] = deque()
+        self._scheduled = False
+        self.waiting = 0
+
+    def offer(self, batch: Batch, other: LoadedVersion) -> None:
+        """Let ``other`` score the answered rows of a batch, if there is room."""
+        inputs = batch.inputs
+        if inputs is None:
+            return
+        chosen: list[int] = []
+        rows: list[msgspec.Raw] = []
+        principals: list[str] = []
+        start = 0
+        for part in batch.parts:
+            if not part.call.error and part.role != "pinned":
+                chosen.extend(range(start, start + part.size))
+                rows.extend(part.rows)
+                principals.extend([part.call.principal] * part.size)
+            start += part.size
+        same = other.inputs == batch.version.inputs
+        if self.waiting + len(chosen) > MAX_WAITING or (not same and len(rows) < len(chosen)):
+            self._meters.of(other.model, other.number).shadow(dropped=len(chosen))
+            return
+        answers = batch.answers
+        for begin in range(0, len(chosen), STEP_ROWS):
+            step = slice(begin, begin + STEP_ROWS)
+            self._jobs.append(
+                _Job(
+                    version=other,
+                    inputs=inputs.take(chosen[step]),
+                    rows=[] if same else rows[step],
+                    answers=[answers[row] for row in chosen[step]],
+                    principals=principals[step],
+                )
+            )
+        self.waiting += len(chosen)
+        self._schedule()
+
+    def finish(self) -> None:
+        """Work off everything that waits, at once."""
+        while self._jobs:
+            self._score(self._jobs.popleft())
+
+    def _schedule(self) -> None:
+        if self._jobs and not self._scheduled:
+            self._scheduled = True
+            self._defer(self._step)
+
+    def _step(self) -> None:
+        self._scheduled = False
+        if self._jobs:
+            self._score(self._jobs.popleft())
+        self._schedule()
+
+    def _score(self, job: _Job) -> None:
+        self.waiting -= len(job.answers)
+        version, inputs, error = job.version, job.inputs, ""
+        began_s = time.perf_counter()
+        model_us = 0.0
+        scores: list[Any] = [math.nan] * len(job.answers)
+        try:
+            if job.rows:
+                inputs = self._runner.inputs(version, job.rows, job.inputs.times_us)
+            asked_s = time.perf_counter()
+            scores = version.score(inputs.numbers, inputs.categories).tolist()
+            model_us = (time.perf_counter() - asked_s) * 1e6
+            if not all(map(math.isfinite, scores)):
+                error = "serving"
+        except SeakeepError as fault:
+            error = fault.code
+        except Exception:  # noqa: BLE001 -- the job border
+            _log.exception("%s:%s failed in the shadow", version.model, version.number)
+            error = InternalError.code
+        total_us = (time.perf_counter() - began_s) * 1e6
+        self._meters.of(version.model, version.number).shadow(scored=len(scores))
+        stages = (inputs.decode_us, inputs.features_us, 0.0, model_us, total_us)
+        shared = Circumstances(version, "shadow", self._clock.now_us(), stages, error)
+        self._recording.shadowed(shared, inputs, job.answers, job.principals, scores)

@@ -1,0 +1,140 @@
+"""Bodies of the native routes: rows that ask for predictions, events, and their answers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from seakeep.errors import RowError
+from seakeep.serving.errors import RequestError
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are not what was declared."""
+
+_NOT_JSON = re.compile(rb"[\[:,\s](?:-?Infinity|NaN)\s*[,}\]]")
+
+
+class RowsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``{"rows": [{...}, ...]}``; rows are read later, by their model's schema."""
+
+    rows: list[msgspec.Raw]
+
+
+class RowAnswer(msgspec.Struct, frozen=True, gc=False):
+    """The answer to one row.
+
+    Attributes
+    ----------
+    unknown
+        Views that know nothing of the row's entity: their features are missing.
+    """
+
+    id: str
+    key: str
+    score: float
+    decision: bool
+    version: int
+    unknown: tuple[str, ...]
+
+
+class PredictAnswer(msgspec.Struct, frozen=True):
+    """Answers in the order of the rows.
+
+    Attributes
+    ----------
+    model_version
+        The version that answered, or ``""`` if rows were answered by several.
+    """
+
+    model_name: str
+    model_version: str
+    predictions: Sequence[RowAnswer]
+
+
+class EventsAnswer(msgspec.Struct, frozen=True):
+    """Events that were taken: they are durable, and later predictions see them.
+
+    Attributes
+    ----------
+    duplicate
+        True if a batch of the same idempotency key had been taken before; this one changed nothing.
+    """
+
+    accepted: int
+    duplicate: bool
+
+
+_rows = msgspec.json.Decoder(RowsBody)
+
+
+def parse_rows(body: bytes, max_rows: int) -> list[msgspec.Raw]:
+    """The rows of a request body.
+
+    Raises
+    ------
+    RequestError
+        The body is not of the form, or there are no rows or too many.
+    """
+    try:
+        rows = _rows.decode(body).rows
+    except UNREADABLE as error:
+        raise explain(body, error, 'send {"rows": [{...}]}') from error
+    if not rows:
+        raise RequestError(400, "there are no rows", hint='send {"rows": [{...}]} with at least one row')
+    if len(rows) > max_rows:
+        raise RequestError(413, f"{len(rows)} rows are more than {max_rows}", hint="send several requests")
+    if body.count(b'"rows"') > 1 or b"\\u" in body:
+        refuse_duplicates(body)
+    return rows
+
+
+def explain(body: bytes, error: Exception, hint: str) -> RequestError:
+    """Say what is wrong with a body that did not parse."""
+    if _NOT_JSON.search(body):
+        return RequestError(400, "NaN and Infinity are not JSON", hint="send null for a missing value")
+    text = str(error)
+    return RequestError(400, f"the body cannot be read: {text[:1].lower()}{text[1:200]}", hint=hint)
+
+
+def check_rows(rows: bytes, raw: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse rows in which a column stands twice: which of the two would count?
+
+    Each name and each string value of a flat object has two quotation marks. If ``rows`` holds no more than that, no
+    name stands twice; only if it does (also through an escaped quotation mark) is it parsed again, with care.
+
+    Raises
+    ------
+    RowError
+        A row has a column twice.
+    """
+    strings = sum([len(row) + [type(value) for value in row.values()].count(str) for row in raw])
+    if rows.count(b'"') != 2 * strings:
+        refuse_duplicates(rows)
+
+
+def refuse_duplicates(body: bytes) -> None:
+    """Refuse JSON in which an object has a name twice.
+
+    Raises
+    ------
+    RowError
+        It has.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+        if twice is not None:
+            message = f"{twice[:64]!r} is there twice in one object"
+            raise RowError(message, column=twice, hint="send each name once")
+        return dict(pairs)
+
+    try:
+        json.loads(body, object_pairs_hook=unique)
+    except RecursionError as error:
+        message = "the body is nested too deeply"
+        raise RowError(message) from error

@@ -1,0 +1,271 @@
+"""One worker process: a data plane on a socket that it shares with the other workers of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import errno
+import functools
+import gc
+import ipaddress
+import logging
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seakeep.clock import Clock, Ids
+from seakeep.config import ServingSettings
+from seakeep.errors import PlatformError, RecorderError
+from seakeep.serving.batch import BatchRunner
+from seakeep.serving.dataplane import Dataplane
+from seakeep.serving.exchange import Limits
+from seakeep.serving.http import SWEEP_S, Connection, HttpServer
+from seakeep.serving.ingest import Ingest, intakes_of
+from seakeep.serving.loaded import load
+from seakeep.serving.loader import Loader
+from seakeep.serving.metrics import Meters, State
+from seakeep.serving.ports import (
+    Authenticator,
+    BundleSource,
+    EventDecoders,
+    FeatureSource,
+    RecordSink,
+    RequestDecoders,
+    RoutingSource,
+)
+from seakeep.serving.recording import Recording
+from seakeep.serving.rest import Rest
+from seakeep.serving.shadow import Shadow
+
+if TYPE_CHECKING:
+    from seakeep.serving.routing import Traffic
+
+DRAIN_S = 10.0
+"""Longest time a worker takes to finish what it has begun, in seconds."""
+_QUIET_S = 1.0
+"""While draining, how long a connection may be silent before it is closed."""
+_BACKLOG = 1024
+
+_log = logging.getLogger("seakeep.serving")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerContext:
+    """All that a worker needs.
+
+    Attributes
+    ----------
+    index
+        The worker's number, from 0.
+    metrics
+        Folder of all workers' counters.
+    predictions, events
+        The recorder's pens; the worker closes them when it ends.
+    request_decoders, event_decoders
+        Make the decoder of a definition's rows, and of a source's events.
+    lifeline
+        A file descriptor that becomes readable when whoever started the worker is gone (its standard input, a pipe);
+        None: it lives on its own.
+    """
+
+    index: int
+    settings: ServingSettings
+    metrics: Path
+    routing: RoutingSource
+    bundles: BundleSource
+    features: FeatureSource
+    predictions: RecordSink
+    events: RecordSink
+    authenticator: Authenticator
+    request_decoders: RequestDecoders
+    event_decoders: EventDecoders
+    clock: Clock
+    ids: Ids
+    version: str = ""
+    lifeline: int | None = None
+
+
+def run_worker(context: WorkerContext) -> None:
+    """Serve until SIGTERM, SIGINT or the end of the lifeline; then finish what was begun.
+
+    Raises
+    ------
+    PlatformError
+        The port is in use, or the metrics file cannot be made.
+    """
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(Worker(context).run())
+
+
+class Worker:
+    """Wires the parts of a data plane and runs them on the event loop."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._meters = Meters(context.metrics, context.index)
+        self._meters.started(context.clock.now_us())
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until told to stop."""
+        context, settings = self._context, self._context.settings
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        if context.lifeline is not None:
+            loop.add_reader(context.lifeline, self._feel, context.lifeline)
+        with ThreadPoolExecutor(1, "load") as loading, ThreadPoolExecutor(1, "commit") as committing:
+            self._wire(loop, loading, committing)
+            follower = loop.create_task(self._loader.follow())
+            listening = listen(settings.host, settings.port)
+            stopping = loop.create_task(self._stop.wait())
+            settled = loop.create_task(self._loader.settled())
+            await asyncio.wait((stopping, settled), return_when=asyncio.FIRST_COMPLETED)
+            gc.collect()
+            gc.freeze()  # what is loaded stays: collections need not look at it again
+            server = await loop.create_server(
+                functools.partial(Connection, self._http), sock=listening, backlog=_BACKLOG
+            )
+            sweeper = loop.create_task(self._sweep())
+            await stopping
+            await self._drain(loop, server, listening)
+            for task in (sweeper, follower, settled):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        self._close()
+
+    def stop(self) -> None:
+        """Let :meth:`run` finish what was begun and end."""
+        self._stop.set()
+
+    def _wire(
+        self, loop: asyncio.AbstractEventLoop, loading: ThreadPoolExecutor, committing: ThreadPoolExecutor
+    ) -> None:
+        context, settings, meters = self._context, self._context.settings, self._meters
+        clock, ids = context.clock, context.ids
+        runner = BatchRunner(context.features, clock=clock, ids=ids, mode=settings.clock)
+        recording = Recording(context.predictions, meters, clock=clock, ids=ids)
+        self._shadow = Shadow(runner, recording, meters, clock=clock, defer=loop.call_soon)
+        self._dataplane = Dataplane(
+            runner, recording, self._shadow, defer=loop.call_soon, max_in_flight=settings.max_in_flight
+        )
+        self._ingest = Ingest(
+            context.events, context.features, committing, clock=clock, ids=ids, max_waiting=settings.max_in_flight
+        )
+        load_one = functools.partial(
+            load, bundles=context.bundles, features=context.features, decoders=context.request_decoders
+        )
+        self._loader = Loader(context.routing, load_one, self._put_in_force, loading)
+        self._rest = Rest(
+            dataplane=self._dataplane,
+            ingest=self._ingest,
+            loading=lambda: self._loader.state,
+            authenticator=context.authenticator,
+            meters=meters,
+            metrics=context.metrics,
+            clock=clock,
+            ids=ids,
+            max_rows=settings.max_rows,
+            version=context.version,
+        )
+        hosts = loopback_names(settings.host)
+        self._http = HttpServer(self._rest, Limits(body_bytes=settings.max_body_bytes), clock, hosts)
+
+    def _put_in_force(self, traffic: Mapping[str, Traffic | None]) -> None:
+        self._dataplane.traffic = traffic
+        definitions = [version.definition for version in self._loader.champions_last]
+        self._ingest.intakes = intakes_of(definitions, self._context.event_decoders)
+
+    async def _sweep(self) -> None:
+        while True:
+            self._http.sweep()
+            self._report()
+            await asyncio.sleep(SWEEP_S)
+
+    def _report(self, state: State | None = None) -> None:
+        in_flight = self._dataplane.in_flight + self._ingest.in_flight
+        state = state or ("ready" if self._loader.state.ready else "not-ready")
+        self._meters.report(state, in_flight, self._context.clock.now_us())
+
+    def _feel(self, lifeline: int) -> None:
+        if not os.read(lifeline, 1):
+            asyncio.get_running_loop().remove_reader(lifeline)
+            self._stop.set()
+
+    async def _drain(self, loop: asyncio.AbstractEventLoop, server: asyncio.Server, listening: socket.socket) -> None:
+        """Take no more connections; answer what is on its way, on every connection; let silent ones go."""
+        self._rest.draining = True
+        self._http.drain(_QUIET_S)
+        self._report("draining")
+        await self._accept_waiting(loop, listening)
+        server.close()
+        deadline_s = loop.time() + DRAIN_S
+        while (self._http.connections or self._ingest.in_flight) and loop.time() < deadline_s:  # noqa: ASYNC110 -- of many
+            await asyncio.sleep(0.02)
+        for connection in list(self._http.connections):
+            connection.expire()
+        self._shadow.finish()
+
+    async def _accept_waiting(self, loop: asyncio.AbstractEventLoop, listening: socket.socket) -> None:
+        """Take the connections that the kernel has made but nobody has accepted: closing would reset them."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                taken, _ = listening.accept()
+                taken.setblocking(False)  # noqa: FBT003 -- socket's signature
+                await loop.connect_accepted_socket(functools.partial(Connection, self._http), taken)
+
+    def _close(self) -> None:
+        for sink in (self._context.predictions, self._context.events):
+            try:
+                sink.close()
+            except RecorderError:
+                _log.exception("the recorder could not be closed in order")
+        self._report("stopped")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket on a port that other workers listen on too.
+
+    Raises
+    ------
+    PlatformError
+        The address cannot be used.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise cannot_listen(host, port, error) from error
+    listening.setblocking(False)  # noqa: FBT003 -- socket's signature
+    return listening
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> PlatformError:
+    """What to tell a person about an address that cannot be listened on."""
+    if error.errno == errno.EADDRINUSE:
+        message = f"port {port} of {host} is in use"
+        return PlatformError(message, hint="stop what listens there, or set another serving.port")
+    message = f"cannot listen on port {port} of {host}: {error.strerror}"
+    return PlatformError(message, hint="set serving.host to an address of this machine and serving.port above 1023")
+
+
+def loopback_names(host: str) -> frozenset[bytes]:
+    """The hosts a client may name to reach a server on loopback; none where it listens to others too."""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    return frozenset({b"localhost", b"127.0.0.1", b"[::1]", host.encode()}) if loopback else frozenset()
