@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal as OneOf
 
@@ -126,35 +127,36 @@ def model_charts(page: ModelPage, metric: str) -> tuple[Chart, ...]:
     traffic, quality = page.traffic, page.quality
     volume = Series(label="answered", tone="main", y=tuple(float(w.predictions) for w in traffic), filled=True)
     errors = Series(label="failed", tone="bad", y=tuple(float(w.errors) for w in traffic))
-    p99 = Series(label="99 %", tone="main", y=tuple(w.p99_ms for w in traffic))
-    p50 = Series(label="median", tone="quiet", y=tuple(w.p50_ms for w in traffic))
+    p99 = Series(label="99 %", tone="main", y=tuple(_drawn(w.p99_ms) for w in traffic))
+    p50 = Series(label="median", tone="quiet", y=tuple(_drawn(w.p50_ms) for w in traffic))
     alerts = _series("alert rate", "quiet", [w.realised.get("alert_rate") or w.estimated.get("alert_rate") for w in quality])
     return (
         chart("traffic", "Predictions", "count", traffic, volume, errors),
         chart("latency", "Latency", "ms", traffic, p99, p50),
-        chart("quality", words(metric).capitalize(), "score", quality, *_both(quality, metric, "")),
-        chart("rates", "Base rate and alert rate", "share", quality, *_both(quality, "base_rate", "base rate, "), alerts),
+        chart("quality", words(metric).capitalize(), "score", quality, *_both(quality, metric)),
+        chart("rates", "Base rate", "share", quality, *_both(quality, "base_rate"), alerts),
     )
 
 
-def _both(windows: Sequence[QualityWindow], metric: str, prefix: str) -> tuple[Series, Series]:
+def _both(windows: Sequence[QualityWindow], metric: str) -> tuple[Series, Series]:
     estimated = [window.estimated.get(metric) for window in windows]
     realised = [window.realised.get(metric) for window in windows]
     return (
-        _series(f"{prefix}estimated", "second", estimated, dashed=True),
-        _series(f"{prefix}realised", "main", realised),
+        _series("estimated", "second", estimated, dashed=True),
+        _series("realised", "main", realised),
     )
 
 
 def _series(label: str, tone: Tone, metrics: Sequence[Metric | None], *, dashed: bool = False) -> Series:
     def part(name: str) -> Values:
-        return tuple(None if metric is None else _finite(getattr(metric, name)) for metric in metrics)
+        return tuple(None if metric is None else _drawn(getattr(metric, name)) for metric in metrics)
 
     return Series(label=label, tone=tone, y=part("value"), low=part("low"), high=part("high"), dashed=dashed)
 
 
-def _finite(value: float) -> float | None:
-    return value if abs(value) < float("inf") else None
+def _drawn(value: float | None) -> float | None:
+    """A value to five digits, more than a screen shows; ``None`` for what is not a number."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
 
 
 def _markers(releases: Sequence[Release], from_us: int, to_us: int) -> tuple[Marker, ...]:

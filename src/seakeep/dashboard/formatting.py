@@ -37,6 +37,16 @@ def percent(value: float | None) -> str:
     return f"{_percent_digits(value)}{_SPACE}%"
 
 
+def share(value: float | None) -> str:
+    """A share that somebody chose, without digits it does not need: ``10 %``."""
+    return MISSING if value is None or _absent(value) else f"{100 * value:.3g}{_SPACE}%"
+
+
+def score(value: float | None) -> str:
+    """A model's score, to four decimals so that a column of them lines up."""
+    return MISSING if value is None or _absent(value) else f"{value:.4f}"
+
+
 def _percent_digits(value: float) -> str:
     return f"{100 * value:.{1 if value == 0 or abs(value) >= 0.01 else 2}f}"
 
@@ -124,14 +134,16 @@ def estimate(metric: Metric | None, name: str = "") -> str:
 
 
 def _plain(value: float) -> str:
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if abs(value) >= 0.095 or value == 0 else f"{value:.2g}"
+    digits = ",.0f" if abs(value) >= 100 else ".2f" if abs(value) >= 0.01 or value == 0 else ".2g"
+    return f"{value:{digits}}".replace("-", "\N{MINUS SIGN}", 1)
 
 
 def effect(value: float | None) -> str:
     """A change in units of the series' own noise: ``+4.2 × noise``."""
-    return MISSING if value is None or _absent(value) else f"{value:+.1f}{_SPACE}×{_SPACE}noise"
+    if value is None or _absent(value):
+        return MISSING
+    sign = "" if abs(value) < 0.05 else "+" if value > 0 else "\N{MINUS SIGN}"
+    return f"{sign}{abs(value):.1f}{_SPACE}×{_SPACE}noise"
 
 
 def probability(value: float | None) -> str:
@@ -154,6 +166,11 @@ def words(name: str) -> str:
 def capital(text: str) -> str:
     """The text with a capital first letter, the rest as it is."""
     return text[:1].upper() + text[1:]
+
+
+def breakable(name: str) -> Markup:
+    """A long name, escaped, with places where a line may break: after dots, underscores and hyphens."""
+    return Markup("<wbr>").join(re.split(r"(?<=[._-])", name))
 
 
 _CAUSES = {
@@ -189,12 +206,14 @@ def evidence(text: str, model: str = "") -> Markup:
 def _link(kind: str, text: str) -> Markup:
     if kind == "digest":
         return Markup('<code title="{}">{}</code>').format(text, digest(text))
-    return Markup('<a href="/{}s/{}">{}</a>').format(kind, path(text), text)
+    return Markup('<a class="id" href="/{}s/{}">{}</a>').format(kind, path(text), text)
 
 
 FILTERS = {
     "count": count,
     "percent": percent,
+    "share": share,
+    "score": score,
     "milliseconds": milliseconds,
     "duration": duration,
     "moment": moment,
@@ -208,6 +227,7 @@ FILTERS = {
     "digest": digest,
     "words": words,
     "capital": capital,
+    "breakable": breakable,
     "cause": cause,
     "path": path,
     "evidence": evidence,

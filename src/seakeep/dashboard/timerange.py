@@ -70,7 +70,7 @@ def _moment(query: Mapping[str, str], name: str) -> int | None:
 
 def write_moment(moment_us: int) -> str:
     """How an address writes a moment: the day alone where it is midnight."""
-    return format_day(moment_us) if moment_us % DAY_US == 0 else format_moment(moment_us)
+    return format_day(moment_us) if moment_us % DAY_US == 0 else format_moment(moment_us).replace(":00Z", "Z")
 
 
 def write_query(asked: TimeRange) -> str:

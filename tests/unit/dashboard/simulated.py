@@ -393,7 +393,7 @@ class SimulatedSource:
             route=route,
             since_us=since_us,
             answered=len(mine),
-            shadowed=len(rows) - len(mine) if route.role == "candidate" else 0,
+            shadowed=int(((rows.version != route.version) & (rows.time_us >= since_us)).sum()),
             p99_ms=float(np.percentile(mine.total_us, 99)) / 1_000 if len(mine) else None,
             alert_rate=wilson(int(mine.decision.sum()), len(mine)),
         )

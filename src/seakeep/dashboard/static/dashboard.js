@@ -51,13 +51,15 @@
     return { series, bands, shown };
   }
 
-  function drawMarkers(plot, markers, paint) {
+  function drawMarkers(plot, { key, markers }, paint) {
+    const named = key === "traffic" || key === "quality"; // once a row is enough
     const { ctx, bbox } = plot;
     const scale = devicePixelRatio;
     const rows = []; // where the last label of each row ends, so that labels do not overlap
     ctx.save();
     ctx.font = `600 ${11 * scale}px ${paint.sans}`;
     ctx.textBaseline = "top";
+    ctx.textAlign = "left";
     for (const marker of markers) {
       const x = Math.round(plot.valToPos(marker.x, "x", true));
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
@@ -68,11 +70,13 @@
       ctx.moveTo(x, bbox.top);
       ctx.lineTo(x, bbox.top + bbox.height);
       ctx.stroke();
+      if (!named) continue;
       const wide = ctx.measureText(marker.label).width;
-      const left = Math.min(x + 4 * scale, bbox.left + bbox.width - wide);
+      const fits = x + 4 * scale + wide < bbox.left + bbox.width;
+      const left = fits ? x + 4 * scale : x - 4 * scale - wide;
       let row = rows.findIndex((end) => end < left);
       if (row < 0) row = rows.length;
-      if (row > 2) continue;
+      if (row > 3) continue;
       rows[row] = left + wide + 6 * scale;
       const top = bbox.top + 2 * scale + row * 14 * scale;
       ctx.fillStyle = faint(paint.ground, 0.8);
@@ -114,7 +118,7 @@
         { ...axis, grid: { stroke: paint.rule, width: 1 }, size: 54, space: 36, values: (_, ticks) => ticks.map(write[chart.unit]) },
       ],
       hooks: {
-        draw: [(plot) => drawMarkers(plot, state.chart.markers, paint)],
+        draw: [(plot) => drawMarkers(plot, state.chart, paint)],
         setCursor: [(plot) => {
           const at = plot.cursor.idx;
           outputs.forEach((output, k) => {
