@@ -30,6 +30,7 @@ programs. HTTP codes are not known here: one table in :mod:`seakeep.serving.erro
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 
 class SeakeepError(Exception):
@@ -211,3 +212,12 @@ class PlatformError(SeakeepError):
     """The machine stands in the way: a port in use, a full disk, a missing extra."""
 
     code = "platform"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint for a name that is not known: the nearest one that is, or all of them."""
+    import difflib
+
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"

@@ -53,7 +53,11 @@ class ScoringSession:
             raise IntegrityError(message, hint="convert the run again")
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
-        """Scores, float64 ``(n,)``, of ``numbers`` ``(n, numbers)`` and ``categories`` ``(n, categories)``."""
+        """Scores, float64 ``(n,)``, of ``numbers`` ``(n, numbers)`` and ``categories`` ``(n, categories)``.
+
+        NaN is the score of a row that the trained estimator refuses with an error, such as an infinite number or a
+        category its encoder does not allow.
+        """
         if len(numbers) == 0:
             return np.empty(0)
         feeds: dict[str, Any] = {}

@@ -8,9 +8,20 @@ from seakeep.records.source import ColumnSchema
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
-    """One immutable Parquet file of a source: its content digest and its rows."""
+    """One immutable Parquet file of a source: where it is kept and what it holds.
+
+    Attributes
+    ----------
+    sha256
+        Digest of the file's bytes: its address in the store.
+    content
+        Digest of the values, whatever the file's form: the same for the same events always.
+    from_us, to_us
+        Time of the first and of the last event.
+    """
 
     sha256: str
+    content: str
     rows: int
     from_us: int
     to_us: int
@@ -35,7 +46,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     id
-        SHA-256 of the canonical JSON of ``sources`` and ``as_of_us``.
+        SHA-256 over ``as_of_us`` and each source's name, schema and chunk contents.
     as_of_us
         Only events that could be known before this moment are in it.
     """

@@ -49,6 +49,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     metrics
         ``base_rate``, ``recall``, ``precision``, ``alert_rate`` by name: realised on labelled rows, estimated on the
         others, with a 95 % interval.
+    anchored
+        Whether outcomes of the last two weeks corrected the estimate; else it rests on the validation rows alone.
     """
 
     from_us: int
@@ -56,6 +58,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     labelled: int
     unlabelled: int
     metrics: dict[str, Metric]
+    anchored: bool = True
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

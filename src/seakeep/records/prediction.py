@@ -87,12 +87,24 @@ class EventBatch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="g"):
-    """Records that are known to be missing, and why: never a silent loss."""
+    """Records that are known to be missing, and why: never a silent loss.
+
+    A gap has no number of its own: the records of a writer and the counts of its gaps add up to the last number it
+    handed out.
+
+    Attributes
+    ----------
+    sequence
+        Number of the first missing record; after a crash, the first that the count can stand for.
+    reason
+        ``overflow``: the queue was full; ``disk``: it was full because the disk failed; ``crash``: handed out by a
+        process that ended before it was recorded; ``invalid``: it could not be encoded.
+    """
 
     sequence: int
     writer: str
     count: int
-    reason: OneOf["overflow", "disk", "crash"]
+    reason: OneOf["overflow", "disk", "crash", "invalid"]
     from_us: int
     to_us: int
 

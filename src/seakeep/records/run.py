@@ -51,6 +51,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         SHA-256 of the fitted estimator.
     warnings
         What the owner should know, in words.
+    trainer
+        Name of the project's function that trained in place of the model's own; ``""``: the model's own did.
+    threads
+        Threads that numerical libraries used: their number decides the order of sums, and so the last bits.
     """
 
     id: str
@@ -74,3 +78,5 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     slices: dict[str, dict[str, dict[str, Metric]]]
     artefact: str
     warnings: tuple[str, ...] = ()
+    trainer: str = ""
+    threads: int = 1

@@ -18,17 +18,22 @@ class ParityProof(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     cases
-        Rows tried, by kind: ``validation``, ``boundaries``, ``missing``, ``unseen``, ``extremes``, ``threshold``.
+        Rows tried, by kind: ``validation``, ``boundaries``, ``categories``, ``missing``, ``unseen``, ``extremes``,
+        ``threshold``; beside them ``refused``, rows the estimator refuses, and ``boundaries-left-out``, rows at splits
+        beyond what is tried.
     max_difference
         Largest absolute difference of scores.
     flips
-        Rows whose decision differs at the deployed threshold.
+        Rows whose decision differs at the deployed threshold, by more than the tolerance.
     nan_mismatches, error_mismatches
         Rows where only one side gave NaN; cases where only one side refused.
+    batch_mismatches
+        Rows whose score has other bits in another batch.
     tolerance
         Largest difference allowed.
     worst
-        The row of the largest difference, by feature, as text; empty if every row is equal.
+        The row of the largest difference, by feature, as text; empty if every row is equal. With it ``(kind)``,
+        ``(trained)`` and ``(served)``, and for a failure ``(matters)``: the features without which the sides agree.
     digest
         SHA-256 over the inputs and both sides' outputs, and over the model's bytes.
     """
@@ -39,6 +44,7 @@ class ParityProof(msgspec.Struct, frozen=True, kw_only=True):
     flips: int
     nan_mismatches: int
     error_mismatches: int
+    batch_mismatches: int = 0
     tolerance: float
     batch_sizes: tuple[int, ...]
     worst: dict[str, str]

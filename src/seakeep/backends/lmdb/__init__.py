@@ -1,0 +1,1 @@
+"""Stores on LMDB, the embedded memory-mapped database."""

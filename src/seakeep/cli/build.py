@@ -1,0 +1,85 @@
+"""``train``, ``rerun`` and ``convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from seakeep.cli import options, output
+
+if TYPE_CHECKING:
+    from seakeep.records.run import Metric, Run
+
+
+@click.command()
+@click.argument("model", default="")
+@click.option(
+    "--as-of", type=options.Moment(), help="Learn only what could be known before this moment; by default now."
+)
+@click.option(
+    "--validate-from", type=options.Moment(), help="First moment of the validation rows; by default the last fifth."
+)
+@click.option("--variant", default="", help="A trainer of the project's `variants` in place of the model's own.")
+@options.folder
+@options.as_json
+def train(  # noqa: D417
+    model: str, as_of: int | None, validate_from: int | None, variant: str, folder: Path, as_json: bool
+) -> None:
+    """Train MODEL on everything known by a moment, and record the run."""
+    project = options.open_project(folder)
+    with output.step("data, features, training, evaluation"):
+        run = project.train(model, as_of_us=as_of, validate_from_us=validate_from, variant=variant)
+    output.data(run, run_summary(run), as_json=as_json)
+    output.done(f"run {run.id}", next_step=f"seakeep convert {run.id}")
+
+
+@click.command()
+@click.argument("run_id")
+@options.folder
+@options.as_json
+def rerun(run_id: str, folder: Path, as_json: bool) -> None:
+    """Train RUN_ID again and compare it byte for byte."""
+    project = options.open_project(folder)
+    with output.step("training again"):
+        run = project.rerun(run_id)
+    output.data({"run": run.id, "artefact": run.artefact, "equal": True}, run.artefact, as_json=as_json)
+    output.done(f"{run.id} reproduced: the artefact is the same to the byte")
+
+
+@click.command()
+@click.argument("run_id", default="")
+@options.folder
+@options.as_json
+def convert(run_id: str, folder: Path, as_json: bool) -> None:
+    """Convert RUN_ID (by default the newest run), prove it equal and register the version."""
+    project = options.open_project(folder)
+    with output.step("conversion and proof"):
+        version, proof = project.convert(run_id, actor=options.actor())
+    text = (
+        f"{version.ref}: {sum(proof.cases.values()):,} rows tried, largest difference {proof.max_difference:.1e}, "
+        f"{proof.flips} decisions differ"
+    )
+    output.data({"version": version, "proof": proof}, text, as_json=as_json)
+    output.done(f"{version.ref} registered", next_step=f"seakeep gates {version.ref}")
+
+
+def run_summary(run: Run) -> str:
+    """A run's validation metrics beside its baselines'."""
+    names = list(run.baselines)
+    rows = [
+        [name, interval(metric), *[interval(run.baselines[b].get(name)) for b in names]]
+        for name, metric in run.metrics.items()
+    ]
+    head = f"{run.model} {run.id}: {run.rows_trained:,} rows trained, {run.rows_validated:,} validated, {run.seconds:.1f} s"
+    lines = [head, "", output.table(["metric", "model (95 %)", *names], rows)]
+    lines += [f"warning: {text}" for text in run.warnings]
+    return "\n".join(lines)
+
+
+def interval(metric: Metric | None) -> str:
+    """A metric with its interval: ``0.761 (0.744 to 0.779)``."""
+    if metric is None:
+        return "—"
+    return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"

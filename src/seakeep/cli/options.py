@@ -1,0 +1,51 @@
+"""Options that many commands share."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from seakeep.project import Project
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
+folder = click.option(
+    "--project",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="The project's folder, or one inside it; by default this one.",
+)
+
+
+class Moment(click.ParamType[int]):
+    """An ISO 8601 date or date-time, UTC unless it says otherwise."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Microseconds since the epoch."""
+        from seakeep.clock import parse_moment
+
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_moment(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a date or date-time, as in 2013-07-15 or 2013-07-15T06:00", param, ctx)
+
+
+def actor() -> str:
+    """Who runs the command, for the audit log."""
+    return getpass.getuser()
+
+
+def open_project(folder: Path) -> Project:
+    """The project that holds ``folder``."""
+    from seakeep.config import find_project
+    from seakeep.project import open_project as opened
+
+    return opened(find_project(folder))

@@ -1,0 +1,94 @@
+"""``gates``, ``promote``, ``rollback`` and ``history``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from seakeep.cli import options, output
+from seakeep.clock import format_moment
+
+if TYPE_CHECKING:
+    from seakeep.records.gate import GateResult
+    from seakeep.records.release import Release
+
+
+@click.command()
+@click.argument("reference")
+@options.folder
+@options.as_json
+@click.pass_context
+def gates(ctx: click.Context, reference: str, folder: Path, as_json: bool) -> None:
+    """Judge REFERENCE (late, late@candidate, late:7) by its gates; exit code 3 if one fails."""
+    project = options.open_project(folder)
+    with output.step("gathering evidence"):
+        results = project.gates(reference)
+    output.data(results, gate_table(results), as_json=as_json)
+    if all(result.passed for result in results):
+        output.done("all gates passed", next_step=f"seakeep promote {reference}")
+    else:
+        ctx.exit(3)
+
+
+@click.command()
+@click.argument("reference")
+@click.option("--now", is_flag=True, help="Without a canary.")
+@click.option("--override", default="", metavar="REASON", help="Promote although gates failed; kept in the audit log.")
+@options.folder
+@options.as_json
+def promote(reference: str, now: bool, override: str, folder: Path, as_json: bool) -> None:
+    """Let REFERENCE answer: at once if the model has no champion, else by canary."""
+    project = options.open_project(folder)
+    with output.step("judging the gates"):
+        release = project.promote(reference, actor=options.actor(), now=now, override=override)
+    output.data(release, release_line(release), as_json=as_json)
+    output.done(
+        release_line(release), next_step=f"seakeep status {release.model}", undo=f"seakeep rollback {release.model}"
+    )
+
+
+@click.command()
+@click.argument("model")
+@click.option("--reason", default="", help="Why, for the history.")
+@options.folder
+@options.as_json
+def rollback(model: str, reason: str, folder: Path, as_json: bool) -> None:
+    """Take back MODEL's candidate, or else go back to the champion before this one."""
+    project = options.open_project(folder)
+    release = project.rollback(model, actor=options.actor(), reason=reason or "asked for")
+    output.data(release, release_line(release), as_json=as_json)
+    output.done(release_line(release), next_step=f"seakeep history {model}")
+
+
+@click.command()
+@click.argument("model")
+@click.option("--at", type=options.Moment(), help="Only what was in force at this moment.")
+@options.folder
+@options.as_json
+def history(model: str, at: int | None, folder: Path, as_json: bool) -> None:
+    """What of MODEL was in production, and when."""
+    project = options.open_project(folder)
+    releases = project.history(model, at_us=at)
+    rows = [[format_moment(r.from_us), r.action, routes(r), r.actor, r.reason] for r in releases]
+    output.data(releases, output.table(["from", "action", "answering", "actor", "reason"], rows), as_json=as_json)
+
+
+def gate_table(results: tuple[GateResult, ...]) -> str:
+    """Gates with what was found and what was required."""
+    rows = [["pass" if r.passed else "FAIL", r.gate, r.observed, r.required] for r in results]
+    return output.table(["", "gate", "observed", "required"], rows)
+
+
+def routes(release: Release) -> str:
+    """Who answers what share: ``:1 champion, :2 candidate 10 %``."""
+    parts = [
+        f":{r.version} {r.role}" + (f" {100 * r.weight:g} %" if r.role == "candidate" else "") for r in release.routes
+    ]
+    return ", ".join(parts) or "nothing"
+
+
+def release_line(release: Release) -> str:
+    """One sentence on a release."""
+    return f"{release.model}: {release.action}; answering: {routes(release)}"

@@ -1,0 +1,139 @@
+"""Converts a trained estimator in a process of its own, and proves the result there."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from seakeep.conversion import exchange
+from seakeep.conversion.rows import Rows
+from seakeep.errors import ConversionError, ParityError
+from seakeep.records.version import ParityProof
+
+if TYPE_CHECKING:
+    from seakeep.features.frame import Frame
+
+_TAIL = 2_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """A converted model, as ONNX bytes, and the proof that it answers as the estimator does."""
+
+    model: bytes
+    proof: ParityProof
+
+
+def convert(
+    artefact: bytes, frame: Frame, *, threshold: float, artefact_sha256: str, timeout_s: int = 600
+) -> Converted:
+    """Convert a fitted estimator to ONNX and prove that it answers alike.
+
+    The estimator is unpickled only in the converter: a process without this one's environment, with limits on memory,
+    time and files, and without network where the system allows that to be taken away.
+
+    Parameters
+    ----------
+    artefact
+        The estimator as the training stage stored it.
+    frame
+        Validation rows; labels are not needed.
+    threshold
+        The deployed threshold.
+    artefact_sha256
+        SHA-256 the artefact must have, from the run's record.
+    timeout_s
+        Seconds after which the converter is ended.
+
+    Raises
+    ------
+    ParityError
+        The converted model does not answer alike; the message shows the worst row.
+    ConversionError
+        The estimator has no exact emitter, is not the recorded one, or the converter failed.
+    """
+    if hashlib.sha256(artefact).hexdigest() != artefact_sha256:
+        raise ConversionError("the estimator is not the one the run recorded: its SHA-256 differs", hint="train again")
+    with tempfile.TemporaryDirectory(prefix="seakeep-convert-") as name:
+        folder = Path(name)
+        request = exchange.Request(
+            columns=frame.columns, threshold=threshold, artefact_sha256=artefact_sha256, cpu_s=2 * timeout_s
+        )
+        (folder / exchange.ESTIMATOR).write_bytes(artefact)
+        exchange.write_rows(folder / exchange.FRAME, Rows(frame.numbers(), frame.categories()))
+        (folder / exchange.REQUEST).write_bytes(msgspec.json.encode(request))
+        _run(folder, timeout_s)
+        proof = msgspec.json.decode((folder / exchange.PROOF).read_bytes(), type=ParityProof)
+        model = (folder / exchange.MODEL).read_bytes()
+    if not proof.passed:
+        raise ParityError(_told(proof), hint="this is a fault of the converter: please report it with this row")
+    if hashlib.sha256(model).hexdigest() != proof.model_sha256 or proof.artefact_sha256 != artefact_sha256:
+        raise ConversionError("the proof is of other files than the converter wrote", hint="convert again")
+    return Converted(model=model, proof=proof)
+
+
+def _run(folder: Path, timeout_s: int) -> None:
+    talk = folder / "stderr.txt"
+    with talk.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-s", "-P", "-m", "seakeep.conversion.child", str(folder)],
+            cwd=folder,
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    try:
+        process.wait(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        raise ConversionError(
+            f"the converter was not done after {timeout_s} s and was ended",
+            hint="convert with fewer trees or fewer validation rows",
+        ) from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if (folder / exchange.ERROR).is_file():
+        failure = msgspec.json.decode((folder / exchange.ERROR).read_bytes(), type=exchange.Failure)
+        raise ConversionError(failure.message, hint=failure.hint)
+    if process.returncode != 0:
+        tail = talk.read_bytes()[-_TAIL:].decode(errors="replace").strip()
+        ended = f"by signal {-process.returncode}" if process.returncode < 0 else f"with status {process.returncode}"
+        raise ConversionError(
+            f"the converter ended {ended}: {tail or 'it said nothing'}",
+            hint="if memory or time ran out, convert a smaller model",
+        )
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """All the converter gets to see of the environment."""
+    return {
+        "PATH": os.defpath,
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _told(proof: ParityProof) -> str:
+    row = ", ".join(f"{name}={value}" for name, value in proof.worst.items())
+    return (
+        "the converted model does not answer as the trained one: "
+        f"largest difference {proof.max_difference:.3g} (allowed {proof.tolerance:.0e}), {proof.flips} flips, "
+        f"{proof.nan_mismatches} rows with a score on one side only, {proof.error_mismatches} refused on one side only, "
+        f"{proof.batch_mismatches} that depend on their batch; worst row: {row}"
+    )

@@ -1,0 +1,72 @@
+"""What the converter process and its parent say to each other: files in one folder, none of which can carry code
+except the estimator, whose digest is checked before it is read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from seakeep.conversion.rows import Rows
+from seakeep.errors import ConversionError
+from seakeep.records.feature import FeatureColumn
+
+ESTIMATOR = "estimator.pkl"
+FRAME = "frame.npz"
+REQUEST = "request.json"
+MODEL = "model.onnx"
+PROOF = "parity.json"
+ERROR = "error.json"
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What to convert.
+
+    Attributes
+    ----------
+    columns
+        The model's inputs, in order.
+    threshold
+        The deployed threshold.
+    artefact_sha256
+        SHA-256 the estimator's file must have.
+    cpu_s
+        Seconds of processor time the converter may use.
+    """
+
+    columns: tuple[FeatureColumn, ...]
+    threshold: float
+    artefact_sha256: str
+    cpu_s: int
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a conversion failed."""
+
+    message: str
+    hint: str = ""
+
+
+def write_rows(path: Path, rows: Rows) -> None:
+    """Write rows as plain arrays: text as fixed-width unicode, so that nothing needs pickle.
+
+    Raises
+    ------
+    ConversionError
+        A category ends in a NUL character, which this form cannot hold.
+    """
+    text = rows.categories.astype(np.str_)
+    if not np.array_equal(text.astype(object), rows.categories):
+        raise ConversionError(
+            "a category of the validation rows is not a string or ends in a NUL character",
+            hint="clean the column in the feature's definition",
+        )
+    np.savez(path, numbers=rows.numbers, categories=text)
+
+
+def read_rows(path: Path) -> Rows:
+    """Read what :func:`write_rows` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return Rows(arrays["numbers"], arrays["categories"].astype(object))

@@ -1,0 +1,62 @@
+"""A brief as plain text for a terminal: at most one screen of 100 columns, from the record alone."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from seakeep.clock import format_moment
+
+if TYPE_CHECKING:
+    from seakeep.records.finding import Brief, Estimate, Verdict
+
+WIDTH = 100
+MAX_LINES = 12
+MAX_EVIDENCE = 6
+
+
+def render_brief(brief: Brief) -> str:
+    """The text, without a trailing newline."""
+    parts = [
+        f"{brief.model}:{brief.version}  {format_moment(brief.from_us)} to {format_moment(brief.to_us)}",
+        f"{brief.predictions:,} requests, {brief.errors:,} errors, p99 {brief.p99_ms:.2f} ms",
+        "",
+    ]
+    if not brief.lines:
+        parts.append("A quiet night: nothing changed beyond its own noise.")
+    for finding in brief.lines[:MAX_LINES]:
+        noise = "" if abs(finding.effect) >= 99 else f" [{finding.effect:+.1f} sd]"
+        parts += _wrap(f"{finding.kind:<11}", f"{finding.sentence}{noise}")
+    if len(brief.lines) > MAX_LINES:
+        parts.append(f"... and {len(brief.lines) - MAX_LINES} more")
+    parts += ["", *verdict_lines(brief.verdict)]
+    if brief.estimate:
+        parts += ["", *_estimate_lines(brief.estimate)]
+    if brief.page:
+        parts += ["", "PAGE: somebody should know now."]
+    if brief.action:
+        parts += ["", *_wrap("next       ", brief.action)]
+    return "\n".join(parts)
+
+
+def verdict_lines(verdict: Verdict) -> list[str]:
+    """A verdict with its evidence, wrapped."""
+    sure = f" ({verdict.confidence:.0%} of resampled histories)" if verdict.confidence else ""
+    lines = _wrap("verdict    ", f"{verdict.cause}{sure}")
+    lines += _wrap("           ", verdict.headline + ".")
+    for sentence in verdict.evidence[:MAX_EVIDENCE]:
+        lines += _wrap("         - ", sentence)
+    return lines
+
+
+def _estimate_lines(estimate: Estimate) -> list[str]:
+    basis = "" if estimate.anchored else "; no recent outcomes, so by the validation rows"
+    counts = f"{estimate.labelled:,} predictions with an outcome, {estimate.unlabelled:,} estimated{basis}"
+    lines = _wrap("last week  ", counts)
+    for name, metric in estimate.metrics.items():
+        lines.append(f"  {name.replace('_', ' '):<12}{metric.value:>7.1%}  ({metric.low:.1%} to {metric.high:.1%})")
+    return lines
+
+
+def _wrap(head: str, text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)

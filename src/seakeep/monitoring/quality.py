@@ -1,0 +1,97 @@
+"""Realised quality on labelled predictions, each number with an interval from resampled days."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seakeep.clock import DAY_US
+from seakeep.monitoring.days import NEGATIVE, POSITIVE, UNKNOWN, DayCounts, ScoreBins, day_weights, interval, roc_auc
+from seakeep.records.run import Metric
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from seakeep.monitoring.history import Labelled
+
+REPLICATES = 1000
+METRICS = (
+    "base_rate",
+    "alert_rate",
+    "recall",
+    "precision",
+    "false_positive_rate",
+    "roc_auc",
+    "log_loss",
+    "calibration",
+)
+
+
+def realised(rows: Labelled, *, now_us: int, seed: int = 0) -> dict[str, Metric]:
+    """Metrics of the answered predictions whose outcome was known before ``now_us``.
+
+    Returns
+    -------
+    dict
+        ``base_rate``, ``alert_rate``, ``recall``, ``precision``, ``false_positive_rate``, ``roc_auc``, ``log_loss`` and
+        ``calibration`` (observed positives to expected), each with a 95 % interval; a metric that the rows do not define
+        (recall without a positive) is left out.
+    """
+    rows = rows.answered()
+    label = rows.labels(now_us)
+    rows = rows.select(~np.isnan(label))
+    if not len(rows):
+        return {}
+    score, positive = rows.predictions.score, rows.value > 0
+    counts = DayCounts.of(rows, ScoreBins.fit(score), now_us=now_us)
+    sums = _day_sums(rows)
+    weights = day_weights(len(counts), REPLICATES, np.random.default_rng(seed))
+    values = _metrics(counts.total, sums.sum(axis=0))
+    samples = _metrics(counts.resample(weights), weights @ sums)
+    # Within a bin the order is lost to the summary, not to the rows: the value is exact, the interval moved onto it.
+    exact = _exact_roc_auc(score, positive)
+    samples["roc_auc"] += exact - values["roc_auc"]
+    values["roc_auc"] = np.asarray(exact)
+    return {name: interval(float(values[name]), samples[name]) for name in METRICS if np.isfinite(values[name])}
+
+
+def by_window(
+    rows: Labelled, *, starts_us: tuple[int, ...], length_us: int, now_us: int, seed: int = 0
+) -> tuple[dict[str, Metric], ...]:
+    """:func:`realised` of each window ``[start, start + length)``."""
+    return tuple(realised(rows.between(start, start + length_us), now_us=now_us, seed=seed) for start in starts_us)
+
+
+def _day_sums(rows: Labelled) -> NDArray[np.float64]:
+    """Sums of the scores and of the log loss by day, ``(days, 2)``."""
+    _, place = np.unique(rows.predictions.time_us // DAY_US, return_inverse=True)
+    score = rows.predictions.score
+    likelihood = np.clip(np.where(rows.value > 0, score, 1 - score), 1e-15, 1)
+    return np.column_stack([np.bincount(place, weights=score), np.bincount(place, weights=-np.log(likelihood))])
+
+
+def _metrics(count: NDArray[np.float64], sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    cells = count[..., :UNKNOWN, :].sum(axis=-3)
+    (true_silent, false_alarm), (missed, hit) = (
+        (cells[..., outcome, 0], cells[..., outcome, 1]) for outcome in (NEGATIVE, POSITIVE)
+    )
+    n = cells.sum(axis=(-1, -2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "base_rate": (hit + missed) / n,
+            "alert_rate": (hit + false_alarm) / n,
+            "recall": hit / (hit + missed),
+            "precision": hit / (hit + false_alarm),
+            "false_positive_rate": false_alarm / (false_alarm + true_silent),
+            "roc_auc": roc_auc(count[..., POSITIVE, :].sum(axis=-1), count[..., NEGATIVE, :].sum(axis=-1)),
+            "log_loss": sums[..., 1] / n,
+            "calibration": (hit + missed) / sums[..., 0],
+        }
+
+
+def _exact_roc_auc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    values, place = np.unique(score, return_inverse=True)
+    of_positives = np.bincount(place[positive], minlength=len(values)).astype(np.float64)
+    of_negatives = np.bincount(place[~positive], minlength=len(values)).astype(np.float64)
+    return float(roc_auc(of_positives, of_negatives))

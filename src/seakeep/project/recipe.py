@@ -1,0 +1,108 @@
+"""How to train an estimator known only by its path: the preparation of columns that it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+from typing import Any
+
+from seakeep.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A train function's imports and body.
+
+    Attributes
+    ----------
+    missing
+        Whether the estimator takes missing numbers and codes of categories as they are (as trees do).
+    """
+
+    imports: tuple[str, ...]
+    call: str
+    missing: bool
+
+    def body(self, categories: list[str], numbers: list[str]) -> list[str]:
+        """Lines that bind ``model`` to an estimator which has not been fitted."""
+        if not self.missing:
+            return _scaled(categories, numbers, self.call)
+        if not categories:
+            return [f"model = {self.call}"]
+        return [
+            f"categories = {json.dumps(categories)}",
+            'codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)',
+            'columns = ColumnTransformer([("codes", codes, categories)], remainder="passthrough")',
+            f'model = Pipeline([("columns", columns), ("model", {self.call})])',
+        ]
+
+
+def recipe_for(estimator: str, *, categories: bool, numbers: bool) -> Recipe:
+    """Look at an estimator's class, and say how to train it.
+
+    Raises
+    ------
+    ConfigError
+        There is no such class, or it is not a classifier with probabilities.
+    """
+    kind = _import(estimator)
+    if not (inspect.isclass(kind) and hasattr(kind, "fit") and hasattr(kind, "predict_proba")):
+        raise ConfigError(
+            f"{estimator} is not a class of classifiers: it needs fit and predict_proba",
+            hint="as in sklearn.ensemble.HistGradientBoostingClassifier",
+        )
+    module, _, name = estimator.rpartition(".")
+    seeded = "random_state" in inspect.signature(kind).parameters
+    missing = _takes_missing(kind)
+    imports = [f"from {module} import {name}"]
+    if not missing:
+        imports += ["from sklearn.compose import ColumnTransformer", "from sklearn.pipeline import Pipeline"]
+        imports += ["from sklearn.impute import SimpleImputer"] if numbers else []
+        prepared = (["OneHotEncoder"] if categories else []) + (["StandardScaler"] if numbers else [])
+        imports.append(f"from sklearn.preprocessing import {', '.join(prepared)}")
+    elif categories:
+        imports += ["from sklearn.compose import ColumnTransformer", "from sklearn.pipeline import Pipeline"]
+        imports.append("from sklearn.preprocessing import OrdinalEncoder")
+    return Recipe(imports=tuple(imports), call=f"{name}({'random_state=0' if seeded else ''})", missing=missing)
+
+
+def _import(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"cannot import {path!r}: {error}", hint="give the full path, as in sklearn.linear_model.LogisticRegression"
+        ) from error
+
+
+def _takes_missing(kind: Any) -> bool:
+    from sklearn.utils import get_tags
+
+    try:
+        return bool(get_tags(kind()).input_tags.allow_nan)
+    except (TypeError, AttributeError):
+        return False
+
+
+def _scaled(categories: list[str], numbers: list[str], call: str) -> list[str]:
+    lines, steps = [], []
+    if numbers:
+        lines += [
+            f"numbers = {json.dumps(numbers)}",
+            'scale = Pipeline([("fill", SimpleImputer()), ("scale", StandardScaler())])',
+        ]
+        steps.append('("scale", scale, numbers)')
+    if categories:
+        lines += [
+            f"categories = {json.dumps(categories)}",
+            'codes = OneHotEncoder(handle_unknown="ignore", sparse_output=False)',
+        ]
+        steps.append('("codes", codes, categories)')
+    return [
+        *lines,
+        f"columns = ColumnTransformer([{', '.join(steps)}])",
+        f'model = Pipeline([("columns", columns), ("model", {call})])',
+    ]

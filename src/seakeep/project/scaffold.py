@@ -1,0 +1,155 @@
+"""Writes a first project from a table and an estimator: small, readable, and working as it stands."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from seakeep.config import FILE_NAME
+from seakeep.data.table import as_table
+from seakeep.errors import ConfigError
+from seakeep.project.choose import Choice, Columns, choose_columns
+from seakeep.project.recipe import Recipe, recipe_for
+from seakeep.records.version import NAME
+
+PROJECT = "project.py"
+_IGNORED = ".seakeep/\n__pycache__/\n"
+
+
+def init(folder: Path, table: Path, estimator: str, *, label: str, time: str, key: str = "") -> tuple[Path, ...]:  # noqa: PLR0913 -- answers of one person, by keyword
+    """Write ``seakeep.toml`` and ``project.py`` for a table whose rows hold both the question and its outcome.
+
+    The table becomes two sources: the rows as they were asked, and the same rows a day later, with their outcome. What
+    each column is good for is guessed from its values; columns left out are listed in a comment with the reason.
+
+    Parameters
+    ----------
+    folder
+        Where the project is written; made if it is not there.
+    table
+        A ``.csv`` or ``.parquet`` file.
+    estimator
+        Path of a classifier's class, for example ``sklearn.ensemble.HistGradientBoostingClassifier``.
+    label, time, key
+        Columns with the outcome (two values), the time of each row, and what identifies it; without a key the number
+        of the row does.
+
+    Returns
+    -------
+    tuple
+        The files written.
+
+    Raises
+    ------
+    ConfigError
+        A file is already there, or a column or the estimator cannot be used.
+    DataError
+        The table cannot be read.
+    """
+    paths = [folder / FILE_NAME, folder / PROJECT]
+    for path in paths:
+        if path.exists():
+            raise ConfigError(f"{path} is already there", hint="choose another folder; nothing was written")
+    table = table.resolve()
+    values = as_table(table)
+    choice = choose_columns(values, Columns(label=label, time=time, key=key))
+    recipe = recipe_for(estimator, categories=bool(choice.categories), numbers=bool(choice.numbers))
+    folder.mkdir(parents=True, exist_ok=True)
+    name = _name(folder.resolve().name)
+    where = os.path.relpath(table, folder.resolve())
+    texts = [f'[project]\nname = "{name}"\n', _project(name, where, choice, recipe)]
+    if not (folder / ".gitignore").exists():
+        paths.append(folder / ".gitignore")
+        texts.append(_IGNORED)
+    for path, text in zip(paths, texts, strict=True):
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    return tuple(paths)
+
+
+def _name(folder: str) -> str:
+    kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in folder.lower()).strip("-")
+    return kept[:40] if NAME.fullmatch(kept[:40]) else "project"
+
+
+def _quoted(text: str) -> str:
+    """A Python string literal on one line, whatever the text."""
+    return json.dumps(text)
+
+
+def _project(name: str, where: str, choice: Choice, recipe: Recipe) -> str:
+    columns = choice.columns
+    time, key = _quoted(columns.time), _quoted(columns.key or "row_number")
+    table = _quoted(where) if columns.key else "numbered_rows"
+    sources = (
+        "# Rows as they were asked, and what became of them a day later: change the delay to what is true for you.\n"
+        f'rows = sk.Events("rows", time={time}, key={key})\n'
+        f'outcomes = sk.Events("outcomes", time={time}, key={key}, delay="1d")\n'
+    )
+    parts = [
+        f'"""{name}: written by `seakeep init`; make it yours."""\n',
+        _imports(recipe, numbered=not columns.key),
+        sources,
+        "" if columns.key else _numbered_rows(where),
+        f"tables = {{rows: {table}, outcomes: {table}}}\n",
+        _features(choice),
+        _train(choice, recipe),
+        _model(name, choice),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _imports(recipe: Recipe, *, numbered: bool) -> str:
+    standard = "from pathlib import Path\n\n" if numbered else ""
+    foreign = ["import duckdb"] if numbered else []
+    return standard + "\n".join(foreign + sorted(recipe.imports)) + "\n\nimport seakeep as sk\n"
+
+
+def _numbered_rows(where: str) -> str:
+    reader = "read_csv" if where.lower().endswith(".csv") else "read_parquet"
+    return (
+        "\ndef numbered_rows():\n"
+        '    """The table; it has no key column, so the number of a row identifies it."""\n'
+        f"    path = Path(__file__).parent / {_quoted(where)}\n"
+        f'    return duckdb.{reader}(str(path)).project("*, row_number() over () as row_number")\n\n'
+    )
+
+
+def _features(choice: Choice) -> str:
+    lines = ["features = sk.RequestFeatures("]
+    lines += [f"    {name}=sk.col({_quoted(column)})," for name, column in choice.inputs.items()]
+    time = _quoted(choice.columns.time)
+    lines += [f"    {name}=sk.col({time}).dt.{part}()," for name, part in choice.time_parts.items()]
+    lines.append(")")
+    if choice.left_out:
+        lines.append("# Left out:")
+        lines += [f"#   {_quoted(column)}: {reason}" for column, reason in choice.left_out.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _train(choice: Choice, recipe: Recipe) -> str:
+    categories = [name for name, column in choice.inputs.items() if column in choice.categories]
+    numbers = [name for name, column in choice.inputs.items() if column in choice.numbers] + list(choice.time_parts)
+    body = "".join(f"    {line}\n" for line in recipe.body(categories, numbers))
+    return f"\ndef train(frame):\n{body}    return model.fit(frame.to_pandas(), frame.label)\n\n"
+
+
+def _model(name: str, choice: Choice) -> str:
+    return (
+        "model = sk.Model(\n"
+        f'    "{name}",\n'
+        "    on=rows,\n"
+        "    features=[features],\n"
+        f"    label=sk.Label(outcomes, {_label(choice)}),\n"
+        "    train=train,\n"
+        "    gates=[sk.gate.better_than_baselines(), sk.gate.no_worse_than_champion(), sk.gate.parity()],\n"
+        ")\n"
+    )
+
+
+def _label(choice: Choice) -> str:
+    column = f"sk.col({_quoted(choice.columns.label)})"
+    if isinstance(choice.positive, str):
+        return f"{column} == {_quoted(choice.positive)}"
+    return f"{column} > {choice.positive:g}"

@@ -1,0 +1,148 @@
+"""One recorded prediction, executed again: the same inputs through the same bundle must give the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from seakeep.errors import IntegrityError, RecorderError
+from seakeep.records.feature import FeatureKind
+from seakeep.records.model import ModelDefinition
+from seakeep.records.prediction import Prediction
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Scorer(Protocol):
+    """A loaded model; :class:`seakeep.conversion.session.ScoringSession` is one."""
+
+    def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
+        """Scores, float64 ``(n,)``, of ``numbers`` ``(n, numbers)`` and ``categories`` ``(n, categories)``."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureValue:
+    """One input of the model as it was.
+
+    Attributes
+    ----------
+    value
+        NaN or ``""`` when missing.
+    view
+        The view it came from; ``""`` for the request.
+    age_us
+        From the moment the newest event in its view became known to the moment the prediction speaks for; None for
+        the request's own features and for a view without events.
+    """
+
+    name: str
+    kind: FeatureKind
+    value: float | str
+    view: str
+    age_us: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reexecution:
+    """What came out when a recorded prediction was executed again.
+
+    Attributes
+    ----------
+    equal
+        Whether both scores have the same 64 bits.
+    recorded, recomputed
+        The scores.
+    recorded_bits, recomputed_bits
+        Their IEEE 754 binary64 patterns, as 16 hexadecimal digits.
+    features
+        The inputs, in the model's order.
+    """
+
+    prediction: Prediction
+    equal: bool
+    recorded: float
+    recomputed: float
+    recorded_bits: str
+    recomputed_bits: str
+    features: tuple[FeatureValue, ...]
+
+
+def reexecute(prediction: Prediction, definition: ModelDefinition, bundle: str, session: Scorer) -> Reexecution:
+    """Execute a recorded prediction again.
+
+    Bits are promised on one class of host: another processor may round otherwise.
+
+    Parameters
+    ----------
+    definition, bundle, session
+        Of the version that made it: its resolved definition, its digest and its loaded model.
+
+    Raises
+    ------
+    IntegrityError
+        This is not the bundle that made the prediction, or the recorded inputs do not fit its definition.
+    RecorderError
+        The request had failed: there is no score to compare with.
+    """
+    if prediction.bundle != bundle:
+        message = f"prediction {prediction.id} was made by bundle {prediction.bundle[:12]}, not by {bundle[:12]}"
+        raise IntegrityError(message, hint=f"load version {prediction.version} of {prediction.model}")
+    if prediction.error:
+        message = f"prediction {prediction.id} failed with {prediction.error!r}; there is no score to execute again"
+        raise RecorderError(message, hint="ask for a prediction that was answered")
+    features = named_features(prediction, definition)
+    numbers = np.array([prediction.numbers], dtype=np.float64)
+    categories = np.array([prediction.categories], dtype=object).reshape(1, len(prediction.categories))
+    again = float(session.score(numbers, categories)[0])
+    before, after = bits(prediction.score), bits(again)
+    return Reexecution(
+        prediction=prediction,
+        equal=before == after,
+        recorded=prediction.score,
+        recomputed=again,
+        recorded_bits=before,
+        recomputed_bits=after,
+        features=features,
+    )
+
+
+def named_features(prediction: Prediction, definition: ModelDefinition) -> tuple[FeatureValue, ...]:
+    """The recorded inputs by name, in the model's order, each with its age.
+
+    Raises
+    ------
+    IntegrityError
+        The recorded inputs do not fit the definition.
+    """
+    counts = {kind: sum(column.kind == kind for column in definition.columns) for kind in ("number", "category")}
+    recorded = {"number": len(prediction.numbers), "category": len(prediction.categories)}
+    views = [view.name for view in definition.views]
+    if counts != recorded or len(views) != len(prediction.feature_times_us):
+        message = f"prediction {prediction.id} has inputs {recorded}, version {prediction.version} takes {counts}"
+        raise IntegrityError(message, hint="load the version that made it")
+    newest_us = dict(zip(views, prediction.feature_times_us, strict=True))
+    remaining: dict[str, Iterator[float | str]] = {
+        "number": iter(prediction.numbers),
+        "category": iter(prediction.categories),
+    }
+    return tuple(
+        FeatureValue(
+            name=column.name,
+            kind=column.kind,
+            value=next(remaining[column.kind]),
+            view=column.view,
+            age_us=prediction.time_us - newest_us[column.view] if newest_us.get(column.view) else None,
+        )
+        for column in definition.columns
+    )
+
+
+def bits(score: float) -> str:
+    """The IEEE 754 binary64 pattern of a number, as 16 hexadecimal digits: equal only if every bit is."""
+    return struct.pack(">d", score).hex()

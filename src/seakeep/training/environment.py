@@ -1,0 +1,66 @@
+"""What a run depends on besides its data: the software, the class of hardware, and the project's own code."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+from seakeep.records.run import Environment
+
+_CODE = {".py", ".toml"}
+_SKIPPED = {"__pycache__", "node_modules", "build", "dist"}
+_VECTORS = ("avx512f", "avx2", "avx", "sse4_2", "sve", "asimd")
+
+
+def environment() -> Environment:
+    """The software and the class of hardware of this process."""
+    found = {
+        dist.metadata["Name"]: dist.version for dist in importlib.metadata.distributions() if dist.metadata["Name"]
+    }
+    return Environment(
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        platform=f"{platform.system()} {platform.machine()} {' '.join(platform.libc_ver())}".strip(),
+        cpu=cpu_class(Path("/proc/cpuinfo")),
+        packages=dict(sorted(found.items(), key=lambda item: item[0].lower())),
+    )
+
+
+def cpu_class(cpuinfo: Path) -> str:
+    """Processor model and widest vector unit: numerical libraries choose their code, and so the last bits, by these."""
+    try:
+        lines = cpuinfo.read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
+    model = fields.get("model name") or fields.get("cpu part") or platform.machine()
+    flags = (fields.get("flags") or fields.get("features") or "").split()
+    vectors = next((name for name in _VECTORS if name in flags), "")
+    return f"{model} {vectors}".strip()
+
+
+def code_digests(folder: Path, *, leave_out: tuple[Path, ...] = ()) -> dict[str, str]:
+    """SHA-256 of every ``.py`` and ``.toml`` file below a project's folder, by relative path, in the order of paths.
+
+    Hidden folders, virtual environments, build outputs, links and ``leave_out`` are not the project's code.
+    """
+    found: dict[str, str] = {}
+    for root, folders, files in os.walk(folder):
+        here = Path(root)
+        folders[:] = sorted(name for name in folders if _is_code(here / name) and here / name not in leave_out)
+        for name in sorted(files):
+            path = here / name
+            if path.suffix in _CODE and not path.is_symlink():
+                found[path.relative_to(folder).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return dict(sorted(found.items()))
+
+
+def _is_code(folder: Path) -> bool:
+    return not (
+        folder.name.startswith(".")
+        or folder.name in _SKIPPED
+        or folder.is_symlink()
+        or (folder / "pyvenv.cfg").is_file()
+    )

@@ -1,0 +1,211 @@
+"""How good scores are, with intervals that respect that the rows of one day are alike.
+
+Every metric is computed from weighted rows. The weights of the sample itself are 1; those of a resample say how often
+each block of days was drawn. So a metric and its interval come from one formula.
+
+References
+----------
+Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapters 8 (blocks) and 13 (percentile intervals).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seakeep.clock import DAY_US
+from seakeep.records.run import Metric
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+METRICS = (
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "brier",
+    "calibration",
+    "base_rate",
+    "alert_rate",
+    "recall",
+    "precision",
+)
+"""Names of the metrics of :func:`evaluate`."""
+
+RESAMPLES = 300
+_MIN_DAYS = 10
+_SHORT_BLOCKS = 20
+_SLICES = 20
+_SLICE_ROWS = 100
+_CHUNK = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """Labelled rows with their scores, each of shape ``(n,)``.
+
+    Attributes
+    ----------
+    label
+        float64, 1 or 0.
+    score
+        float64, probability of the positive class.
+    time_us
+        int64, when each row was asked.
+    """
+
+    label: NDArray[np.float64]
+    score: NDArray[np.float64]
+    time_us: NDArray[np.int64]
+
+    def select(self, rows: NDArray[Any]) -> Scored:
+        """The rows chosen by a boolean mask or by positions."""
+        return Scored(label=self.label[rows], score=self.score[rows], time_us=self.time_us[rows])
+
+
+def evaluate(rows: Scored, *, threshold: float, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Metric]:
+    """All metrics that are defined on these rows, with 95 % intervals.
+
+    ``calibration`` is positives observed over positives expected (the sum of scores). A metric that would divide by
+    zero is left out: ``roc_auc`` without both classes, ``precision`` without a "yes".
+
+    Parameters
+    ----------
+    threshold
+        Score from which the decision is "yes".
+    seed
+        Of the resampling.
+    """
+    block, weights = _resample(rows.time_us, seed, resamples)
+    sums = _block_sums(rows, block, threshold)
+    total = {name: weights @ values for name, values in sums.items()}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = {
+            **_ranking(rows, block, weights),
+            "log_loss": total["loss"] / total["rows"],
+            "brier": total["square"] / total["rows"],
+            "calibration": total["positive"] / total["score"],
+            "base_rate": total["positive"] / total["rows"],
+            "alert_rate": total["yes"] / total["rows"],
+            "recall": total["hit"] / total["positive"],
+            "precision": total["hit"] / total["yes"],
+        }
+    return {name: _interval(values[name]) for name in METRICS if np.isfinite(values[name][0])}
+
+
+def paired_log_loss(rows: Scored, other: NDArray[np.float64], *, seed: int = 0, resamples: int = RESAMPLES) -> Metric:
+    """Log-loss minus that of other scores on the same rows: negative is better. With its 95 % interval."""
+    block, weights = _resample(rows.time_us, seed, resamples)
+    difference = log_losses(rows.label, rows.score) - log_losses(rows.label, other)
+    size = weights.shape[1]
+    return _interval((weights @ np.bincount(block, difference, size)) / (weights @ np.bincount(block, minlength=size)))
+
+
+def evaluate_slices(
+    column: NDArray[np.object_], rows: Scored, *, threshold: float, seed: int = 0, resamples: int = RESAMPLES
+) -> dict[str, dict[str, Metric]]:
+    """Metrics in each of the most frequent values of a category column, and ``rows``: how many there are.
+
+    Values with fewer than 100 rows, and beyond the twenty most frequent, are left out.
+    """
+    names, code, counts = np.unique(column, return_inverse=True, return_counts=True)
+    chosen = [one for one in np.argsort(-counts, kind="stable")[:_SLICES] if counts[one] >= _SLICE_ROWS]
+    return {
+        str(names[one]): {
+            **evaluate(rows.select(code == one), threshold=threshold, seed=seed, resamples=resamples),
+            "rows": Metric(value=float(counts[one]), low=float(counts[one]), high=float(counts[one])),
+        }
+        for one in chosen
+    }
+
+
+def roc_auc(label: NDArray[np.float64], score: NDArray[np.float64]) -> float:
+    """Area under the ROC curve, ties counted half; NaN without both classes.
+
+    References
+    ----------
+    Hanley and McNeil (1982), Radiology 143(1): the area is the Wilcoxon statistic.
+    """
+    rows = Scored(label=label, score=score, time_us=np.zeros(len(label), dtype=np.int64))
+    with np.errstate(invalid="ignore"):
+        return float(_ranking(rows, np.zeros(len(label), dtype=np.int64), np.ones((1, 1)))["roc_auc"][0])
+
+
+def log_losses(label: NDArray[np.float64], score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-loss of each row; scores are kept a machine epsilon away from 0 and 1, so that one row cannot be infinite.
+
+    References
+    ----------
+    Good (1952), Rational decisions, J. Royal Statistical Society B 14(1).
+    """
+    tiny = np.finfo(np.float64).eps
+    kept = np.clip(score, tiny, 1 - tiny)
+    return np.asarray(-np.where(label > 0.5, np.log(kept), np.log1p(-kept)), dtype=np.float64)
+
+
+def _resample(time_us: NDArray[np.int64], seed: int, resamples: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Block of each row, and weights ``(1 + resamples, blocks)``: how often each block counts; once in the first."""
+    days, block = np.unique(time_us // DAY_US, return_inverse=True)
+    size = len(days)
+    if size < _MIN_DAYS:
+        # Too few days to resample: stretches of equally many consecutive rows stand for them.
+        size = min(_SHORT_BLOCKS, len(time_us))
+        block = np.empty(len(time_us), dtype=np.int64)
+        block[np.argsort(time_us, kind="stable")] = np.arange(len(time_us)) * size // max(len(time_us), 1)
+    drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=resamples)
+    return block, np.concatenate((np.ones((1, size)), drawn))
+
+
+def _block_sums(rows: Scored, block: NDArray[np.int64], threshold: float) -> dict[str, NDArray[np.float64]]:
+    yes = (rows.score >= threshold).astype(np.float64)
+    size = int(block.max()) + 1
+    per_row = {
+        "rows": np.ones(len(block)),
+        "positive": rows.label,
+        "score": rows.score,
+        "loss": log_losses(rows.label, rows.score),
+        # Brier (1950), Verification of forecasts expressed in terms of probability, Monthly Weather Review 78(1).
+        "square": (rows.score - rows.label) ** 2,
+        "yes": yes,
+        "hit": yes * rows.label,
+    }
+    return {name: np.bincount(block, values, size).astype(np.float64) for name, values in per_row.items()}
+
+
+def _ranking(rows: Scored, block: NDArray[np.int64], weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Area under the ROC curve and average precision, for every row of weights.
+
+    References
+    ----------
+    Fawcett (2006), An introduction to ROC analysis, Pattern Recognition Letters 27(8): ties move along the diagonal.
+    Manning, Raghavan and Schütze (2008), Introduction to Information Retrieval, chapter 8: average precision.
+    """
+    order = np.argsort(-rows.score, kind="stable")
+    score, label, place = rows.score[order], rows.label[order], block[order]
+    ends = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
+    step = max(1, _CHUNK // len(score))
+    areas, averages = [], []
+    for start in range(0, len(weights), step):
+        weight = weights[start : start + step][:, place]
+        seen = np.cumsum(weight, axis=1)[:, ends]
+        hits = np.cumsum(weight * label, axis=1)[:, ends]
+        misses = seen - hits
+        gained = np.diff(hits, axis=1, prepend=0.0)
+        positives, negatives = hits[:, -1], misses[:, -1]
+        area = np.sum(np.diff(misses, axis=1, prepend=0.0) * (hits - gained / 2), axis=1)
+        precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            areas.append(area / (positives * negatives))
+            averages.append(np.sum(gained * precision, axis=1) / positives)
+    return {"roc_auc": np.concatenate(areas), "average_precision": np.concatenate(averages)}
+
+
+def _interval(values: NDArray[np.float64]) -> Metric:
+    """The first value, with the middle 95 % of the others; resamples in which the metric is undefined do not count."""
+    drawn = values[1:][np.isfinite(values[1:])]
+    if not len(drawn):
+        drawn = values[:1]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Metric(value=float(values[0]), low=float(low), high=float(high))

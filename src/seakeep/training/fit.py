@@ -1,0 +1,175 @@
+"""Fits a model as its owner declared it, and judges it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seakeep.errors import SeakeepError, TrainingError
+from seakeep.features.frame import Frame
+from seakeep.records.model import Model
+from seakeep.records.run import Metric
+from seakeep.training.artefact import digest, to_bytes
+from seakeep.training.baselines import Baseline, fit_constant, fit_linear
+from seakeep.training.evaluate import Scored, evaluate, evaluate_slices, paired_log_loss
+from seakeep.training.split import default_validate_from, split
+from seakeep.training.suspicion import suspicions
+from seakeep.training.threshold import choose_threshold
+from seakeep.training.usercode import describe, home_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A fitted estimator as bytes, and what is known of it.
+
+    Attributes
+    ----------
+    artefact, sha256
+        The estimator's bytes and their digest.
+    validate
+        The labelled rows that judged it, with the estimator's scores of them: float64 ``(n,)``.
+    metrics, baselines, paired, slices, warnings
+        As in :class:`seakeep.records.run.Run`.
+    """
+
+    artefact: bytes
+    sha256: str
+    validate_from_us: int
+    rows_trained: int
+    validate: Frame
+    scores: NDArray[np.float64]
+    threshold: float
+    metrics: dict[str, Metric]
+    baselines: dict[str, dict[str, Metric]]
+    paired: dict[str, Metric]
+    slices: dict[str, dict[str, dict[str, Metric]]]
+    warnings: tuple[str, ...]
+
+
+def fit(
+    model: Model,
+    frame: Frame,
+    *,
+    train: Callable[[Frame], Any] | None = None,
+    validate_from_us: int = 0,
+    seed: int = 0,
+) -> Fitted:
+    """Train on the past, validate on what came after, and compare with a constant and a linear baseline.
+
+    Parameters
+    ----------
+    frame
+        All rows that could be known, with the labels known by then.
+    train
+        Trains in place of the model's own function.
+    validate_from_us
+        Rows from this moment on judge the model; 0: the last fifth of the labelled time range.
+    seed
+        Of the resampling behind the intervals.
+
+    Raises
+    ------
+    TrainingError
+        The train function failed, or its estimator cannot score the validation rows, or there is nothing to learn from.
+    """
+    validate_from_us = validate_from_us or default_validate_from(frame)
+    learn, validate = split(frame, validate_from_us=validate_from_us)
+    _check_labels(frame, learn)
+    trainer = train or model.train
+    folder = home_of(trainer)
+    estimator = _call(lambda: trainer(learn), "train", folder)
+    if estimator is None:
+        raise TrainingError("train returned nothing", hint="end it with `return estimator`")
+    scores = _call(lambda: predict(estimator, validate), "predict_proba on the validation rows", folder)
+    decision = model.definition.decision
+    threshold = choose_threshold(decision, scores)
+    rows = Scored(label=validate.label, score=scores, time_us=validate.time_us)
+    metrics = evaluate(rows, threshold=threshold, seed=seed)
+    baselines: dict[str, Baseline] = {"constant": fit_constant(learn), "linear": fit_linear(learn)}
+    others = {name: baseline.score(validate) for name, baseline in baselines.items()}
+    paired = {name: paired_log_loss(rows, other, seed=seed) for name, other in others.items()}
+    artefact = to_bytes(estimator)
+    return Fitted(
+        artefact=artefact,
+        sha256=digest(artefact),
+        validate_from_us=validate_from_us,
+        rows_trained=len(learn),
+        validate=validate,
+        scores=scores,
+        threshold=threshold,
+        metrics=metrics,
+        baselines={
+            name: evaluate(
+                dataclasses.replace(rows, score=other), threshold=choose_threshold(decision, other), seed=seed
+            )
+            for name, other in others.items()
+        },
+        paired=paired,
+        slices={
+            column.name: evaluate_slices(validate.values[column.name], rows, threshold=threshold, seed=seed)
+            for column in validate.columns
+            if column.kind == "category"
+        },
+        warnings=suspicions(learn, validate, metrics, paired, decision),
+    )
+
+
+def predict(estimator: Any, frame: Frame) -> NDArray[np.float64]:
+    """Probabilities of the positive class, float64 ``(n,)``.
+
+    Raises
+    ------
+    TrainingError
+        The estimator does not give probabilities of classes 0 and 1.
+    """
+    if not hasattr(estimator, "predict_proba"):
+        raise TrainingError(
+            f"train returned a {type(estimator).__name__}, which has no predict_proba",
+            hint="return a fitted classifier; wrap one without probabilities in CalibratedClassifierCV",
+        )
+    probabilities = np.asarray(estimator.predict_proba(frame.to_pandas()))
+    classes = list(getattr(estimator, "classes_", (0, 1)))
+    if classes != [0, 1] or probabilities.shape != (len(frame), 2):
+        raise TrainingError(
+            f"predict_proba gives shape {probabilities.shape} for classes {[str(one) for one in classes]} on {len(frame):,} rows",
+            hint="fit the estimator on frame.label: classes 0 and 1",
+        )
+    scores = np.ascontiguousarray(probabilities[:, 1], dtype=np.float64)
+    if not bool(((scores >= 0) & (scores <= 1)).all()):
+        raise TrainingError(
+            f"{int((~((scores >= 0) & (scores <= 1))).sum()):,} of {len(frame):,} scores are not between 0 and 1",
+            hint="check how the estimator treats missing values",
+        )
+    return scores
+
+
+def _check_labels(frame: Frame, learn: Frame) -> None:
+    told = frame.label[~np.isnan(frame.label)]
+    odd = told[(told != 0) & (told != 1)]
+    if len(odd):
+        raise TrainingError(
+            f"{len(odd):,} labels are neither 0 nor 1, for example {odd[0]:g}",
+            hint='write the label as a comparison, as in col("delay") > 15',
+        )
+    if learn.label.min() == learn.label.max():
+        raise TrainingError(
+            f"all {len(learn):,} training rows have label {learn.label[0]:g}", hint="check the label's expression"
+        )
+
+
+def _call(function: Callable[[], Any], what: str, folder: Path | None) -> Any:
+    try:
+        return function()
+    except SeakeepError:
+        raise
+    except Exception as error:  # the border to the user's code
+        raise TrainingError(
+            f"{what} failed: {describe(error, folder)}", hint="mend the train function in the project"
+        ) from error

@@ -1,0 +1,92 @@
+import multiprocessing
+import threading
+
+import pytest
+
+from seakeep.backends.lmdb import online
+from seakeep.backends.lmdb.online import LmdbOnlineStore
+from seakeep.errors import PlatformError
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def put(store, key, value):
+    store.update(lambda transaction: transaction.put(key, value))
+
+
+def get(store, key):
+    with store.read() as snapshot:
+        value = snapshot.get(key)
+        return None if value is None else bytes(value)
+
+
+def test_it_is_there_after_it_was_closed(tmp_path):
+    store = LmdbOnlineStore(tmp_path)
+    assert store.rebuilt is False
+    put(store, b"a", b"1")
+    store.close()
+    store = LmdbOnlineStore(tmp_path)
+    assert store.rebuilt is False
+    assert get(store, b"a") == b"1"
+    store.close()
+
+
+def test_after_a_boot_of_the_host_it_starts_empty_and_says_so(tmp_path, monkeypatch):
+    store = LmdbOnlineStore(tmp_path / "store")
+    put(store, b"a", b"1")
+    store.close()
+    other_boot = tmp_path / "boot_id"
+    other_boot.write_text("another-boot\n")
+    monkeypatch.setattr(online, "_BOOT_ID", other_boot)
+    store = LmdbOnlineStore(tmp_path / "store")
+    assert store.rebuilt is True
+    assert get(store, b"a") is None
+    put(store, b"a", b"2")
+    store.close()
+    store = LmdbOnlineStore(tmp_path / "store")
+    assert store.rebuilt is False
+    assert get(store, b"a") == b"2"
+    store.close()
+
+
+def test_only_the_owner_can_read_it(tmp_path):
+    LmdbOnlineStore(tmp_path / "store").close()
+    assert (tmp_path / "store").stat().st_mode & 0o077 == 0
+    assert all(file.stat().st_mode & 0o077 == 0 for file in (tmp_path / "store").glob("*.mdb"))
+
+
+def test_a_folder_that_cannot_be_used(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PlatformError, match="cannot open the online store"):
+        LmdbOnlineStore(tmp_path / "file" / "store")
+
+
+def count_up(path, times):
+    store = LmdbOnlineStore(path, map_bytes=1 << 16)
+
+    def change(transaction):
+        value = transaction.get(b"n")
+        transaction.put(b"n", str(int(bytes(value or b"0")) + 1).encode())
+        transaction.put(b"pad" + bytes(value or b"0"), bytes(5_000))
+
+    for _ in range(times):
+        store.update(change)
+    store.close()
+
+
+@pytest.mark.slow
+def test_several_processes_write_and_read_while_it_grows(tmp_path):
+    store = LmdbOnlineStore(tmp_path, map_bytes=1 << 16)
+    workers = [SPAWN.Process(target=count_up, args=(tmp_path, 60)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    seen = [0]
+    while any(worker.is_alive() for worker in workers):
+        seen.append(int(get(store, b"n") or 0))
+        threading.Event().wait(0.005)
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert seen == sorted(seen)
+    assert get(store, b"n") == b"120"
+    store.close()

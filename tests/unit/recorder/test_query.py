@@ -1,0 +1,191 @@
+import math
+
+import numpy as np
+import pytest
+from tests.recording import NOW_US, batch, prediction, record, same, writer
+
+from seakeep.errors import NotFoundError, RecorderError
+from seakeep.recorder.compaction import compact
+from seakeep.recorder.query import Query, find, gaps, join_batches, load, load_events, outcomes
+from seakeep.records.expression import col
+from seakeep.records.model import Label
+from seakeep.records.source import ColumnSchema, Events
+
+ALL = Query(model="late-arrival")
+ARRIVALS = Events("arrivals", time="landed", key="flight_id", delay="1h")
+LABEL = Label(ARRIVALS, col("arr_delay") > 30)
+SCHEMA = (
+    ColumnSchema(name="flight_id", kind="string"),
+    ColumnSchema(name="arr_delay", kind="float"),
+    ColumnSchema(name="landed", kind="time", nullable=False),
+)
+HOUR_US = 3_600_000_000
+
+
+@pytest.fixture(params=["segments", "parquet", "both"])
+def folder(tmp_path, request):
+    """Ten predictions in two writers, as segments, as Parquet, or half and half."""
+    first = writer(tmp_path, "a")
+    for n in range(5):
+        first.append(prediction(first.next_sequence(), id=f"a{n}", version=1 + n % 2, time_us=1_000 - n))
+    first.close()
+    if request.param == "both":
+        compact(tmp_path)
+    second = writer(tmp_path, "b")
+    for n in range(5):
+        role = "shadow" if n % 2 else "canary"
+        second.append(prediction(second.next_sequence(), id=f"b{n}", version=2, role=role, pair="x", time_us=1_500 + n))
+    second.append(prediction(second.next_sequence(), id="other", model="other", numbers=[1.0]))
+    second.close()
+    if request.param == "parquet":
+        compact(tmp_path)
+    return tmp_path
+
+
+def test_columns_are_what_was_recorded_in_the_order_of_time(folder):
+    table = load(folder, ALL)
+    assert table.id.tolist() == ["a4", "a3", "a2", "a1", "a0", "b0", "b1", "b2", "b3", "b4"]
+    assert table.time_us.tolist() == sorted(table.time_us.tolist())
+    expected = np.array([prediction(n).numbers for n in (5, 4, 3, 2, 1, 1, 2, 3, 4, 5)])
+    assert table.numbers.tobytes() == expected.tobytes()
+    assert table.categories.tolist() == [["UA", ""]] * 10
+    assert table.score.tolist() == [prediction(n).score for n in (5, 4, 3, 2, 1, 1, 2, 3, 4, 5)]
+    assert table.decision.dtype == np.bool_
+    assert table.version.dtype == table.recorded_us.dtype == np.int64
+    assert set(table.role) == {"champion", "canary", "shadow"}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (Query(model="late-arrival", versions=(1,)), {"a0", "a2", "a4"}),
+        (Query(model="late-arrival", versions=(1, 2), roles=("shadow",)), {"b1", "b3"}),
+        (Query(model="late-arrival", from_us=999, to_us=1_502), {"a0", "a1", "b0", "b1"}),
+        (Query(model="late-arrival", from_us=0, to_us=0), set()),
+        (Query(model="other"), {"other"}),
+        (Query(model="it's none"), set()),
+    ],
+)
+def test_a_query_chooses(folder, query, expected):
+    assert set(load(folder, query).id) == expected
+
+
+def test_one_prediction_is_found_whole(folder):
+    assert same(find(folder, "b3"), prediction(4, id="b3", version=2, role="shadow", pair="x", time_us=1_503))
+    with pytest.raises(NotFoundError, match="no prediction 'x' is recorded"):
+        find(folder, "x")  # only as somebody's pair
+
+
+def test_an_empty_recorder_gives_an_empty_table(tmp_path):
+    table = load(tmp_path, ALL)
+    assert len(table) == 0
+    assert table.numbers.shape == (0, 0)
+    assert gaps(tmp_path) == []
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_failed_predictions_have_missing_inputs(tmp_path, compacted):
+    pen = writer(tmp_path)
+    record(pen, 2)
+    record(pen, 1, numbers=[], categories=[], score=math.nan, error="row")
+    pen.close()
+    if compacted:
+        compact(tmp_path)
+    table = load(tmp_path, ALL)
+    assert table.error.tolist() == ["", "", "row"]
+    assert np.isnan(table.numbers[2]).all()
+    assert table.numbers.shape == (3, 3)
+    assert table.categories[2].tolist() == ["", ""]
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_versions_with_different_inputs_are_not_mixed(tmp_path, compacted):
+    pen = writer(tmp_path)
+    record(pen, 1)
+    record(pen, 1, version=2, numbers=[1.0])
+    pen.close()
+    if compacted:
+        compact(tmp_path)
+    with pytest.raises(RecorderError, match="1 and 3 numbers"):
+        load(tmp_path, ALL)
+    assert load(tmp_path, Query(model="late-arrival", versions=(2,))).numbers.tolist() == [[1.0]]
+
+
+def test_damage_is_never_silent(tmp_path):
+    pen = writer(tmp_path)
+    record(pen, 3)
+    pen.close()
+    path = next(tmp_path.glob("*.seg"))
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 4
+    path.write_bytes(bytes(data))
+    with pytest.raises(RecorderError, match="cannot be read"):
+        load(tmp_path, ALL)
+    damage = []
+    assert len(load(tmp_path, ALL, damage=damage)) == 2
+    assert len(damage) == 1
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_gaps_are_listed(tmp_path, compacted):
+    pen = writer(tmp_path, queue_records=2, commit_ms=60_000)
+    for _ in range(5):
+        pen.append(prediction(pen.next_sequence()))
+    pen.close()
+    if compacted:
+        compact(tmp_path)
+    assert [(gap.sequence, gap.count, gap.reason) for gap in gaps(tmp_path)] == [(3, 3, "overflow")]
+
+
+def arrivals(folder, *batches):
+    pen = writer(folder)
+    for name, columns in batches:
+        number = pen.next_sequence()
+        pen.append(batch(number, batch=name, columns=columns, recorded_us=NOW_US + number))
+    pen.append(batch(pen.next_sequence(), batch="w", source="weather", columns={"temp": [1.0]}))
+    pen.close()
+
+
+def test_a_batch_counts_once_however_often_it_came(tmp_path):
+    columns = {"flight_id": ["a", "b"], "arr_delay": [10.0, None], "landed": [1, 2]}
+    arrivals(tmp_path, ("one", columns), ("one", columns), ("two", {"flight_id": ["c"], "landed": [3]}))
+    assert load_events(tmp_path, "arrivals") == {
+        "flight_id": ["a", "b", "c"],
+        "arr_delay": [10.0, None, None],
+        "landed": [1, 2, 3],
+    }
+    assert load_events(tmp_path, "nothing") == {}
+
+
+def test_a_column_only_a_later_batch_has_is_missing_before():
+    joined = join_batches([batch(1, columns={"a": [1]}), batch(2, columns={"a": [2, 3], "b": ["x", "y"]})])
+    assert joined == {"a": [1, 2, 3], "b": [None, "x", "y"]}
+
+
+def test_outcomes_are_known_after_the_delay_and_the_first_counts(tmp_path):
+    arrivals(
+        tmp_path,
+        ("one", {"flight_id": ["a", "b", "c"], "arr_delay": [31.0, 30.0, None], "landed": [300, 100, 200]}),
+        ("two", {"flight_id": ["a", "d"], "arr_delay": [0.0, 99.0], "landed": [400, 50]}),
+    )
+    found = outcomes(tmp_path, LABEL, SCHEMA)
+    assert found.key.tolist() == ["d", "b", "a"]
+    assert found.value.tolist() == [1.0, 0.0, 1.0]
+    assert (found.known_us - HOUR_US).tolist() == [50, 100, 300]
+
+
+def test_history_and_recorded_events_are_joined(tmp_path):
+    arrivals(tmp_path, ("one", {"flight_id": ["a"], "arr_delay": [0.0], "landed": [300]}))
+    extra = {
+        "flight_id": np.array(["a", "z"], dtype=object),
+        "arr_delay": np.array([60.0, 60.0]),
+        "landed": np.array([100, 500], dtype="datetime64[us]"),
+    }
+    found = outcomes(tmp_path, LABEL, SCHEMA, extra=extra)
+    assert dict(zip(found.key, found.value, strict=True)) == {"a": 1.0, "z": 1.0}
+
+
+def test_no_events_give_no_outcomes(tmp_path):
+    found = outcomes(tmp_path, LABEL, SCHEMA)
+    assert len(found) == 0
+    assert np.isnan(found.labels_for(np.array(["a"], dtype=object), as_of_us=2**62)).all()

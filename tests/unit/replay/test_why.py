@@ -1,0 +1,118 @@
+import math
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tests.recording import NOW_US, prediction
+
+from seakeep.conversion.session import ScoringSession
+from seakeep.errors import IntegrityError, RecorderError
+from seakeep.records.expression import col
+from seakeep.records.feature import FeatureColumn, FeatureView, mean
+from seakeep.records.model import Label, ModelDefinition, Threshold
+from seakeep.records.source import Events
+from seakeep.replay.why import bits, named_features, reexecute
+
+FLIGHTS = Events("flights", time="scheduled", key="flight_id")
+ARRIVALS = Events("arrivals", time="landed", key="flight_id")
+DEFINITION = ModelDefinition(
+    name="late-arrival",
+    request=FLIGHTS,
+    views=(FeatureView("carrier", ARRIVALS, "carrier", {"delay": mean("arr_delay", over=["24h"])}),),
+    request_features={"distance": col("distance"), "origin": col("origin"), "dest": col("dest")},
+    label=Label(ARRIVALS, col("arr_delay") > 30),
+    decision=Threshold(),
+    columns=(
+        FeatureColumn(name="carrier.delay_24h", kind="number", view="carrier"),
+        FeatureColumn(name="origin", kind="category"),
+        FeatureColumn(name="distance", kind="number"),
+        FeatureColumn(name="dest", kind="category"),
+        FeatureColumn(name="load", kind="number"),
+    ),
+)
+BUNDLE = prediction().bundle
+
+
+@pytest.fixture(scope="module")
+def session() -> ScoringSession:
+    """A logistic model over three numbers, in double precision."""
+    weights = numpy_helper.from_array(np.array([0.3, -1e-3, 0.7]), "weights")
+    shape = numpy_helper.from_array(np.array([-1], dtype=np.int64), "shape")
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["numbers", "weights"], ["margin"]),
+            helper.make_node("Sigmoid", ["margin"], ["probability"]),
+            helper.make_node("Reshape", ["probability", "shape"], ["score"]),
+        ],
+        "logistic",
+        [helper.make_tensor_value_info("numbers", TensorProto.DOUBLE, ["n", 3])],
+        [helper.make_tensor_value_info("score", TensorProto.DOUBLE, ["n"])],
+        [weights, shape],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return ScoringSession(model.SerializeToString())
+
+
+def recorded(session: ScoringSession, **changes):
+    numbers = changes.pop("numbers", [0.25, 1400.0, -0.0])
+    score = float(session.score(np.array([numbers]), np.empty((1, 0), dtype=object))[0])
+    return prediction(1, numbers=numbers, **{"score": score, "categories": ["JFK", ""], **changes})
+
+
+def test_the_same_inputs_give_the_same_bits(session):
+    one = recorded(session)
+    again = reexecute(one, DEFINITION, BUNDLE, session)
+    assert again.equal
+    assert again.recorded_bits == again.recomputed_bits == bits(one.score)
+    assert again.recorded == again.recomputed == one.score
+
+
+def test_one_bit_of_difference_is_found(session):
+    one = recorded(session)
+    other = recorded(session, score=math.nextafter(one.score, 1.0))
+    again = reexecute(other, DEFINITION, BUNDLE, session)
+    assert not again.equal
+    assert int(again.recorded_bits, 16) - int(again.recomputed_bits, 16) == 1
+
+
+def test_a_missing_score_is_equal_to_itself(session):
+    one = recorded(session, numbers=[math.nan, 1.0, 1.0])
+    assert math.isnan(one.score)
+    assert reexecute(one, DEFINITION, BUNDLE, session).equal
+
+
+def test_zeros_of_both_signs_differ():
+    assert bits(0.0) != bits(-0.0)
+
+
+def test_features_have_names_values_and_ages(session):
+    again = reexecute(recorded(session), DEFINITION, BUNDLE, session)
+    assert [(one.name, one.value, one.view, one.age_us) for one in again.features] == [
+        ("carrier.delay_24h", 0.25, "carrier", 60_000_001),
+        ("origin", "JFK", "", None),
+        ("distance", 1400.0, "", None),
+        ("dest", "", "", None),
+        ("load", -0.0, "", None),
+    ]
+    without_events = named_features(prediction(1, feature_times_us=[0], categories=["", ""]), DEFINITION)
+    assert without_events[0].age_us is None
+    assert NOW_US > 0
+
+
+def test_another_bundle_is_refused(session):
+    with pytest.raises(IntegrityError, match="was made by bundle abab"):
+        reexecute(recorded(session), DEFINITION, "cd" * 32, session)
+
+
+def test_a_failed_prediction_has_nothing_to_compare(session):
+    with pytest.raises(RecorderError, match="failed with 'row'"):
+        reexecute(recorded(session, error="row"), DEFINITION, BUNDLE, session)
+
+
+@pytest.mark.parametrize("changes", [{"numbers": [1.0]}, {"categories": ["a"]}, {"feature_times_us": []}])
+def test_inputs_that_do_not_fit_are_refused(session, changes):
+    one = prediction(1, **{"categories": ["", ""], **changes})
+    with pytest.raises(IntegrityError, match="takes"):
+        reexecute(one, DEFINITION, BUNDLE, session)

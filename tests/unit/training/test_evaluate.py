@@ -1,0 +1,152 @@
+import time
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+
+from seakeep.clock import DAY_US
+from seakeep.training.evaluate import (
+    METRICS,
+    Scored,
+    evaluate,
+    evaluate_slices,
+    log_losses,
+    paired_log_loss,
+    roc_auc,
+)
+
+
+def scored(rows=3_000, days=30, seed=0, digits=2):
+    rng = np.random.default_rng(seed)
+    score = np.round(rng.random(rows), digits)
+    label = (rng.random(rows) < score).astype(np.float64)
+    return Scored(label=label, score=score, time_us=np.sort(rng.integers(0, days * DAY_US, rows)))
+
+
+def test_values_agree_with_scikit_learn_ties_included():
+    rows = scored()
+    found = {name: metric.value for name, metric in evaluate(rows, threshold=0.9).items()}
+    assert found["roc_auc"] == pytest.approx(roc_auc_score(rows.label, rows.score), abs=1e-12)
+    assert found["average_precision"] == pytest.approx(average_precision_score(rows.label, rows.score), abs=1e-12)
+    assert found["log_loss"] == pytest.approx(log_loss(rows.label, rows.score), abs=1e-12)
+    assert found["brier"] == pytest.approx(brier_score_loss(rows.label, rows.score), abs=1e-12)
+
+
+def test_rates_at_the_threshold_are_counts():
+    rows = Scored(
+        label=np.array([1.0, 0, 1, 1, 0]), score=np.array([0.9, 0.8, 0.5, 0.4, 0.1]), time_us=np.arange(5) * DAY_US
+    )
+    found = evaluate(rows, threshold=0.5)
+    assert found["alert_rate"].value == pytest.approx(3 / 5)
+    assert found["recall"].value == pytest.approx(2 / 3)
+    assert found["precision"].value == pytest.approx(2 / 3)
+    assert found["base_rate"].value == pytest.approx(3 / 5)
+    assert found["calibration"].value == pytest.approx(3 / 2.7)
+
+
+def test_every_value_lies_in_its_interval_and_the_intervals_have_width():
+    found = evaluate(scored(), threshold=0.8)
+    assert tuple(found) == METRICS
+    for name, metric in found.items():
+        assert metric.low < metric.value < metric.high, name
+
+
+def test_rows_of_one_day_that_are_alike_widen_the_interval():
+    rng = np.random.default_rng(1)
+    day = np.repeat(np.arange(30), 100)
+    bad_day = (rng.random(30) < 0.3)[day]
+    alike = Scored(label=bad_day.astype(np.float64), score=np.full(3_000, 0.3), time_us=day * DAY_US)
+    shuffled = Scored(label=rng.permutation(alike.label), score=alike.score, time_us=alike.time_us)
+    width = [
+        metric.high - metric.low for metric in (evaluate(one, threshold=0.5)["base_rate"] for one in (alike, shuffled))
+    ]
+    assert width[0] > 4 * width[1]
+
+
+def test_the_intervals_cover_the_truth_about_as_often_as_they_say():
+    truth = 0.5
+    covered = 0
+    for seed in range(120):
+        metric = evaluate(scored(rows=600, seed=seed), threshold=0.5, seed=seed, resamples=200)["base_rate"]
+        covered += metric.low <= truth <= metric.high
+    assert covered >= 105
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
+    rows = scored()
+    assert evaluate(rows, threshold=0.8, seed=3) == evaluate(rows, threshold=0.8, seed=3)
+    assert evaluate(rows, threshold=0.8, seed=3) != evaluate(rows, threshold=0.8, seed=4)
+
+
+@pytest.mark.parametrize(("label", "absent"), [(1.0, {"roc_auc"}), (0.0, {"roc_auc", "average_precision", "recall"})])
+def test_metrics_that_are_not_defined_are_left_out(label, absent):
+    rows = Scored(label=np.full(50, label), score=np.linspace(0.1, 0.9, 50), time_us=np.arange(50) * DAY_US)
+    assert set(METRICS) - set(evaluate(rows, threshold=0.5)) == absent
+
+
+def test_precision_without_a_yes_is_left_out():
+    rows = scored()
+    found = evaluate(rows, threshold=2.0)
+    assert "precision" not in found
+    assert found["recall"].value == 0.0
+
+
+def test_fewer_days_than_can_be_resampled_still_give_intervals():
+    metric = evaluate(scored(days=1), threshold=0.8)["roc_auc"]
+    assert 0 < metric.high - metric.low < 0.2
+
+
+def test_one_row_has_metrics_without_width():
+    rows = Scored(label=np.ones(1), score=np.array([0.7]), time_us=np.zeros(1, dtype=np.int64))
+    assert evaluate(rows, threshold=0.5)["recall"].value == 1.0
+
+
+def test_a_certain_and_wrong_score_has_a_finite_loss():
+    losses = log_losses(np.array([1.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0]))
+    assert np.isfinite(losses).all()
+    assert losses[0] > 30
+    assert losses[2] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_paired_difference_is_narrower_than_the_metrics_and_has_their_difference():
+    rows = scored()
+    worse = 0.8 * rows.score + 0.1
+    difference = paired_log_loss(rows, worse)
+    one, other = evaluate(rows, threshold=0.5)["log_loss"], log_losses(rows.label, worse).mean()
+    assert difference.value == pytest.approx(one.value - other, abs=1e-12)
+    assert difference.high < 0
+    assert difference.high - difference.low < one.high - one.low
+
+
+def test_scores_paired_with_themselves_show_no_difference():
+    rows = scored()
+    difference = paired_log_loss(rows, rows.score)
+    assert (difference.value, difference.low, difference.high) == (0.0, 0.0, 0.0)
+
+
+def test_slices_are_the_frequent_values_with_their_own_metrics():
+    rows = scored()
+    column = np.array(["a"] * 2_000 + ["b"] * 950 + ["c"] * 50, dtype=object)
+    found = evaluate_slices(column, rows, threshold=0.8)
+    assert list(found) == ["a", "b"]
+    assert found["b"]["rows"].value == 950
+    assert found["b"]["roc_auc"].value == pytest.approx(roc_auc_score(rows.label[2_000:2_950], rows.score[2_000:2_950]))
+
+
+def test_at_most_twenty_slices():
+    rows = scored(rows=6_000)
+    column = np.array([f"v{one % 40:02}" for one in range(6_000)], dtype=object)
+    assert len(evaluate_slices(column, rows, threshold=0.8, resamples=2)) == 20
+
+
+def test_roc_auc_alone_is_that_of_evaluate():
+    rows = scored()
+    assert roc_auc(rows.label, rows.score) == evaluate(rows, threshold=0.5)["roc_auc"].value
+    assert np.isnan(roc_auc(np.ones(3), np.arange(3.0)))
+
+
+def test_sixty_thousand_rows_take_less_than_two_seconds():
+    rows = scored(rows=60_000, digits=6)
+    started = time.process_time()
+    evaluate(rows, threshold=0.8)
+    assert time.process_time() - started < 2
