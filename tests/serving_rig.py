@@ -348,7 +348,9 @@ class Rig:
         self.bundles = FileBundles(folder / "bundles")
         self.releases = FileRoutes(folder / "routes.json")
 
-    def put(self, version: int, *, model: bytes | None = None, name: str = "late", of: ModelDefinition | None = None) -> Route:
+    def put(
+        self, version: int, *, model: bytes | None = None, name: str = "late", of: ModelDefinition | None = None
+    ) -> Route:
         """Put a version among the bundles; its champion's route."""
         digest = self.bundles.put(of or definition(name), model or onnx_model(bias=version / 8))
         return Route(model=name, version=version, bundle=digest, role="champion", weight=1.0)

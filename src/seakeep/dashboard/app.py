@@ -35,9 +35,7 @@ _STATUS: tuple[tuple[type[SeakeepError], int], ...] = (
 )
 
 
-def create_app(
-    source: PageSource, *, name: str, hosts: tuple[str, ...] = LOOPBACK, refresh_s: float = 2
-) -> Starlette:
+def create_app(source: PageSource, *, name: str, hosts: tuple[str, ...] = LOOPBACK, refresh_s: float = 2) -> Starlette:
     """The dashboard over a source of values.
 
     Parameters

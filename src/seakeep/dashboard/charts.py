@@ -118,18 +118,20 @@ def model_charts(page: ModelPage, metric: str) -> tuple[Chart, ...]:
     start, end = page.from_us / MICROSECONDS, page.to_us / MICROSECONDS
     markers = _markers(page.releases, page.from_us, page.to_us)
 
-    def chart(key: str, title: str, unit: Unit, windows: Sequence[TrafficWindow | QualityWindow], *series: Series) -> Chart:
+    def chart(
+        key: str, title: str, unit: Unit, windows: Sequence[TrafficWindow | QualityWindow], *series: Series
+    ) -> Chart:
         middle = tuple((window.from_us + window.to_us) / 2 / MICROSECONDS for window in windows)
-        return Chart(
-            key=key, title=title, unit=unit, start=start, end=end, x=middle, series=series, markers=markers
-        )
+        return Chart(key=key, title=title, unit=unit, start=start, end=end, x=middle, series=series, markers=markers)
 
     traffic, quality = page.traffic, page.quality
     volume = Series(label="answered", tone="main", y=tuple(float(w.predictions) for w in traffic), filled=True)
     errors = Series(label="failed", tone="bad", y=tuple(float(w.errors) for w in traffic))
     p99 = Series(label="99 %", tone="main", y=tuple(_drawn(w.p99_ms) for w in traffic))
     p50 = Series(label="median", tone="quiet", y=tuple(_drawn(w.p50_ms) for w in traffic))
-    alerts = _series("alert rate", "quiet", [w.realised.get("alert_rate") or w.estimated.get("alert_rate") for w in quality])
+    alerts = _series(
+        "alert rate", "quiet", [w.realised.get("alert_rate") or w.estimated.get("alert_rate") for w in quality]
+    )
     return (
         chart("traffic", "Predictions", "count", traffic, volume, errors),
         chart("latency", "Latency", "ms", traffic, p99, p50),

@@ -32,7 +32,7 @@ BEYOND_MEASURE = 99.0
 DRIFT_LINES = 5
 
 
-def brief(  # noqa: PLR0913 -- one question, all by keyword
+def brief(
     model: str,
     version: int,
     history: History,

@@ -47,7 +47,7 @@ MAX_ERROR = float(np.log(1.5))
 CAUSES: tuple[Cause, ...] = ("nothing", "world-changed", "model-failing", "both")
 
 
-def judge(  # noqa: PLR0913 -- one question, all by keyword
+def judge(
     history: History,
     *,
     from_us: int,

@@ -72,7 +72,7 @@ class ParityReport:
         return not self.unmatched and all(one.matched == one.rows for one in self.features)
 
 
-def compare(  # noqa: PLR0913 -- the columns of a log, by keyword
+def compare(
     definition: ModelDefinition,
     *,
     numbers: NDArray[np.float64],

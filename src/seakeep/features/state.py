@@ -173,7 +173,7 @@ class Reader:
         return bytes(view[text + ints[at] : text + ints[at + 1]]).decode()
 
 
-def _number(  # noqa: PLR0913, PLR0917 -- the innermost step of the hot path
+def _number(  # noqa: PLR0917 -- the innermost step of the hot path
     ints: Any, floats: Any, function: str, at: int, length: int, start: int, end: int
 ) -> float:
     if function == "count":

@@ -17,7 +17,7 @@ PROJECT = "project.py"
 _IGNORED = ".seakeep/\n__pycache__/\n"
 
 
-def init(folder: Path, table: Path, estimator: str, *, label: str, time: str, key: str = "") -> tuple[Path, ...]:  # noqa: PLR0913 -- answers of one person, by keyword
+def init(folder: Path, table: Path, estimator: str, *, label: str, time: str, key: str = "") -> tuple[Path, ...]:
     """Write ``seakeep.toml`` and ``project.py`` for a table whose rows hold both the question and its outcome.
 
     The table becomes two sources: the rows as they were asked, and the same rows a day later, with their outcome. What

@@ -19,7 +19,7 @@ from seakeep.project.online import OnlineViews
 from seakeep.project.stores import Stores
 from seakeep.recorder.compaction import compact
 from seakeep.recorder.recovery import recover
-from seakeep.registry.comparison import judge
+from seakeep.serving.comparison import judge
 from seakeep.serving.rollout import RolloutController, Subject
 from seakeep.serving.supervisor import Supervisor
 

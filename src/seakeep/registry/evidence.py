@@ -52,7 +52,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     champion: ChampionEvidence | None = None
 
 
-def against_champion(  # noqa: PLR0913 -- two models on one frame, all by keyword
+def against_champion(
     *,
     champion: str,
     frame: Frame,

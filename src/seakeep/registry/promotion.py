@@ -30,7 +30,7 @@ class Promotion:
     def __init__(self, releases: ReleaseStore, *, clock: Clock) -> None:
         self._releases, self._clock = releases, clock
 
-    def promote(  # noqa: PLR0913 -- one decision, all by keyword
+    def promote(
         self,
         version: Version,
         *,
@@ -127,7 +127,7 @@ class Promotion:
             )
         return history[-1]
 
-    def _put(  # noqa: PLR0913, PLR0917 -- the parts of one release
+    def _put(
         self,
         model: str,
         action: Action,

@@ -7,6 +7,7 @@ import msgspec
 from seakeep.errors import (
     AccessError,
     DataError,
+    ForbiddenError,
     NotFoundError,
     RecorderError,
     RowError,
@@ -42,6 +43,7 @@ STATUS: tuple[tuple[type[SeakeepError], int], ...] = (
     (RowError, 400),
     (DataError, 400),
     (NotFoundError, 404),
+    (ForbiddenError, 403),
     (AccessError, 401),
     (UnavailableError, 503),
     (RecorderError, 503),
@@ -49,7 +51,7 @@ STATUS: tuple[tuple[type[SeakeepError], int], ...] = (
 )
 """The first class that fits decides."""
 
-CODES = ("row", "data", "request", "not-found", "access", "unavailable", "recorder", "serving", "internal", "other")
+CODES = ("row", "data", "request", "not-found", "access", "forbidden", "unavailable", "recorder", "serving", "internal", "other")
 """What errors are counted by; a code that is not among them counts as ``other``."""
 
 
@@ -85,7 +87,7 @@ def body_of(error: SeakeepError) -> bytes:
 
 def headers_of(error: SeakeepError) -> bytes:
     """Header lines, each after ``CRLF``, that go with an error."""
-    if isinstance(error, AccessError):
+    if isinstance(error, AccessError) and not isinstance(error, ForbiddenError):
         return b"\r\nwww-authenticate: Bearer"
     if isinstance(error, UnavailableError):
         return b"\r\nretry-after: %d" % error.retry_after_s

@@ -62,7 +62,7 @@ class Ingest:
         By name of the source. Replaced as a whole, never changed.
     """
 
-    def __init__(  # noqa: PLR0913 -- one wiring
+    def __init__(
         self,
         sink: RecordSink,
         features: FeatureSource,

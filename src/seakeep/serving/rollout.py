@@ -35,7 +35,7 @@ _GROWTH = 1.02
 
 
 class Judgement(Protocol):
-    """What a comparison found; :class:`seakeep.registry.comparison.Judgement` is one."""
+    """What a comparison found; :class:`seakeep.serving.comparison.Judgement` is one."""
 
     @property
     def action(self) -> OneOf["advance", "rollback", "wait"]:
@@ -105,12 +105,12 @@ class RolloutController:
     releases, receipts
         Where releases are changed and receipts are kept.
     judge
-        Compares the pairs; :func:`seakeep.registry.comparison.judge`.
+        Compares the pairs; :func:`seakeep.serving.comparison.judge`.
     clock
         The wall clock that also dates the records.
     """
 
-    def __init__(  # noqa: PLR0913 -- one wiring, all by keyword
+    def __init__(
         self,
         subject: Subject,
         *,

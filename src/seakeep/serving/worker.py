@@ -264,8 +264,13 @@ def cannot_listen(host: str, port: int, error: OSError) -> PlatformError:
 
 def loopback_names(host: str) -> frozenset[bytes]:
     """The hosts a client may name to reach a server on loopback; none where it listens to others too."""
+    names = frozenset({b"localhost", b"127.0.0.1", b"[::1]", host.encode()})
+    return names if is_loopback(host) else frozenset()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine alone."""
     try:
-        loopback = ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        loopback = host == "localhost"
-    return frozenset({b"localhost", b"127.0.0.1", b"[::1]", host.encode()}) if loopback else frozenset()
+        return host == "localhost"

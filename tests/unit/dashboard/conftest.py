@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from tests.unit.dashboard.simulated import SimulatedSource
 
 from seakeep.dashboard.app import create_app
-from tests.unit.dashboard.simulated import SimulatedSource
 
 
 @dataclasses.dataclass(frozen=True)

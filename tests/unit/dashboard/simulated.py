@@ -31,6 +31,7 @@ from seakeep.dashboard.values import (
 )
 from seakeep.dashboard.windows import traffic_windows, window_step
 from seakeep.errors import NotFoundError
+from seakeep.recorder.table import PredictionTable
 from seakeep.records.expression import col
 from seakeep.records.feature import FeatureColumn, FeatureView, mean
 from seakeep.records.finding import Finding, Verdict
@@ -41,7 +42,6 @@ from seakeep.records.release import Receipt, Release, Route
 from seakeep.records.run import Environment, Metric, Run
 from seakeep.records.source import Events
 from seakeep.records.version import ParityProof, Version, parse_reference
-from seakeep.recorder.table import PredictionTable
 
 START_US = parse_moment("2013-07-01")
 END_US = parse_moment("2013-08-01")
@@ -174,7 +174,13 @@ def route(model: str, version: int, role: str, weight: float) -> Route:
 def releases(model: str) -> tuple[Release, ...]:
     def release(revision: int, day: str, action: str, actor: str, reason: str, *routes: Route) -> Release:
         return Release(
-            model=model, revision=revision, from_us=parse_moment(day), action=action, actor=actor, reason=reason, routes=routes
+            model=model,
+            revision=revision,
+            from_us=parse_moment(day),
+            action=action,
+            actor=actor,
+            reason=reason,
+            routes=routes,
         )
 
     three = route(model, 3, "champion", 1.0)
@@ -183,8 +189,18 @@ def releases(model: str) -> tuple[Release, ...]:
         return history
     return (
         *history,
-        release(2, "2013-07-08T10:00", "promote", "ada", "retrained on June", three, route(model, 2, "candidate", 0.01)),
-        release(3, "2013-07-08T22:00", "advance", "seakeep", "no worse on 812 pairs", three, route(model, 2, "candidate", 0.1)),
+        release(
+            2, "2013-07-08T10:00", "promote", "ada", "retrained on June", three, route(model, 2, "candidate", 0.01)
+        ),
+        release(
+            3,
+            "2013-07-08T22:00",
+            "advance",
+            "seakeep",
+            "no worse on 812 pairs",
+            three,
+            route(model, 2, "candidate", 0.1),
+        ),
         release(4, "2013-07-09T16:30", "rollback", "seakeep", "log-loss worse on the same traffic", three),
         release(5, "2013-07-24T00:00", "promote", "ada", "weather repaired", three, route(model, 4, "candidate", 0.1)),
     )
@@ -254,7 +270,9 @@ class SimulatedSource:
         return Verdict(
             cause="model-failing" if failing else "nothing",
             confidence=0.97 if failing else 0.91,
-            headline=sentence.format(was_alerts.value, alerts.value) if failing else "Nothing moved beyond its own noise.",
+            headline=sentence.format(was_alerts.value, alerts.value)
+            if failing
+            else "Nothing moved beyond its own noise.",
             evidence=(
                 f"The base rate went from {was_base.value:.3f} to {base.value:.3f} ({now.labelled} labels).",
                 f"Recall went from {was_recall.value:.2f} to {recall.value:.2f}; the intervals do not overlap.",
@@ -304,9 +322,27 @@ class SimulatedSource:
     def _gates(self, name: str, version: int) -> tuple[GateResult, ...]:
         auc = 0.70 + version / 100
         return (
-            GateResult(gate="roc_auc", passed=auc >= 0.73, observed=f"{auc:.3f}", required="at least 0.730", evidence=f"run {RUN}"),
-            GateResult(gate="parity", passed=True, observed="2,640 rows equal", required="no flip", evidence=sha(f"{name}{version}")),
-            GateResult(gate="latency", passed=True, observed="p99 0.4 ms", required="at most 5 ms", evidence=f"{name}:{version}"),
+            GateResult(
+                gate="roc_auc",
+                passed=auc >= 0.73,
+                observed=f"{auc:.3f}",
+                required="at least 0.730",
+                evidence=f"run {RUN}",
+            ),
+            GateResult(
+                gate="parity",
+                passed=True,
+                observed="2,640 rows equal",
+                required="no flip",
+                evidence=sha(f"{name}{version}"),
+            ),
+            GateResult(
+                gate="latency",
+                passed=True,
+                observed="p99 0.4 ms",
+                required="at most 5 ms",
+                evidence=f"{name}:{version}",
+            ),
         )
 
     def _findings(self, name: str) -> tuple[Finding, ...]:
@@ -379,7 +415,9 @@ class SimulatedSource:
             findings=self._findings(name) if name == MODELS[0] else (),
             distributions=self._distributions(name),
             releases=releases(name),
-            gates={f"{name}:{version}": self._gates(name, version) for version in ((3, 4) if newest.candidate else (3,))},
+            gates={
+                f"{name}:{version}": self._gates(name, version) for version in ((3, 4) if newest.candidate else (3,))
+            },
             receipts=(self._receipt(name),) if name == MODELS[0] else (),
             recent=tuple(self.prediction_row(k, name) for k in reversed(range(first, stop))),
         )
@@ -420,7 +458,9 @@ class SimulatedSource:
                         result="not-run", score=None, detail="The simulated model has no bundle to execute."
                     )
                     if record.error
-                    else Reexecution(result="equal", score=record.score, detail=f"{name}:{record.version} on this host."),
+                    else Reexecution(
+                        result="equal", score=record.score, detail=f"{name}:{record.version} on this host."
+                    ),
                 )
         raise NotFoundError(f"no prediction has the id {id!r}", hint="ids are on the model's page")
 
@@ -429,7 +469,9 @@ class SimulatedSource:
             raise NotFoundError(f"no run has the id {id!r}")
         traffic = self.traffic[MODELS[0]].quality(START_US, BROKEN_US, END_US)
         arrivals = Events("arrivals", time="landed", key="flight_id")
-        view = FeatureView("carrier_recent", arrivals, "carrier", {"late_rate": mean(col("arr_delay") > 15, over=["24h"])})
+        view = FeatureView(
+            "carrier_recent", arrivals, "carrier", {"late_rate": mean(col("arr_delay") > 15, over=["24h"])}
+        )
         definition = ModelDefinition(
             name=MODELS[0],
             request=Events("flights", time="scheduled", key="flight_id"),
@@ -496,5 +538,8 @@ class SimulatedSource:
         )
         took_part = tuple(r for r in releases(parsed.model) if any(route.version == number for route in r.routes))
         return VersionPage(
-            version=self._version(parsed.model, number), parity=proof, gates=self._gates(parsed.model, number), releases=took_part
+            version=self._version(parsed.model, number),
+            parity=proof,
+            gates=self._gates(parsed.model, number),
+            releases=took_part,
         )

@@ -6,13 +6,13 @@ from html.parser import HTMLParser
 
 import msgspec
 import pytest
+from tests.unit.dashboard.conftest import ask
+from tests.unit.dashboard.simulated import MODELS, RUN, SimulatedSource
 
 from seakeep.clock import parse_moment
 from seakeep.dashboard.app import create_app, quality_metric
 from seakeep.dashboard.values import ModelPage, NowPage, PredictionPage, RunPage, VersionPage
 from seakeep.errors import AccessError, IntegrityError, NotFoundError, UnavailableError
-from tests.unit.dashboard.conftest import ask
-from tests.unit.dashboard.simulated import MODELS, RUN, SimulatedSource
 
 VOID = {"meta", "link", "input", "wbr", "br", "img"}
 
@@ -131,7 +131,9 @@ def test_now_says_what_the_source_says(app, source):
     assert "Steady" in text
     assert f"{row.estimated.value:.2f}" in text
     assert f"{row.realised.value:.2f} recall ({row.realised.low:.2f} to {row.realised.high:.2f})" in text
-    assert "candidate, 10\N{NO-BREAK SPACE}%".replace("\N{NO-BREAK SPACE}", " ") in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "candidate, 10\N{NO-BREAK SPACE}%".replace("\N{NO-BREAK SPACE}", " ") in text.replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
 
 
 def test_a_project_without_models_says_what_to_do():
@@ -171,7 +173,13 @@ def test_only_a_range_that_follows_now_is_refreshed(app):
 
 
 def test_a_range_that_cannot_be_read_is_the_askers_fault(app):
-    for query in ("from=yesterday", "to=1969-12-31", "from=9999-01-01", "from=2013-07-02&to=2013-07-01", "from=%3Cb%3E"):
+    for query in (
+        "from=yesterday",
+        "to=1969-12-31",
+        "from=9999-01-01",
+        "from=2013-07-02&to=2013-07-01",
+        "from=%3Cb%3E",
+    ):
         answer = ask(app, f"/models/late-arrival?{query}")
         assert answer.status == 400, query
         assert "<b>" not in answer.text.replace("<b>Hint</b>", "")
@@ -179,7 +187,8 @@ def test_a_range_that_cannot_be_read_is_the_askers_fault(app):
 
 
 @pytest.mark.parametrize(
-    "address", ["/models/nobody", "/predictions/nothing", "/runs/r-0", "/versions/late", "/elsewhere", "/static/none.js"]
+    "address",
+    ["/models/nobody", "/predictions/nothing", "/runs/r-0", "/versions/late", "/elsewhere", "/static/none.js"],
 )
 def test_what_nobody_knows_is_a_friendly_404(app, address):
     answer = ask(app, address)

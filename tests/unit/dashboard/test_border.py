@@ -1,22 +1,30 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.dashboard.conftest import ask
 
 from seakeep.dashboard.app import create_app
 from seakeep.dashboard.border import SECURITY_HEADERS
-from tests.unit.dashboard.conftest import ask
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.0.0.1:8081", "localhost:1", "LOCALHOST", "[::1]", "[::1]:8081"]
-)
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8081", "localhost:1", "LOCALHOST", "[::1]", "[::1]:8081"])
 def test_this_machines_own_names_are_answered(app, host):
     assert ask(app, "/", host=host).status == 200
 
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:8081", "127.0.0.1.evil.example", "localhost.evil.example", "127.0.0.1:80@evil", "::1", "", "[::1", "0.0.0.0"],
+    [
+        "evil.example",
+        "evil.example:8081",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "127.0.0.1:80@evil",
+        "::1",
+        "",
+        "[::1",
+        "0.0.0.0",
+    ],
 )
 def test_a_rebound_name_is_refused_everywhere(app, host):
     for address in ("/", "/now.json", "/static/dashboard.css", "/models/late-arrival"):
@@ -45,7 +53,14 @@ def test_head_is_answered_without_a_body(app):
 
 
 def test_every_answer_carries_the_headers(app):
-    for address in ("/", "/now.json", "/models/nobody", "/nowhere", "/models/late-arrival?from=x", "/static/dashboard.js"):
+    for address in (
+        "/",
+        "/now.json",
+        "/models/nobody",
+        "/nowhere",
+        "/models/late-arrival?from=x",
+        "/static/dashboard.js",
+    ):
         headers = ask(app, address).headers
         for name, value in SECURITY_HEADERS.items():
             assert headers[name.lower()] == value, (address, name)
@@ -76,7 +91,17 @@ def test_a_static_file_is_kept_only_under_its_digest(app):
 
 @pytest.mark.parametrize(
     "path",
-    ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "/static/%252e%252e/app.py", "/static//etc/passwd", "/static/..\\app.py", "/static/%00", "/static/vendor", "/static/vendor/../../values.py"],
+    [
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/static/..%2fapp.py",
+        "/static/%252e%252e/app.py",
+        "/static//etc/passwd",
+        "/static/..\\app.py",
+        "/static/%00",
+        "/static/vendor",
+        "/static/vendor/../../values.py",
+    ],
 )
 def test_static_paths_do_not_leave_their_folder(app, path):
     answer = ask(app, path)

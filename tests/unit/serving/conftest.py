@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.serving_rig import Rig
 
 from seakeep.config import ServingSettings
 from seakeep.serving.client import Client
 from seakeep.serving.worker import Worker
-from tests.serving_rig import Rig
 
 
 class Service:

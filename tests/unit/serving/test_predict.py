@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 import pytest
+from tests.serving_rig import KeyTable, ListSink, candidate, definition, expected_score, onnx_model
 
 from seakeep.serving.routing import place_of
-from tests.serving_rig import KeyTable, ListSink, candidate, definition, expected_score, onnx_model
 
 PATH = "/v1/models/late/predict"
 
@@ -108,7 +108,9 @@ def test_answers_of_a_tick_are_those_of_single_requests_to_the_bit(rig, serve, o
                 % (PATH.encode(), len(body(one)), body(one))
                 for one in rows
             )
-            ticked = await service.raw(requests + b"GET /v2/health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            ticked = await service.raw(
+                requests + b"GET /v2/health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+            )
             return alone, one_call, ticked
 
     alone, one_call, ticked = on_loop(scenario())
@@ -158,7 +160,7 @@ def test_a_bad_request_fails_alone(rig, serve, on_loop):
         (b'{"rows": [{"flight_id": "\\ud800"}]}', 400, ""),
         (b'{"rows": [{"flight_id": "a", "scheduled": 5}]}', 400, "present moment"),
         (b'{"rows": ' + b"[" * 100_000, 400, ""),
-        (b'{"rows": [{"flight_id": ' + b'[' * 5000 + b']' * 5000 + b"}]}", 400, ""),
+        (b'{"rows": [{"flight_id": ' + b"[" * 5000 + b"]" * 5000 + b"}]}", 400, ""),
         (b'{"rows": [' + b",".join([b"{}"] * 300) + b"]}", 413, "300 rows"),
         (b"\x80\x04\x95\x00cposix\nsystem\n.", 400, ""),
     ],
@@ -184,7 +186,7 @@ def test_a_string_with_quotation_marks_is_not_mistaken_for_a_column_twice(rig, s
 
     async def scenario():
         async with serve() as service:
-            return await service.client.post(PATH, body(row('he said "hi"', carrier="\u00e9 \"rows\"")))
+            return await service.client.post(PATH, body(row('he said "hi"', carrier='\u00e9 "rows"')))
 
     status, answer = on_loop(scenario())
     assert status == 200
@@ -264,6 +266,7 @@ def test_a_fault_in_our_own_parts_becomes_500_without_telling_where(rig, serve, 
 
     async def scenario():
         async with serve() as service:
+
             def broken(*_):
                 raise ZeroDivisionError("/home/secret")
 

@@ -26,7 +26,7 @@ class SqlAudit:
             return [_decode(record) for (record,) in connection.execute("SELECT record FROM audit ORDER BY number")]
 
 
-def enter(  # noqa: PLR0913 -- the parts of an entry, by keyword
+def enter(
     connection: sqlite3.Connection, *, time_us: int, actor: str, action: str, subject: str, details: Mapping[str, str]
 ) -> None:
     """Write an entry as part of the transaction that changes what it tells of."""

@@ -143,7 +143,7 @@ class _Nodes:
                 members=tree.members.get(node),
             )
 
-    def _split(  # noqa: PLR0913 -- the fields of one split, by name
+    def _split(
         self,
         column: int,
         threshold: float,
