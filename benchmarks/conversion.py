@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import json
 import os
-import pickle  # noqa: TID251 -- carries the estimator to the converter and to the peer's environment
+import pickle
 import platform
 import subprocess
 import sys

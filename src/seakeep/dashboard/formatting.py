@@ -139,11 +139,11 @@ def _plain(value: float) -> str:
 
 
 def effect(value: float | None) -> str:
-    """A change in units of the series' own noise: ``+4.2 × noise``."""
+    """A change in units of the series' own noise: as in +4.2 times noise."""
     if value is None or _absent(value):
         return MISSING
     sign = "" if abs(value) < 0.05 else "+" if value > 0 else "\N{MINUS SIGN}"
-    return f"{sign}{abs(value):.1f}{_SPACE}×{_SPACE}noise"
+    return f"{sign}{abs(value):.1f}{_SPACE}\N{MULTIPLICATION SIGN}{_SPACE}noise"
 
 
 def probability(value: float | None) -> str:

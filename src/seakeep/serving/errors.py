@@ -51,7 +51,19 @@ STATUS: tuple[tuple[type[SeakeepError], int], ...] = (
 )
 """The first class that fits decides."""
 
-CODES = ("row", "data", "request", "not-found", "access", "forbidden", "unavailable", "recorder", "serving", "internal", "other")
+CODES = (
+    "row",
+    "data",
+    "request",
+    "not-found",
+    "access",
+    "forbidden",
+    "unavailable",
+    "recorder",
+    "serving",
+    "internal",
+    "other",
+)
 """What errors are counted by; a code that is not among them counts as ``other``."""
 
 

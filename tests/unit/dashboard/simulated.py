@@ -7,6 +7,7 @@ model fall, as when an input breaks. Outcomes become known six hours later.
 from __future__ import annotations
 
 import hashlib
+import itertools
 
 import numpy as np
 
@@ -375,7 +376,7 @@ class SimulatedSource:
             edges = np.histogram_bin_edges(values[np.isfinite(values)], 16)
             before, now = (np.histogram(values[rows], edges)[0] for rows in (old, ~old))
             made[subject] = Distribution(
-                bins=tuple(f"{low:.2f} to {high:.2f}" for low, high in zip(edges[:-1], edges[1:], strict=True)),
+                bins=tuple(f"{low:.2f} to {high:.2f}" for low, high in itertools.pairwise(edges)),
                 before=tuple((before / before.sum()).tolist()),
                 now=tuple((now / max(now.sum(), 1)).tolist()),
             )
