@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import msgspec
@@ -135,7 +136,7 @@ class _Pages:
         return Response(text, status, headers, "text/html")
 
     def _answer(self, request: Request, template: str, page: Page, *, live: bool = False, **more: Any) -> Response:
-        path = request.url.path
+        path = quote(request.url.path)
         query = more.get("query", "")
         if path.endswith(".json"):
             return Response(to_json(page), media_type="application/json")

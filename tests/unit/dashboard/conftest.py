@@ -45,9 +45,12 @@ def ask(app: Any, address: str, *, method: str = "GET", raises: bool = True, **h
         "client": ("127.0.0.1", 50_000),
     }
     messages: list[Any] = []
+    pending = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not pending:
+            await asyncio.Event().wait()  # the client stays: a server says nothing until it goes
+        return pending.pop()
 
     async def send(message: Any) -> None:
         messages.append(message)

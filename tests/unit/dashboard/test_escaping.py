@@ -112,7 +112,7 @@ def test_no_text_becomes_markup_on_any_page(honest, attack):
                 assert value.startswith(("/", "#")), (name, value)
                 assert not value.startswith("//"), (name, value)
         if "<" in attack:
-            assert html.escape(attack, quote=False)[:4] in answer.text
+            assert html.escape(attack)[:8] in answer.text, address
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
