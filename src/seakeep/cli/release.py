@@ -50,7 +50,7 @@ def promote(reference: str, now: bool, override: str, folder: Path, as_json: boo
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", default="")
 @click.option("--reason", default="", help="Why, for the history.")
 @options.folder
 @options.as_json
@@ -59,11 +59,11 @@ def rollback(model: str, reason: str, folder: Path, as_json: bool) -> None:
     project = options.open_project(folder)
     release = project.rollback(model, actor=options.actor(), reason=reason or "asked for")
     output.data(release, release_line(release), as_json=as_json)
-    output.done(release_line(release), next_step=f"seakeep history {model}")
+    output.done(release_line(release), next_step=f"seakeep history {release.model}")
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", default="")
 @click.option("--at", type=options.Moment(), help="Only what was in force at this moment.")
 @options.folder
 @options.as_json

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -76,7 +77,9 @@ class RequestDecoder:
 
     def __init__(self, definition: ModelDefinition) -> None:
         request = definition.request
-        self._rows = _RowDecoder(definition.schemas[request.name], optional=request.time)
+        schema = definition.schemas[request.name]
+        required = {column.name for column in schema if not column.nullable} - {request.time}
+        self._rows = _RowDecoder(schema, required)
         self._time, self._key = request.time, request.key
 
     def decode(self, rows: Json) -> DecodedRows:
@@ -102,6 +105,9 @@ class RequestDecoder:
 class EventDecoder:
     """Decodes batches of events of a source.
 
+    An event must have its time and its key. Anything else may be missing, also where it never was in the history: an
+    event has happened, and to refuse it would lose the rest of it.
+
     Parameters
     ----------
     schema
@@ -109,7 +115,7 @@ class EventDecoder:
     """
 
     def __init__(self, source: Events, schema: Sequence[ColumnSchema]) -> None:
-        self._rows = _RowDecoder(schema)
+        self._rows = _RowDecoder(schema, {source.time, source.key})
         if source.time not in self._rows.kinds:
             raise DataError(
                 f"source {source.name!r} has no column {source.time!r}",
@@ -163,9 +169,9 @@ def _to_array(kind: Kind, cells: Sequence[Cell]) -> NDArray[Any]:
 class _RowDecoder:
     """Typed by a struct with one field a column; fields have our own names, columns theirs in JSON."""
 
-    def __init__(self, schema: Sequence[ColumnSchema], *, optional: str = "") -> None:
+    def __init__(self, schema: Sequence[ColumnSchema], required: AbstractSet[str]) -> None:
         self.kinds: dict[str, Kind] = {column.name: column.kind for column in schema}
-        self._required = {column.name for column in schema if not column.nullable and column.name != optional}
+        self._required = required
         fields: list[Any] = []
         self._getters: list[str] = []
         for position, column in enumerate(schema):

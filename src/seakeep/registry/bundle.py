@@ -133,7 +133,7 @@ def parse_bundle(digest: str, files: Mapping[str, bytes]) -> Bundle:
         raise IntegrityError(
             message, hint="it was made by another version of seakeep: convert the run again"
         ) from error
-    if bundle.definition != bundle.run.definition:
+    if msgspec.json.encode(bundle.definition) != msgspec.json.encode(bundle.run.definition):
         fault = "its definition is not the one of its run"
     elif not bundle.proof.passed:
         fault = "its parity proof failed"

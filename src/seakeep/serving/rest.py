@@ -24,7 +24,7 @@ from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.loader import Loading
 from seakeep.serving.metrics import Meters, read
 from seakeep.serving.ports import Action, Authenticator
-from seakeep.serving.v1 import EventsAnswer, PredictAnswer, parse_rows
+from seakeep.serving.v1 import EventsAnswer, PredictAnswer, parse_events, parse_rows
 
 _INFER_LENGTH = b"inference-header-content-length"
 _MAX_ROUTES = 1024
@@ -182,9 +182,9 @@ class Rest:
 
     def _events(self, source: str, exchange: Exchange) -> None:
         self._ingest.check(source)
-        rows = parse_rows(exchange.body, self._max_rows)
+        events = parse_events(exchange.body, self._max_rows)
         key = exchange.headers.get(b"idempotency-key", b"").decode("latin-1")
-        self._ingest.submit(source, rows, key, functools.partial(self._answer_events, exchange))
+        self._ingest.submit(source, events, key, functools.partial(self._answer_events, exchange))
 
     def _answer_events(self, exchange: Exchange, outcome: EventsAnswer | SeakeepError) -> None:
         if isinstance(outcome, SeakeepError):

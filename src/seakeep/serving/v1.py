@@ -24,6 +24,12 @@ class RowsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: list[msgspec.Raw]
 
 
+class EventsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``{"events": [{...}, ...]}``; events are read later, by their source's schema."""
+
+    events: list[msgspec.Raw]
+
+
 class RowAnswer(msgspec.Struct, frozen=True, gc=False):
     """The answer to one row.
 
@@ -69,6 +75,7 @@ class EventsAnswer(msgspec.Struct, frozen=True):
 
 
 _rows = msgspec.json.Decoder(RowsBody)
+_events = msgspec.json.Decoder(EventsBody)
 
 
 def parse_rows(body: bytes, max_rows: int) -> list[msgspec.Raw]:
@@ -83,13 +90,27 @@ def parse_rows(body: bytes, max_rows: int) -> list[msgspec.Raw]:
         rows = _rows.decode(body).rows
     except UNREADABLE as error:
         raise explain(body, error, 'send {"rows": [{...}]}') from error
-    if not rows:
-        raise RequestError(400, "there are no rows", hint='send {"rows": [{...}]} with at least one row')
-    if len(rows) > max_rows:
-        raise RequestError(413, f"{len(rows)} rows are more than {max_rows}", hint="send several requests")
-    if body.count(b'"rows"') > 1 or b"\\u" in body:
+    return _counted(body, "rows", rows, max_rows)
+
+
+def parse_events(body: bytes, max_rows: int) -> list[msgspec.Raw]:
+    """The events of a request body; raises as :func:`parse_rows` does."""
+    try:
+        events = _events.decode(body).events
+    except UNREADABLE as error:
+        raise explain(body, error, 'send {"events": [{...}]}') from error
+    return _counted(body, "events", events, max_rows)
+
+
+def _counted(body: bytes, name: str, found: list[msgspec.Raw], most: int) -> list[msgspec.Raw]:
+    if not found:
+        hint = f'send {{"{name}": [{{...}}]}} with at least one of them'
+        raise RequestError(400, f"there are no {name}", hint=hint)
+    if len(found) > most:
+        raise RequestError(413, f"{len(found)} {name} are more than {most}", hint="send several requests")
+    if body.count(f'"{name}"'.encode()) > 1 or b"\\u" in body:
         refuse_duplicates(body)
-    return rows
+    return found
 
 
 def explain(body: bytes, error: Exception, hint: str) -> RequestError:

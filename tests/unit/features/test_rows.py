@@ -25,6 +25,7 @@ SCHEMA = (
     ColumnSchema(name="direct", kind="bool", nullable=False),
     ColumnSchema(name="booked", kind="time", nullable=True),
 )
+ARRIVALS = Events("arrivals", time="landed", key="id")
 OUTCOME = (
     ColumnSchema(name="landed", kind="time", nullable=False),
     ColumnSchema(name="id", kind="int", nullable=False),
@@ -43,7 +44,7 @@ MODEL = Model(
             lead=col("booked").dt.hour(),
         )
     ],
-    label=Label(Events("arrivals", time="landed", key="id"), col("late")),
+    label=Label(ARRIVALS, col("late")),
     train=lambda frame: frame,
 )
 DEFINITION = resolve(MODEL.definition, {"flights": SCHEMA, "arrivals": OUTCOME})
@@ -165,7 +166,7 @@ def test_a_request_without_key_has_empty_keys():
 
 
 def test_events():
-    decoder = EventDecoder(Events("arrivals", time="landed", key="id"), OUTCOME)
+    decoder = EventDecoder(ARRIVALS, OUTCOME)
     found = decoder.decode(
         encode({"landed": "2013-07-15T06:00:00Z", "id": 1, "late": True}, {"landed": 5, "id": 2, "late": False})
     )
@@ -175,8 +176,16 @@ def test_events():
         decoder.decode(encode({"landed": None, "id": 1, "late": True}))
     with pytest.raises(RowError, match="row 0: 'landed' is missing"):
         decoder.decode(encode({"id": 1, "late": True}))
+    with pytest.raises(RowError, match="row 0: 'id' is missing"):
+        decoder.decode(encode({"landed": 5, "late": True}))
     with pytest.raises(DataError, match="no column 'at'"):
         EventDecoder(Events("arrivals", time="at"), OUTCOME)
+
+
+def test_an_event_may_lack_what_never_was_missing_before():
+    decoder = EventDecoder(ARRIVALS, OUTCOME)
+    assert decoder.decode(encode({"landed": 5, "id": 2})) == {"landed": [5], "id": [2], "late": [None]}
+    assert np.isnan(cells_to_table(decoder.decode(encode({"landed": 5, "id": 2})), OUTCOME, ARRIVALS)["late"]).all()
 
 
 def test_cells_become_the_arrays_that_decoding_gives():

@@ -19,6 +19,10 @@ def body(*rows: dict) -> bytes:
     return json.dumps({"rows": rows}).encode()
 
 
+def events_body(*events):
+    return json.dumps({"events": events}).encode()
+
+
 def row(key: str = "f1", distance: float | None = 500.0, carrier: str = "AA", **more) -> dict:
     return {"flight_id": key, "distance": distance, "carrier": carrier, **more}
 
@@ -59,8 +63,8 @@ def test_events_change_later_predictions_and_are_durable_first(rig, serve, on_lo
     async def scenario():
         async with serve() as service:
             headers = {"idempotency-key": "batch-1"}
-            first = await service.client.post("/v1/events/arrivals", body(event), headers)
-            again = await service.client.post("/v1/events/arrivals", body(event), headers)
+            first = await service.client.post("/v1/events/arrivals", events_body(event), headers)
+            again = await service.client.post("/v1/events/arrivals", events_body(event), headers)
             assert service.context.events.committed == 2
             _, answer = await service.client.post(PATH, body(row()))
             return first, again, json.loads(answer), service.predictions[0], service.events
@@ -84,7 +88,7 @@ def test_events_that_are_not_durable_are_not_acknowledged_nor_applied(rig, serve
     async def scenario():
         async with serve() as service:
             service.context.events.fault = RecorderError("disk full: /secret/place")
-            refused = await service.client.post("/v1/events/arrivals", body(event))
+            refused = await service.client.post("/v1/events/arrivals", events_body(event))
             _, answer = await service.client.post(PATH, body(row()))
             return refused, json.loads(answer)
 
