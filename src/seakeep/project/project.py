@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from seakeep.features.parity import ParityReport
     from seakeep.project.service import Service
     from seakeep.project.watch import VersionStatus, Watcher
+    from seakeep.recorder.follow import Followed
+    from seakeep.recorder.table import OutcomeTable, PredictionTable
     from seakeep.records.finding import Brief
+    from seakeep.records.model import Model
     from seakeep.replay.traffic import Totals
     from seakeep.replay.why import Reexecution
 
@@ -201,6 +204,33 @@ class Project:
     def parity(self, reference: str = "", *, sample: int = PARITY_SAMPLE) -> ParityReport:
         """Recompute the features of recorded predictions from history, and compare them one by one."""
         return self._watcher.parity(self.resolve(self._name(reference)), sample)
+
+    def model(self, name: str = "") -> Model:
+        """A declared model."""
+        return self._loaded.model(name)
+
+    def validation(self, version: Version) -> tuple[PredictionTable, OutcomeTable]:
+        """The rows a version was judged on, scored by it, and their outcomes."""
+        return self._watcher.validation(self.bundle(version))
+
+    def follow(self, model: str = "") -> Followed | None:
+        """The records of a model, kept up to date while they are written; None before its first release."""
+        from seakeep.recorder.follow import Followed
+
+        name = self._name(model)
+        current = self._releaser.current(name)
+        if current is None or current.champion is None:
+            return None
+        definition = self.stores.bundles.open(current.champion.bundle).definition
+        schema = definition.schemas[definition.label.source.name]
+        return Followed(
+            name,
+            definition.label,
+            schema,
+            predictions=self.home.predictions,
+            events=self.home.events,
+            clock=self._clock,
+        )
 
     def verify_audit(self) -> int:
         """Check the chain of changes; how many entries it has. IntegrityError names the first wrong one."""

@@ -98,7 +98,7 @@ class Watcher:
         """Everything known about a version: validation rows, live predictions, outcomes."""
         bundle = self._stores.bundles.open(version.bundle)
         definition = bundle.definition
-        reference, reference_outcomes = self._reference(bundle)
+        reference, reference_outcomes = self.validation(bundle)
         live = query.load(
             self._home.predictions, Query(model=version.model, versions=(version.number,), roles=ANSWERED), damage=[]
         )
@@ -164,7 +164,8 @@ class Watcher:
             frame=frame,
         )
 
-    def _reference(self, bundle: Bundle) -> tuple[PredictionTable, OutcomeTable]:
+    def validation(self, bundle: Bundle) -> tuple[PredictionTable, OutcomeTable]:
+        """The rows a version was judged on, scored by it, and their outcomes."""
         if bundle.digest not in self._references:
             frame = self._builder.validation(bundle.run)
             score = ScoringSession(bundle.model).score(frame.numbers(), frame.categories())

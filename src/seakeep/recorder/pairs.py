@@ -12,6 +12,8 @@ from seakeep.records.prediction import Prediction
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from seakeep.recorder.table import PredictionTable
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PairTable:
@@ -42,6 +44,33 @@ class PairTable:
 
     def __len__(self) -> int:
         return len(self.recorded_us)
+
+
+def pairs_of(table: PredictionTable, champion: int, candidate: int, labels: NDArray[np.float64]) -> PairTable:
+    """The pairs of two versions in a table of both.
+
+    Parameters
+    ----------
+    labels
+        float64, an entry a prediction; NaN while not known.
+    """
+    two = np.isin(table.version, (champion, candidate))
+    answered = {str(table.id[row]): row for row in np.flatnonzero(two & (table.role != "shadow")).tolist()}
+    shadows = [row for row in np.flatnonzero(two & (table.role == "shadow")).tolist() if table.pair[row] in answered]
+    first = np.array([answered[table.pair[row]] for row in shadows], dtype=np.int64)
+    second = np.array(shadows, dtype=np.int64)
+    old = np.where(table.version[first] == champion, first, second)
+    new = np.where(table.version[first] == champion, second, first)
+    return PairTable(
+        recorded_us=table.recorded_us[old],
+        label=labels[old],
+        champion_score=table.score[old],
+        candidate_score=table.score[new],
+        champion_us=table.model_us[old],
+        candidate_us=table.model_us[new],
+        champion_failed=table.error[old] != "",
+        candidate_failed=table.error[new] != "",
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -83,17 +83,24 @@ def load(folder: Path, query: Query, *, damage: list[Damage] | None = None) -> P
     RecorderError
         The versions asked for differ in their inputs, or something cannot be read and ``damage`` is not given.
     """
-    found: list[Columns] = []
-    for part in parts(folder)[0]:
-        source = segment(folder, part)
-        if isinstance(source, Part):
-            only = "" if part.state == "parquet" else f" AND segment = {part.first}"
-            names = (*_DTYPES, *_MATRICES)
-            found.append(parquet.columns(source.path, names, _condition(query) + only))
-        else:
-            found.extend(_from_segment(source, query))
-            report(source, part, damage)
-    return _table([columns for columns in found if len(columns["id"])])
+    return _table(_found(folder, query, damage))
+
+
+def load_by_version(folder: Path, query: Query, *, damage: list[Damage] | None = None) -> dict[int, PredictionTable]:
+    """As :func:`load`, but a table for each version, which may differ in their inputs.
+
+    Raises
+    ------
+    RecorderError
+        Something cannot be read and ``damage`` is not given.
+    """
+    return _by_version(_found(folder, query, damage))
+
+
+def tables_of(predictions: Sequence[Prediction]) -> dict[int, PredictionTable]:
+    """Predictions of one model as a table for each version."""
+    versions = sorted({one.version for one in predictions})
+    return _by_version([_columns([one for one in predictions if one.version == version]) for version in versions])
 
 
 def find(folder: Path, prediction_id: str) -> Prediction:
@@ -202,6 +209,21 @@ def outcomes_of(tables: Sequence[Mapping[str, NDArray[Any]]], label: Label) -> O
     return OutcomeTable(key=key[rows], known_us=known_us[rows], value=outcome[rows])
 
 
+def _found(folder: Path, query: Query, damage: list[Damage] | None) -> list[Columns]:
+    """What a query finds, a block for each part read."""
+    found: list[Columns] = []
+    for part in parts(folder)[0]:
+        source = segment(folder, part)
+        if isinstance(source, Part):
+            only = "" if part.state == "parquet" else f" AND segment = {part.first}"
+            names = (*_DTYPES, *_MATRICES)
+            found.append(parquet.columns(source.path, names, _condition(query) + only))
+        else:
+            found.extend(_from_segment(source, query))
+            report(source, part, damage)
+    return [columns for columns in found if len(columns["id"])]
+
+
 def _from_segment(source: SegmentReader, query: Query) -> Iterator[Columns]:
     payloads = (payload for payload in source.payloads() if kind_of(payload) == "p")
     chosen = filter(_predicate(query), map(_decode_row, payloads))
@@ -253,6 +275,21 @@ def _condition(query: Query) -> str:
     if query.to_us is not None:
         terms.append(f"time_us < {int(query.to_us)}")
     return " AND ".join(terms)
+
+
+def _by_version(found: Sequence[Columns]) -> dict[int, PredictionTable]:
+    """Blocks of columns as a table for each version in them."""
+    versions = sorted({int(version) for columns in found for version in np.unique(columns["version"])})
+    return {
+        version: _table(
+            [
+                {name: values[rows] for name, values in columns.items()}
+                for columns in found
+                if (rows := columns["version"] == version).any()
+            ]
+        )
+        for version in versions
+    }
 
 
 def _table(found: list[Columns]) -> PredictionTable:

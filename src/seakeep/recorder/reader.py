@@ -129,7 +129,7 @@ class Tail:
                 self._done[part.writer].add(part.first)  # all in it is older
             else:
                 self._begin(part, found)
-        return [record for record in found if moment_us(record) >= self._since_us] if self._since_us else found
+        return found
 
     def close(self) -> None:
         """Let go of the files."""
@@ -154,7 +154,7 @@ class Tail:
         reader = SegmentReader(data, follow.part.path.name, base=follow.offset)
         begun = bool(follow.offset or reader.header())
         if begun:
-            found.extend(reader.records())
+            found.extend(record for record in reader.records() if moment_us(record) >= self._since_us)
             follow.offset += reader.offset
         if not growing and begun:
             reader.finish()

@@ -60,6 +60,21 @@ class PredictionTable:
         """The rows chosen by a boolean mask, by positions or by a slice."""
         return PredictionTable(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
 
+    def merge(self, other: PredictionTable) -> PredictionTable:
+        """The rows of both, which must have the same inputs."""
+        joined = PredictionTable(
+            **{
+                field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
+                for field in dataclasses.fields(self)
+            }
+        )
+        return joined.select(np.argsort(joined.time_us, kind="stable"))
+
+    def without_inputs(self) -> PredictionTable:
+        """The rows without what went into the model, so that those of several versions can be merged."""
+        n = len(self)
+        return dataclasses.replace(self, numbers=np.empty((n, 0)), categories=np.empty((n, 0), dtype=object))
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeTable:
@@ -81,6 +96,18 @@ class OutcomeTable:
 
     def __len__(self) -> int:
         return len(self.known_us)
+
+    def select(self, rows: NDArray[np.bool_]) -> OutcomeTable:
+        """The rows chosen by a mask."""
+        return OutcomeTable(key=self.key[rows], known_us=self.known_us[rows], value=self.value[rows])
+
+    def merge(self, other: OutcomeTable) -> OutcomeTable:
+        """The outcomes of both, which must be of different keys."""
+        key, known_us, value = (
+            np.concatenate([getattr(self, name), getattr(other, name)]) for name in ("key", "known_us", "value")
+        )
+        order = np.argsort(known_us, kind="stable")
+        return OutcomeTable(key=key[order], known_us=known_us[order], value=value[order])
 
     def labels_for(self, key: NDArray[np.object_], *, as_of_us: int) -> NDArray[np.float64]:
         """Labels of the given keys as known before ``as_of_us``: float64, NaN where not yet known."""

@@ -1,0 +1,365 @@
+"""The pages' values from a project's records."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+import numpy as np
+
+from seakeep.clock import DAY_US, Clock
+from seakeep.dashboard.values import (
+    FeatureValue,
+    ModelPage,
+    ModelRow,
+    NowPage,
+    Outcome,
+    PredictionPage,
+    PredictionRow,
+    Reexecution,
+    Rollout,
+    RunPage,
+    Serving,
+    VersionPage,
+    feature_values,
+    prediction_row,
+    stages,
+)
+from seakeep.dashboard.watched import Reference, Watched
+from seakeep.dashboard.windows import traffic_windows, window_step
+from seakeep.errors import NotFoundError, SeakeepError
+from seakeep.monitoring.history import NEVER_US, Labelled
+from seakeep.monitoring.proportion import proportion
+from seakeep.recorder import query
+from seakeep.recorder.pairs import pairs_of
+from seakeep.records.prediction import Prediction
+from seakeep.records.release import Receipt, Release
+from seakeep.records.run import Metric
+from seakeep.serving.comparison import judge
+
+if TYPE_CHECKING:
+    from seakeep.project import Project
+    from seakeep.recorder.table import PredictionTable
+
+DEFAULT_DAYS = 30
+"""Days a model's page shows unless asked for others."""
+RECENT = 12
+"""Predictions in the list of the newest."""
+RECEIPTS = 3
+"""Receipts on the first page."""
+METRIC = "recall"
+ATTENTION = {"both": 0, "model-failing": 0, "world-changed": 1, "cannot-tell": 2, "nothing": 3}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _alone(
+    method: Callable[Concatenate[RecordedPages, P], R],
+) -> Callable[Concatenate[RecordedPages, P], R]:
+    """Let one page at a time use the records in memory."""
+
+    @functools.wraps(method)
+    def guarded(self: RecordedPages, /, *args: P.args, **named: P.kwargs) -> R:
+        with self.lock:
+            return method(self, *args, **named)
+
+    return guarded
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Summary:
+    """Answered requests in numbers."""
+
+    predictions: int = 0
+    errors: int = 0
+    p99_ms: float | None = None
+    alert_rate: Metric | None = None
+
+
+class RecordedPages:
+    """A :class:`~seakeep.dashboard.source.PageSource` over a project.
+
+    In a project that lives in the past (``serving.clock = "request"``), now is the newest recorded moment.
+    """
+
+    def __init__(self, project: Project, *, clock: Clock) -> None:
+        self._project, self._clock = project, clock
+        self._watched: dict[str, Watched] = {}
+        self.lock = threading.RLock()
+
+    @_alone
+    def now(self) -> NowPage:
+        """All models, those that need attention first."""
+        now_us = self._now_us()
+        rows = sorted(
+            (self._row(name, now_us) for name in self._project.models),
+            key=lambda row: (ATTENTION[row.verdict.cause] if row.verdict else 4, row.name),
+        )
+        receipts = sorted(
+            (one for name in self._project.models for one in self._receipts(name)), key=lambda one: -one.ended_us
+        )
+        return NowPage(
+            now_us=now_us,
+            from_us=now_us - DAY_US,
+            to_us=now_us,
+            models=tuple(rows),
+            receipts=tuple(receipts[:RECEIPTS]),
+        )
+
+    @_alone
+    def model(self, name: str, from_us: int | None, to_us: int | None) -> ModelPage:
+        """One model over a range."""
+        name = self._known(name)
+        now_us = self._now_us()
+        watched, current = self._watch(name), self._current(name)
+        answers = watched.answers if watched else None
+        times = answers.predictions.time_us if answers and len(answers) else np.array([now_us])
+        first_us, last_us = int(times[0]), int(times[-1])
+        to_us = now_us if to_us is None else to_us
+        from_us = min(max(first_us, to_us - DEFAULT_DAYS * DAY_US), to_us - 1) if from_us is None else from_us
+        rows = answers.between(from_us, to_us).predictions if answers else None
+        champion = current.champion.version if current and current.champion else 0
+        seen = watched.brief(champion, now_us) if watched and champion else None
+        shown = {line.subject for line in seen.lines} if seen else set()
+        releases = self._project.history(name)
+        summary = _summarise(rows)
+        return ModelPage(
+            name=name,
+            now_us=now_us,
+            from_us=from_us,
+            to_us=to_us,
+            first_us=first_us,
+            last_us=last_us,
+            verdict=seen.verdict if seen else None,
+            action=seen.action if seen else "",
+            serving=tuple(self._serving(rows, releases)) if rows is not None else (),
+            rollout=self._rollout(name, current, answers),
+            traffic=traffic_windows(rows, from_us, to_us, window_step(from_us, to_us)) if rows is not None else (),
+            quality=watched.quality(champion, from_us, to_us, now_us) if watched and seen else (),
+            findings=seen.lines if seen else (),
+            distributions=watched.distributions(champion, shown, now_us) if watched and seen else {},
+            releases=tuple(releases),
+            gates={
+                f"{name}:{route.version}": self._project.stores.gates.get(name, route.version)
+                for route in (current.routes if current else ())
+            },
+            receipts=tuple(reversed(self._receipts(name))),
+            recent=tuple(_recent(name, rows)) if rows is not None else (),
+            predictions=summary.predictions,
+            errors=summary.errors,
+            p99_ms=summary.p99_ms,
+            alert_rate=summary.alert_rate,
+        )
+
+    @_alone
+    def prediction(self, id: str) -> PredictionPage:  # noqa: A002 -- the record's own word
+        """One recorded prediction, executed again."""
+        found = query.find(self._project.home.predictions, id)
+        features: tuple[FeatureValue, ...] = ()
+        threshold = None
+        try:
+            bundle = self._project.stores.bundles.open(found.bundle)
+        except SeakeepError:
+            bundle = None  # the version is gone; what was recorded stays
+        if bundle:
+            definition = bundle.definition
+            features = feature_values(found, definition.columns, tuple(view.name for view in definition.views))
+            threshold = bundle.threshold
+        return PredictionPage(
+            row=prediction_row(found),
+            bundle=found.bundle,
+            principal=found.principal,
+            pair=found.pair,
+            threshold=threshold,
+            request=found.request,
+            features=features,
+            stages=stages(found),
+            outcome=self._outcome(found),
+            reexecution=self._again(found),
+        )
+
+    def run(self, id: str) -> RunPage:  # noqa: A002 -- the record's own word
+        """One training run."""
+        run = self._project.stores.runs.get(id)
+        versions = self._project.stores.versions.list(run.model)
+        return RunPage(run=run, versions=tuple(version for version in versions if version.run == run.id))
+
+    def version(self, ref: str) -> VersionPage:
+        """One version."""
+        version = self._project.resolve(ref)
+        releases = self._project.history(version.model)
+        return VersionPage(
+            version=version,
+            parity=self._project.bundle(version).proof,
+            gates=self._project.stores.gates.get(version.model, version.number),
+            releases=tuple(one for one in releases if any(route.version == version.number for route in one.routes)),
+        )
+
+    def _row(self, name: str, now_us: int) -> ModelRow:
+        watched, current = self._watch(name), self._current(name)
+        champion = current.champion if current else None
+        answers = watched.answers if watched else None
+        rows = answers.between(now_us - DAY_US, now_us).predictions if answers else None
+        seen = watched.brief(champion.version, now_us) if watched and champion else None
+        windows = (
+            watched.quality(champion.version, now_us - 7 * DAY_US, now_us, now_us)
+            if watched and champion and seen
+            else ()
+        )
+        summary = _summarise(rows)
+        return ModelRow(
+            name=name,
+            verdict=seen.verdict if seen else None,
+            quality_metric=METRIC,
+            estimated=_newest([window.estimated for window in windows]),
+            realised=_newest([window.realised for window in windows]),
+            champion=champion,
+            candidate=current.candidate if current else None,
+            rollout=self._rollout(name, current, answers),
+            recent=traffic_windows(rows, now_us - DAY_US, now_us, DAY_US // 24) if rows is not None else (),
+            predictions=summary.predictions,
+            errors=summary.errors,
+            p99_ms=summary.p99_ms,
+            alert_rate=summary.alert_rate,
+        )
+
+    def _now_us(self) -> int:
+        """The present of the project."""
+        if self._project.settings.serving.clock == "wall":
+            return self._clock.now_us()
+        newest = [
+            int(watched.answers.predictions.time_us[-1])
+            for watched in map(self._watch, self._project.models)
+            if watched and len(watched.answers)
+        ]
+        return max(newest) + 1 if newest else self._clock.now_us()
+
+    def _watch(self, name: str) -> Watched | None:
+        if name not in self._watched:
+            followed = self._project.follow(name)
+            if followed is None:
+                return None
+            budget = self._project.model(name).alerts
+            self._watched[name] = Watched(name, followed, functools.partial(self._reference, name), budget)
+        self._watched[name].refresh()
+        return self._watched[name]
+
+    def _reference(self, name: str, number: int) -> Reference:
+        version = self._project.resolve(f"{name}:{number}")
+        return *self._project.validation(version), self._project.bundle(version).definition.columns
+
+    def _known(self, name: str) -> str:
+        if name not in self._project.models:
+            raise NotFoundError(f"no model is called {name[:64]!r}", hint=f"known: {', '.join(self._project.models)}")
+        return name
+
+    def _current(self, name: str) -> Release | None:
+        history = self._project.history(name)
+        return history[-1] if history else None
+
+    def _receipts(self, name: str) -> list[Receipt]:
+        return self._project.stores.receipts.receipts(name)
+
+    def _rollout(self, name: str, current: Release | None, answers: Labelled | None) -> Rollout | None:
+        if current is None or current.candidate is None or current.champion is None or answers is None:
+            return None
+        champion, candidate = current.champion.version, current.candidate.version
+        began = next(one for one in self._project.history(name) if one.candidate and one.candidate.version == candidate)
+        rows = answers.select(answers.predictions.recorded_us >= began.from_us)
+        pairs = pairs_of(rows.predictions, champion, candidate, rows.labels(NEVER_US))
+        canary = self._project.model(name).rollout
+        return Rollout(
+            champion=champion,
+            candidate=candidate,
+            started_us=began.from_us,
+            weight=current.candidate.weight,
+            stages=tuple(canary.stages) if canary else (),
+            pairs=int((pairs.recorded_us >= current.from_us).sum()),
+            pairs_needed=canary.min_pairs if canary else 0,
+            evidence=judge(pairs, canary).reasons if canary else (),
+        )
+
+    @staticmethod
+    def _serving(rows: PredictionTable, releases: Sequence[Release]) -> list[Serving]:
+        found = []
+        for route in releases[-1].routes if releases else ():
+            mine = rows.select(rows.version == route.version)
+            answered = mine.select(mine.role != "shadow")
+            summary = _summarise(answered)
+            took = [one for one in releases if (route.version, route.role) in _places(one)]
+            found.append(
+                Serving(
+                    route=route,
+                    since_us=min(one.from_us for one in took),
+                    answered=len(answered),
+                    shadowed=len(mine) - len(answered),
+                    p99_ms=summary.p99_ms,
+                    alert_rate=summary.alert_rate,
+                )
+            )
+        return found
+
+    def _outcome(self, found: Prediction) -> Outcome | None:
+        watched = self._watch(found.model) if found.model in self._project.models else None
+        if watched is None or not found.key:
+            return None
+        known = watched.outcome(found.key)
+        return Outcome(value=known[0], known_us=known[1]) if known else None
+
+    def _again(self, found: Prediction) -> Reexecution:
+        try:
+            again = self._project.why(found.id)
+        except SeakeepError as error:
+            return Reexecution(result="not-run", score=None, detail=error.message)
+        return Reexecution(
+            result="equal" if again.equal else "different",
+            score=again.recomputed,
+            detail=f"{found.model}:{found.version} on this host; bits {again.recorded_bits} then, {again.recomputed_bits} now.",
+        )
+
+
+def _places(release: Release) -> set[tuple[int, str]]:
+    return {(route.version, route.role) for route in release.routes}
+
+
+def _summarise(rows: PredictionTable | None) -> _Summary:
+    if rows is None:
+        return _Summary()
+    rows = rows.select(rows.role != "shadow")
+    good = rows.error == ""
+    took = rows.total_us[good]
+    return _Summary(
+        predictions=len(rows),
+        errors=int(len(rows) - good.sum()),
+        p99_ms=float(np.percentile(took, 99)) / 1_000 if len(took) else None,
+        alert_rate=proportion(int(rows.decision[good].sum()), int(good.sum())),
+    )
+
+
+def _newest(windows: list[dict[str, Metric]]) -> Metric | None:
+    return next((window[METRIC] for window in reversed(windows) if METRIC in window), None)
+
+
+def _recent(name: str, rows: PredictionTable) -> list[PredictionRow]:
+    rows = rows.select(np.flatnonzero(rows.role != "shadow")[-RECENT:][::-1])
+    return [
+        PredictionRow(
+            id=str(rows.id[place]),
+            model=name,
+            version=int(rows.version[place]),
+            role=rows.role[place],
+            time_us=int(rows.time_us[place]),
+            recorded_us=int(rows.recorded_us[place]),
+            key=str(rows.key[place]),
+            score=float(rows.score[place]) if math.isfinite(rows.score[place]) else None,
+            decision=bool(rows.decision[place]),
+            total_us=float(rows.total_us[place]),
+            error=str(rows.error[place]),
+        )
+        for place in range(len(rows))
+    ]

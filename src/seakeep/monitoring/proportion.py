@@ -1,0 +1,25 @@
+"""A share of independent trials, with its interval."""
+
+from __future__ import annotations
+
+import math
+
+from seakeep.records.run import Metric
+
+_Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+
+
+def proportion(hits: int, trials: int) -> Metric | None:
+    """The share of hits with Wilson's 95 % interval, which holds near 0 and 1 too; None without a trial.
+
+    References
+    ----------
+    Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
+    """
+    if not trials:
+        return None
+    share = hits / trials
+    shrunk = 1 + _Z**2 / trials
+    centre = (share + _Z**2 / (2 * trials)) / shrunk
+    half = _Z / shrunk * math.sqrt(share * (1 - share) / trials + (_Z / (2 * trials)) ** 2)
+    return Metric(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half))
