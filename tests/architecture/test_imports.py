@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import seakeep
 
@@ -43,5 +44,5 @@ def test_a_serving_worker_stays_light():
 
 
 def test_layers_hold():
-    done = subprocess.run(["lint-imports"], capture_output=True, text=True, check=False)
+    done = subprocess.run([Path(sys.executable).with_name("lint-imports")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

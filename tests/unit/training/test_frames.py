@@ -31,7 +31,7 @@ def test_a_torn_file_is_refused(make_frame, tmp_path, keep):
     write_frame(path, make_frame(rows=50))
     content = path.read_bytes()
     path.write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
-    with pytest.raises(IntegrityError, match="not a whole frame"):
+    with pytest.raises(IntegrityError, match="is not whole"):
         read_frame(path)
 
 
