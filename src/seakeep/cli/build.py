@@ -59,7 +59,7 @@ def convert(run_id: str, folder: Path, as_json: bool) -> None:
         version, proof = project.convert(run_id, actor=options.actor())
     text = (
         f"{version.ref}: {sum(proof.cases.values()):,} rows tried, largest difference {proof.max_difference:.1e}, "
-        f"{proof.flips} decisions differ"
+        f"{proof.flips} decisions differ; {proof.mutants_caught} of {proof.mutants} models with a changed leaf found out"
     )
     output.data({"version": version, "proof": proof}, text, as_json=as_json)
     output.done(f"{version.ref} registered", next_step=f"seakeep gates {version.ref}")
