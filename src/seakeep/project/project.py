@@ -14,7 +14,7 @@ from seakeep.project.online import OnlineViews
 from seakeep.project.release import Releaser
 from seakeep.project.stores import open_stores
 from seakeep.records.gate import GateResult
-from seakeep.records.release import Release
+from seakeep.records.release import Receipt, Release
 from seakeep.records.run import Run
 from seakeep.records.version import ParityProof, Version
 from seakeep.registry.bundle import Bundle
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from seakeep.recorder.table import OutcomeTable, PredictionTable
     from seakeep.records.finding import Brief
     from seakeep.records.model import Model
+    from seakeep.records.prediction import Gap
     from seakeep.replay.traffic import Totals
     from seakeep.replay.why import Reexecution
 
@@ -158,7 +159,7 @@ class Project:
         *,
         from_us: int,
         to_us: int,
-        every: int = 1,
+        share: float = 1.0,
         headers: Mapping[str, str] | None = None,
         on_progress: Callable[[Totals], None] | None = None,
     ) -> Totals:
@@ -166,15 +167,15 @@ class Project:
 
         Parameters
         ----------
-        every
-            Ask for predictions on each n-th day only; events of all days are sent.
+        share
+            Part of the request's rows that is asked for, chosen by their keys; all events are sent.
         headers
             Sent with every request, for example an API key.
         """
         from seakeep.project import stream
 
         definition = self.bundle(self.resolve(self._name(model))).definition
-        what = stream.plan(self._loaded, definition, from_us=from_us, to_us=to_us, every=every)
+        what = stream.plan(self._loaded, definition, from_us=from_us, to_us=to_us, share=share)
         serving = self.settings.serving
         return stream.run(what, serving.host, serving.port, headers=headers or {}, on_progress=on_progress)
 
@@ -193,9 +194,21 @@ class Project:
         """What changed, why, and what to do, from what was known at a moment (by default the newest recorded)."""
         return self._watcher.morning(self.resolve(self._name(reference)), now_us)
 
-    def months(self, reference: str = "", *, now_us: int) -> tuple[Month, ...]:
-        """The verdict of each past month as it was possible then, beside what the labels showed later."""
-        return self._watcher.months(self.resolve(self._name(reference)), now_us)
+    def months(self, reference: str = "", *, now_us: int | None = None) -> tuple[Month, ...]:
+        """The verdict of each month that ended by ``now_us`` as it was possible then, beside what labels showed later."""
+        now = self._clock.now_us() if now_us is None else now_us
+        return self._watcher.months(self.resolve(self._name(reference)), now)
+
+    def receipts(self, model: str = "") -> list[Receipt]:
+        """What the rollouts that ended did to whom, newest first."""
+        found = self.stores.receipts.receipts(self._name(model))
+        return sorted(found, key=lambda receipt: receipt.started_us, reverse=True)
+
+    def gaps(self) -> list[Gap]:
+        """Predictions that are known to be missing from the recorder, with the reason; empty is the normal state."""
+        from seakeep.recorder import query
+
+        return query.gaps(self.home.predictions)
 
     def why(self, prediction_id: str) -> Reexecution:
         """Execute a recorded prediction again and compare the bits."""
