@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from seakeep.recorder.table import OutcomeTable, PredictionTable
     from seakeep.records.finding import Brief
     from seakeep.records.model import Model
-    from seakeep.records.prediction import Gap
     from seakeep.replay.traffic import Totals
     from seakeep.replay.why import Reexecution
 
@@ -48,7 +47,7 @@ class Project:
     folder, settings
         The project's folder, and what its ``seakeep.toml`` says.
     models
-        Names of the declared models.
+        The declared models by name.
     stores
         What the project keeps: runs, versions, releases, gates, receipts, audit, keys, datasets, bundles.
     """
@@ -58,7 +57,7 @@ class Project:
         self._clock = clock
         self.folder: Path = self._loaded.folder
         self.settings: Settings = self._loaded.settings
-        self.models: tuple[str, ...] = tuple(self._loaded.models)
+        self.models: Mapping[str, Model] = self._loaded.models
         self.home = Home(self.folder / self.settings.project.home)
         self.stores = open_stores(self.home, clock)
         self._online = OnlineViews(self.home, self.stores)
@@ -204,12 +203,6 @@ class Project:
         found = self.stores.receipts.receipts(self._name(model))
         return sorted(found, key=lambda receipt: receipt.started_us, reverse=True)
 
-    def gaps(self) -> list[Gap]:
-        """Predictions that are known to be missing from the recorder, with the reason; empty is the normal state."""
-        from seakeep.recorder import query
-
-        return query.gaps(self.home.predictions)
-
     def why(self, prediction_id: str) -> Reexecution:
         """Execute a recorded prediction again and compare the bits."""
         return self._watcher.why(prediction_id)
@@ -217,10 +210,6 @@ class Project:
     def parity(self, reference: str = "", *, sample: int = PARITY_SAMPLE) -> ParityReport:
         """Recompute the features of recorded predictions from history, and compare them one by one."""
         return self._watcher.parity(self.resolve(self._name(reference)), sample)
-
-    def model(self, name: str = "") -> Model:
-        """A declared model."""
-        return self._loaded.model(name)
 
     def validation(self, version: Version) -> tuple[PredictionTable, OutcomeTable]:
         """The rows a version was judged on, scored by it, and their outcomes."""

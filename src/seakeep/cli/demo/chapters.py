@@ -17,6 +17,7 @@ from seakeep.clock import DAY_US, format_day, parse_moment
 from seakeep.diagnosis.render import render_brief, render_months, verdict_lines
 from seakeep.errors import GateError, ServingError
 from seakeep.project import Project, open_project
+from seakeep.recorder.query import gaps
 
 if TYPE_CHECKING:
     from seakeep.diagnosis.monthly import Month
@@ -188,7 +189,7 @@ def _stream(project: Project, season: Season, narrator: Narrator, found: Found) 
     )
     narrator.command("seakeep status")
     narrator.show(status_table(project.status(MODEL)))
-    missing = sum(gap.count for gap in project.gaps())
+    missing = sum(gap.count for gap in gaps(project.home.predictions))
     narrator.say(f"Predictions missing from the flight recorder: {missing}.")
 
 
