@@ -39,6 +39,8 @@ _COMMANDS = {
     "Know": {
         "status": ("know", "How the live models are."),
         "morning": ("know", "What changed overnight, why, and what to do."),
+        "months": ("know", "Each month's verdict, beside what the outcomes showed later."),
+        "receipts": ("know", "What the rollouts that ended did to whom."),
         "why": ("know", "Execute a past prediction again, bit for bit."),
         "parity": ("know", "Recompute served features from history, and compare."),
     },

@@ -135,5 +135,6 @@ def _told(proof: ParityProof) -> str:
         "the converted model does not answer as the trained one: "
         f"largest difference {proof.max_difference:.3g} (allowed {proof.tolerance:.0e}), {proof.flips} flips, "
         f"{proof.nan_mismatches} rows with a score on one side only, {proof.error_mismatches} refused on one side only, "
-        f"{proof.batch_mismatches} that depend on their batch; worst row: {row}"
+        f"{proof.batch_mismatches} that depend on their batch, "
+        f"{proof.mutants - proof.mutants_caught} changed models not found out; worst row: {row}"
     )
