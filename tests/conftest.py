@@ -48,6 +48,4 @@ def history(recorded):
 
     loaded = recorded._loaded
     definition = recorded.bundle(recorded.resolve(flights.MODEL)).definition
-    return stream.plan(
-        loaded, definition, from_us=flights.AS_OF_US, to_us=flights.AS_OF_US + 5 * flights.DAY_US, every=1
-    )
+    return stream.plan(loaded, definition, from_us=flights.AS_OF_US, to_us=flights.HISTORY_TO_US, share=1.0)

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -34,6 +34,7 @@ MODEL = "late-arrival"
 AS_OF, VALIDATE_FROM = "2013-03-01", "2013-02-15"
 REPLAY_FROM, REPLAY_TO = "2013-03-01", "2013-03-04"
 AS_OF_US, REPLAY_FROM_US, REPLAY_TO_US = map(parse_moment, (AS_OF, REPLAY_FROM, REPLAY_TO))
+HISTORY_TO_US = AS_OF_US + 5 * DAY_US
 
 STAGES = ("example", "trained", "converted", "promoted", "recorded")
 TOLD = "told.json"
@@ -222,7 +223,7 @@ class Server:
         self._arguments, self._environment = arguments, environment(**(chosen | given))
         self.port = 0
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command(*self._arguments),

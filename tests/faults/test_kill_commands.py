@@ -102,7 +102,7 @@ def test_convert(flights_at, killed):
     folder = flights_at("trained")
     converters = killed(folder, "convert", at=lambda: any(killed.scratch.glob("seakeep-convert-*/request.json")))
     assert len(converters) == 1
-    assert not [*killed.scratch.glob("seakeep-convert-*/proof.json")]
+    assert not [*killed.scratch.glob("seakeep-convert-*/parity.json")]
     assert ask(folder, "versions") == 0
     with opened(folder) as project:
         version, proof = project.convert()

@@ -8,10 +8,12 @@ import signal
 import threading
 
 import pytest
-from tests.flights import AS_OF_US, DAY_US, MODEL, Server, opened, wait_for
+from tests.flights import AS_OF_US, MODEL, Server, copy, opened, stage, wait_for
 
+from seakeep.clock import DAY_US
 from seakeep.recorder import query
 from seakeep.recorder.ledger import Ledger
+from seakeep.recorder.reader import scan
 
 pytestmark = pytest.mark.slow
 
@@ -96,11 +98,9 @@ class Senders:
 @pytest.fixture(scope="module")
 def killed(flights_root, history, tmp_path_factory):
     """A service of two workers of which one is killed, then all processes, each in the middle of its work."""
-    from tests import flights
-
-    folder = flights.copy(flights.stage(flights_root, "promoted"), tmp_path_factory.mktemp("killed") / "flights")
+    folder = copy(stage(flights_root, "promoted"), tmp_path_factory.mktemp("killed") / "flights")
     batches = batches_of(history)
-    with flights.opened(folder) as project:
+    with opened(folder) as project:
         inputs = inputs_of(project.bundle(project.resolve(MODEL)).definition)
     with Server(folder, workers=2) as server:
         senders = Senders(server, batches, inputs)
@@ -111,7 +111,7 @@ def killed(flights_root, history, tmp_path_factory):
         senders.after(len(senders.acknowledged) + 40)
         server.kill()
         senders.join()
-    yield folder, batches, senders
+    return folder, batches, senders
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +135,6 @@ def test_an_acknowledged_batch_is_on_the_disk_when_everything_is_dead(killed):
     folder, batches, senders = killed
     sent = {key: rows for _, key, rows in batches}
     kept = collections.Counter()
-    from seakeep.recorder.reader import scan
-
     for record in scan(folder / ".seakeep/recorder/events", damage=[]):
         kept[record.batch] += 1
         assert len(record.columns["carrier" if "carrier" in record.columns else "origin"]) == len(sent[record.batch])

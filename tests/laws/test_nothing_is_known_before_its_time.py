@@ -4,10 +4,10 @@ t changes.
 
 import numpy as np
 import pytest
-from tests.flights import DAY_US, MODEL
+from tests.flights import MODEL
 
 from seakeep.backends.files.datasets import FileDatasetStore
-from seakeep.clock import parse_moment
+from seakeep.clock import DAY_US, parse_moment
 from seakeep.data.version import snapshot
 from seakeep.features.join import training_frame
 from seakeep.project.load import sources_of

@@ -51,7 +51,7 @@ def json_body(definition, numbers, categories):
     inputs = []
     for column in definition.columns:
         values = next(number) if column.kind == "number" else next(category)
-        cells = [None if value in {""} or value != value else value for value in values]  # noqa: PLR0124 -- NaN
+        cells = [None if value == "" or value != value else value for value in values]  # noqa: PLR0124 -- NaN
         kind = "FP64" if column.kind == "number" else "BYTES"
         inputs.append({"name": column.name, "shape": [len(cells)], "datatype": kind, "data": cells})
     return msgspec.json.encode({"inputs": inputs}), {}
