@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -73,8 +72,12 @@ class SealedFolders:
             for name, content in (*files.items(), (MANIFEST, manifest), (SIGNATURE, self._signer.sign(manifest))):
                 _write(aside / name, content)
             _sync(aside)
-            with contextlib.suppress(FileExistsError):
+            try:
                 aside.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+                self.read(digest)  # somebody else put the same
             _sync(self._root)
         except OSError as error:
             message = f"cannot store {target}: {error.strerror}"
