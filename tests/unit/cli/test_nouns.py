@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 from tests.flights import AS_OF, MODEL, opened
 
-from seakeep.data.version import snapshot
+from seakeep.data.version import load, snapshot
 from seakeep.project.load import sources_of
 
 
@@ -57,8 +57,6 @@ def test_datasets_are_listed_and_compared(seakeep, flights_at):
     with opened(folder) as project:
         first = project.stores.datasets.get_manifest(project.stores.datasets.manifests()[0])
         sources = sources_of(project.models[MODEL])
-        from seakeep.data.version import load
-
         tables = load(first, project.stores.datasets)
         fewer = snapshot(
             {name: (source, tables[name]) for name, source in sources.items()},
