@@ -86,7 +86,7 @@ class Plan:
     events: tuple[Stream, ...]
     from_us: int
     to_us: int
-    window_us: int = 15 * _MINUTE_US
+    window_us: int = 60 * _MINUTE_US
     rows_per_request: int = 1
 
     def windows(self) -> Iterator[tuple[int, int]]:
