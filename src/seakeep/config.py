@@ -11,7 +11,7 @@ from typing import Literal as OneOf
 
 import msgspec
 
-from seakeep.errors import ConfigError, Fault, ProjectFaults
+from seakeep.errors import ConfigError, Fault, PlatformError, ProjectFaults
 
 FILE_NAME = "seakeep.toml"
 
@@ -86,11 +86,20 @@ class Home:
     ----------
     root
         The folder; made on first use, readable by the owner alone.
+
+    Raises
+    ------
+    PlatformError
+        It cannot be made.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"the folder for all state, {root}, cannot be made: {error.strerror}"
+            raise PlatformError(message, hint="give this user the right to, or set another project.home") from error
         self.database = root / "state.db"
         self.data = root / "data"
         self.artefacts = root / "artefacts"

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from seakeep.errors import GateError, ProjectFaults, SeakeepError
+from seakeep.errors import GateError, PlatformError, ProjectFaults, SeakeepError
 
 _COMMANDS = {
     "Start": {
@@ -93,6 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> Any:
     except SeakeepError as error:
         _report(error)
         sys.exit(3 if isinstance(error, GateError) else 1)
+    except OSError as error:
+        _report(PlatformError(str(error), hint="check free space, rights and what else uses it"))
+        sys.exit(1)
 
 
 def _report(error: SeakeepError) -> None:

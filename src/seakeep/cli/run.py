@@ -51,6 +51,8 @@ def replay_traffic(
     ctx: click.Context, model: str, from_us: int, to_us: int, share: float, key: str, folder: Path, as_json: bool
 ) -> None:
     """Stream the history of MODEL's sources through the running server, by an accelerated clock."""
+    if to_us <= from_us:
+        raise click.BadParameter("it must be later than --from", ctx, param_hint="--to")
     project = options.open_project(folder)
     with output.progress(to_us - from_us, "replaying") as show:
         totals = project.replay_traffic(

@@ -89,7 +89,7 @@ def _run(folder: Path, timeout_s: int) -> None:
             [sys.executable, "-s", "-P", "-m", "seakeep.conversion.child", str(folder)],
             cwd=folder,
             env=_environment(folder),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             start_new_session=True,
@@ -104,7 +104,7 @@ def _run(folder: Path, timeout_s: int) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate()
     if (folder / exchange.ERROR).is_file():
         failure = msgspec.json.decode((folder / exchange.ERROR).read_bytes(), type=exchange.Failure)
         raise ConversionError(failure.message, hint=failure.hint)

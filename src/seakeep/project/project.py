@@ -138,7 +138,7 @@ class Project:
 
     def rollback(self, model: str = "", *, actor: str = "", reason: str = "asked for") -> Release:
         """Take back the candidate, or else go back to the champion before this one."""
-        return self.stores.promotion.rollback(self._name(model), reason=reason, actor=actor)
+        return self.stores.promotion.rollback(self._loaded.model(model).name, reason=reason, actor=actor)
 
     def history(self, model: str = "", *, at_us: int | None = None) -> Sequence[Release]:
         """What was in production, oldest first; with a moment only what was in force then."""
@@ -183,7 +183,7 @@ class Project:
     def status(self, model: str = "") -> list[VersionStatus]:
         """How the versions served in the last recorded day: of one model, or of all."""
         found: list[VersionStatus] = []
-        for name in [self._name(model)] if model else self.models:
+        for name in [self._loaded.model(model).name] if model else self.models:
             current = self._releaser.current(name)
             roles = {route.version: str(route.role) for route in current.routes} if current else {}
             found += self._watcher.status(name, roles)
@@ -200,7 +200,7 @@ class Project:
 
     def receipts(self, model: str = "") -> list[Receipt]:
         """What the rollouts that ended did to whom, newest first."""
-        found = self.stores.receipts.receipts(self._name(model))
+        found = self.stores.receipts.receipts(self._loaded.model(model).name)
         return sorted(found, key=lambda receipt: receipt.started_us, reverse=True)
 
     def why(self, prediction_id: str) -> Reexecution:
@@ -219,7 +219,7 @@ class Project:
         """The records of a model, kept up to date while they are written; None before its first release."""
         from seakeep.recorder.follow import Followed
 
-        name = self._name(model)
+        name = self._loaded.model(model).name
         current = self._releaser.current(name)
         if current is None or current.champion is None:
             return None
