@@ -134,7 +134,8 @@ def why_text(found: Reexecution) -> str:
     p = found.prediction
     bits = "equal, bit for bit" if found.equal else "DIFFERENT"
     lines = [
-        f"{p.id}  {p.model}:{p.version} as {p.role}, for {format_moment(p.time_us)}, bundle {p.bundle[:12]}",
+        f"{p.id}  {p.model}:{p.version} as {p.role}, for {format_moment(p.time_us)}",
+        f"bundle    {p.bundle}",
         f"decision  {'yes' if p.decision else 'no'}",
         f"recorded  {found.recorded!r}  {found.recorded_bits}",
         f"again     {found.recomputed!r}  {found.recomputed_bits}  {bits}",

