@@ -42,6 +42,13 @@ CREATE TABLE audit (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
 )
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that closes itself: Python warns of those that are let go while they are open."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Database:
     """Connections to one file, for any number of threads and processes; also after a fork.
 
@@ -101,7 +108,9 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         if not self.path.exists():
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = sqlite3.connect(self.path, timeout=BUSY_MS / 1_000, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_MS / 1_000, isolation_level=None, check_same_thread=False, factory=_Connection
+        )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         return connection
