@@ -1,6 +1,6 @@
 """A small real service to test the data plane with: a hand-made ONNX model, features and releases in files.
 
-Run as a program it is one worker: ``python serving_rig.py FOLDER INDEX PORT``.
+:meth:`Rig.command` is the command line of one worker as a process.
 """
 
 from __future__ import annotations
@@ -376,7 +376,8 @@ class Rig:
         return WorkerContext(**(parts | changes))
 
     def command(self, index: int, port: int) -> list[str]:
-        return [sys.executable, "-X", "dev", __file__, str(self.folder), str(index), str(port)]
+        start = f"import sys; sys.path[:0] = {sys.path!r}; from tests.serving_rig import main; main()"
+        return [sys.executable, "-c", start, str(self.folder), str(index), str(port)]
 
     def records(self, kind: str) -> list[Record]:
         """What the workers' sinks wrote: ``predictions`` or ``events``."""
@@ -403,7 +404,3 @@ def main() -> None:
         lifeline=0,
     )
     run_worker(context)
-
-
-if __name__ == "__main__":
-    main()
