@@ -29,6 +29,7 @@ from seakeep.records.model import Label, ModelDefinition, Threshold
 from seakeep.records.prediction import EventBatch, Prediction, Record
 from seakeep.records.release import Route
 from seakeep.records.source import ColumnSchema, Events
+from seakeep.serving.loaded import LoadedVersion, load
 from seakeep.serving.worker import WorkerContext, run_worker
 
 FLIGHTS = Events("flights", time="scheduled", key="flight_id")
@@ -42,11 +43,15 @@ CARRIERS = {"AA": 0.25, "UA": -0.5, "DL": 1.5}
 
 
 def definition(name: str = "late", *, version: int = 1) -> ModelDefinition:
+    """Versions differ in how they say the same, so that a row has to be read for each."""
+    distance = col("distance")
+    for _ in range(1, version):
+        distance += 0
     return ModelDefinition(
         name=name,
         request=FLIGHTS,
         views=(FeatureView("carrier_recent", ARRIVALS, "carrier", {"late": mean("arr_delay", over=["1h"])}),),
-        request_features={"distance": col("distance") + 0 * version, "carrier": col("carrier")},
+        request_features={"distance": distance, "carrier": col("carrier")},
         label=Label(ARRIVALS, col("arr_delay") > 15),
         decision=Threshold(0.5),
         schemas={
@@ -354,6 +359,11 @@ class Rig:
         """Put a version among the bundles; its champion's route."""
         digest = self.bundles.put(of or definition(name), model or onnx_model(bias=version / 8))
         return Route(model=name, version=version, bundle=digest, role="champion", weight=1.0)
+
+    def load(self, route: Route) -> LoadedVersion:
+        """A version as a worker loads it."""
+        features = FileFeatures(self.folder / "features.jsonl")
+        return load(route, bundles=self.bundles, features=features, decoders=RequestDecoder)
 
     def context(self, index: int, settings: ServingSettings, **changes: Any) -> WorkerContext:
         clock = SystemClock()

@@ -148,7 +148,7 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 async def until(condition: Callable[[], Any], limit_s: float = 20) -> Any:
     """The first true value of a condition that is looked at again and again."""
     async with asyncio.timeout(limit_s):
-        while not (found := condition()):
+        while not (found := condition()):  # noqa: ASYNC110 -- what is waited for knows no event
             await asyncio.sleep(0.005)
     return found
 
