@@ -266,7 +266,7 @@ class ListSink:
 
 
 class FileSink(ListSink):
-    """Writes records, one JSON line each, when told to commit or to close."""
+    """Writes records, one line of hexadecimal msgpack each, when told to commit or to close."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -277,7 +277,7 @@ class FileSink(ListSink):
         with self._lock:
             records = self.records[self._written :]
             self._written += len(records)
-            self._file.write(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+            self._file.write(b"".join(msgspec.msgpack.encode(record).hex().encode() + b"\n" for record in records))
             self._file.flush()
             os.fsync(self._file.fileno())
 
@@ -292,7 +292,7 @@ class FileBundles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, definition: ModelDefinition, model: bytes, threshold: float = 0.5) -> str:
         content = msgspec.msgpack.encode({"definition": definition, "model": model, "threshold": threshold})
@@ -391,8 +391,8 @@ class Rig:
 
     def records(self, kind: str) -> list[Record]:
         """What the workers' sinks wrote: ``predictions`` or ``events``."""
-        lines = [line for path in self.folder.glob(f"{kind}-*.jsonl") for line in path.read_bytes().splitlines()]
-        return [msgspec.json.decode(line, type=Record) for line in lines]
+        lines = [line for path in self.folder.glob(f"{kind}-*.hex") for line in path.read_text().splitlines()]
+        return [msgspec.msgpack.decode(bytes.fromhex(line), type=Record) for line in lines]
 
 
 def candidate(route: Route, weight: float) -> Route:
@@ -409,8 +409,8 @@ def main() -> None:
     context = rig.context(
         index,
         settings,
-        predictions=FileSink(folder / f"predictions-{index}-{os.getpid()}.jsonl"),
-        events=FileSink(folder / f"events-{index}-{os.getpid()}.jsonl"),
+        predictions=FileSink(folder / f"predictions-{index}-{os.getpid()}.hex"),
+        events=FileSink(folder / f"events-{index}-{os.getpid()}.hex"),
         lifeline=0,
     )
     run_worker(context)

@@ -138,7 +138,8 @@ class Connection(asyncio.Protocol):
         """Some bytes have arrived."""
         if self._closing or self._refused:
             return
-        in_head, headers = self._receiving and self._exchange is None, self._head_count
+        headers, count = self._headers, self._head_count
+        in_head = self._receiving and self._exchange is None
         size = len(data)
         while data and not self._refused:
             try:
@@ -148,8 +149,9 @@ class Connection(asyncio.Protocol):
                 data = data[upgrade.args[0] :]
             except httptools.HttpParserError as error:
                 self._refuse(RequestError(400, f"not HTTP/1.1: {error}"))
-        if in_head and self._receiving and self._exchange is None and self._head_count == headers:
-            self._partial_bytes += size  # of a header that is not yet complete
+        in_head = in_head and self._receiving and self._exchange is None
+        if in_head and self._headers is headers and self._head_count == count:
+            self._partial_bytes += size  # all of it belongs to one header that is not yet complete
             self._check_head_size()
 
     def eof_received(self) -> bool:

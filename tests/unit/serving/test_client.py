@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
-from tests.serving_runs import run
+from tests.serving_runs import run, until
 
 from seakeep.serving.client import Client
 
@@ -124,6 +124,20 @@ def test_a_connection_that_the_server_says_it_closes_is_not_used_again():
             await client.get("/")
 
     run(scenario())
+    assert (server.connections, len(server.requests)) == (2, 2)
+
+
+def test_a_connection_that_was_closed_while_nobody_asked_is_not_tried():
+    server = Server()
+    server.close_after = True
+
+    async def scenario():
+        async with between(server) as client:
+            await client.get("/")
+            await until(lambda: not client._free[0].open)
+            return await client.get("/")
+
+    assert run(scenario()) == (200, b"ok")
     assert (server.connections, len(server.requests)) == (2, 2)
 
 

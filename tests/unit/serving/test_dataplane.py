@@ -111,6 +111,20 @@ def test_a_row_without_a_readable_key_is_an_error_when_keys_decide(plane, rig):
     assert good.error is None
 
 
+def test_a_fault_while_a_call_is_routed_is_an_error_of_that_call(plane, caplog):
+    class Broken:
+        @property
+        def split(self):
+            raise ZeroDivisionError("/home/secret")
+
+    plane.dataplane.traffic = {**plane.dataplane.traffic, "broken": Broken()}
+    bad, good = plane.ask(row(), model="broken"), plane.ask(row())
+    plane.turn()
+    assert (bad.error.code, good.error) == ("internal", None)
+    assert "secret" not in bad.error.message
+    assert plane.counted()[":0"]["internal"] == 1
+
+
 def test_a_call_fails_as_a_whole_when_one_of_its_versions_fails(plane, rig):
     broken = rig.load(rig.put(2, model=onnx_model(nan_below=1e9)))
     plane.serve(plane.dataplane.traffic["late"].champion, broken, 0.5)

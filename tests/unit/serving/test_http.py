@@ -443,6 +443,28 @@ class TestDeadlines:
 
         assert run(scenario()) == 0
 
+    def test_a_client_that_takes_its_answers_late_gets_them_all_and_may_go_on(self):
+        async def scenario():
+            async with served(body_bytes=300_000) as one, one.connect() as (reader, writer):
+                for _ in range(60):
+                    writer.write(request("/", bytes(200_000)))
+                (connection,) = await until(lambda: one.server.connections)
+                await until(lambda: connection._blocked)
+                taken = len(one.echo.handled)
+                async with asyncio.timeout(20):
+                    for _ in range(60):
+                        await reader.readuntil(b"\r\n\r\n")
+                        assert await reader.readexactly(200_000) == bytes(200_000)
+                await until(lambda: not connection._blocked)
+                deadline = connection.deadline_s
+                writer.write(request("/a", b"", CLOSE))
+                return taken, deadline - one.server.now_s, await reader.read()
+
+        taken, left, answer = run(scenario())
+        assert taken < 60
+        assert 0 < left <= Limits(body_bytes=1).idle_s
+        assert statuses(answer) == [200]
+
     def test_a_refused_client_that_goes_on_sending_can_read_its_answer_and_is_then_let_go(self):
         async def scenario():
             async with served(linger_s=0.3) as one, one.connect() as (reader, writer):

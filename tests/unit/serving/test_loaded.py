@@ -71,6 +71,23 @@ def test_what_cannot_answer_is_not_loaded_and_its_features_are_not_kept(rig, def
     assert features.added == []
 
 
+def test_a_model_that_does_not_give_one_score_a_row_is_not_loaded(rig):
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["numbers"], ["score"], axes=[0, 1], keepdims=0)],
+        "mean",
+        [
+            helper.make_tensor_value_info("numbers", TensorProto.DOUBLE, ["n", 2]),
+            helper.make_tensor_value_info("categories", TensorProto.STRING, ["n", 1]),
+        ],
+        [helper.make_tensor_value_info("score", TensorProto.DOUBLE, [])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9)
+    with pytest.raises(IntegrityError, match="does not give one score a row"):
+        rig.load(rig.put(1, model=model.SerializeToString()))
+
+
 def test_a_bundle_that_was_changed_is_not_loaded(rig):
     route = rig.put(1)
     path = rig.folder / "bundles" / route.bundle

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from tests.serving_rig import KeyTable, candidate
+from tests.serving_rig import KeyTable, candidate, onnx_model
 from tests.serving_runs import INFER, PREDICT, body, events_body, request, row, statuses, until
 
 EVENT = {"flight_id": "x", "landed": 5, "carrier": "AA", "arr_delay": 4.0}
@@ -174,6 +174,25 @@ def test_metrics_count_answers_errors_and_what_led_nowhere(rig, serve, on_loop):
     assert 'seakeep_errors_total{model="",version="",code="not-found"} 1' in page
     assert 'seakeep_rows_total{model="",version=""} 2' in page
     assert 'seakeep_workers{state="ready"} 1' in page
+
+
+def test_tensors_for_which_the_model_has_no_score_are_an_error_and_recorded_as_one(rig, serve, on_loop):
+    rig.releases.put(rig.put(1, model=onnx_model(nan_below=50.0)))
+
+    def tensors(distance):
+        columns = (("carrier_recent.late_1h", "FP64", 1.0), ("distance", "FP64", distance), ("carrier", "BYTES", "AA"))
+        inputs = [{"name": name, "datatype": kind, "shape": [1], "data": [value]} for name, kind, value in columns]
+        return json.dumps({"inputs": inputs}).encode()
+
+    async def scenario():
+        async with serve() as service:
+            return [
+                await service.client.post(INFER, tensors(distance)) for distance in (500.0, 5.0)
+            ], service.predictions
+
+    ((fine, _), (failed, told)), records = on_loop(scenario())
+    assert (fine, failed, json.loads(told)["code"]) == (200, 500, "serving")
+    assert [(record.error, record.key, record.request) for record in records] == [("", "", {}), ("serving", "", {})]
 
 
 def test_an_answer_of_several_versions_names_none_for_the_whole(rig, serve, on_loop):

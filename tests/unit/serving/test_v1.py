@@ -84,6 +84,11 @@ def test_the_same_name_in_different_objects_is_no_fault():
     refuse_duplicates(b'[{"a": {"a": [{"a": 1}, {"a": 2}]}}, {"a": 1}]')
 
 
+def test_names_are_not_looked_for_at_any_depth():
+    with pytest.raises(RowError, match="nested too deeply"):
+        refuse_duplicates(b"[" * 200_000 + b"]" * 200_000)
+
+
 def test_a_reason_goes_on_in_the_sentence():
     assert reason(ValueError("Expected `int`, got `str`")) == "expected `int`, got `str`"
     assert reason(ValueError("JSON is malformed")) == "JSON is malformed"

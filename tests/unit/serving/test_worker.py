@@ -142,6 +142,48 @@ def test_requests_on_their_way_are_answered_and_recorded_when_it_ends(rig, serve
     assert [record.key for record in records] == ["late"]
 
 
+def test_a_connection_made_at_the_last_moment_is_answered(rig, serve, on_loop, monkeypatch):
+    """It is in the kernel's queue when the worker begins to drain: nobody has accepted it yet."""
+    rig.releases.put(rig.put(1))
+    late = socket.socket()
+
+    async def scenario():
+        async with serve() as service:
+            report = service.worker._report
+
+            def connect_and_report(state=None):
+                if state == "draining":
+                    late.connect(("127.0.0.1", service.port))
+                    late.sendall(request(PREDICT, body(row("late"))))
+                    late.setblocking(False)
+                report(state)
+
+            monkeypatch.setattr(service.worker, "_report", connect_and_report)
+            service.worker.stop()
+            await until(lambda: service.predictions)
+            return await asyncio.get_running_loop().sock_recv(late, 4096)
+
+    with late:
+        answer = on_loop(scenario())
+    assert statuses(answer) == [200]
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+def test_a_client_that_never_ends_its_request_does_not_keep_the_worker(rig, serve, on_loop, monkeypatch):
+    monkeypatch.setattr("seakeep.serving.worker.DRAIN_S", 0.05)
+    rig.releases.put(rig.put(1))
+
+    async def scenario():
+        async with serve() as service, service.connect() as (reader, writer):
+            writer.write(request(PREDICT, body(row()))[:-1])
+            await until(lambda: any(one._exchange for one in service.worker._http.connections))
+            service.worker.stop()
+            return await reader.read()
+
+    assert statuses(on_loop(scenario())) == [408]
+    assert read(rig.metrics).workers[0].state == "stopped"
+
+
 def test_what_waits_for_its_shadow_is_scored_before_it_ends(rig, serve, on_loop):
     from tests.serving_rig import candidate
 
