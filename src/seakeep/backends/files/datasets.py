@@ -32,7 +32,10 @@ class FileDatasetStore:
         self._chunks = root / "chunks"
         self._versions = root / "versions"
         for folder in (self._chunks, self._versions):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise PlatformError(f"cannot make {folder}: {error.strerror}", hint="check its rights") from error
 
     def put_chunk(self, content: bytes) -> str:
         """Store the bytes once, durably; returns their SHA-256 as hexadecimal digits."""
@@ -75,7 +78,7 @@ class FileDatasetStore:
         _refuse_links(path)
         try:
             return msgspec.json.decode(path.read_bytes(), type=DatasetVersion)
-        except msgspec.DecodeError as error:
+        except ValueError as error:  # malformed, or not UTF-8
             raise IntegrityError(
                 f"the manifest of data version {version_id[:12]} was changed: {error}", hint="take a new snapshot"
             ) from error
