@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from seakeep.clock import Clock
-from seakeep.errors import PlatformError
+from seakeep.errors import ConflictError, PlatformError
 
 SCHEMA_VERSION = 1
 BUSY_MS = 10_000
@@ -78,10 +78,12 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                # A disk that is full may have rolled it back by itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -99,8 +101,13 @@ class Database:
         return connection
 
     def _open(self) -> sqlite3.Connection:
-        if not self.path.exists():
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        try:
+            # Not once it is there: to close a file of its own would take SQLite's locks from other threads.
+            if not self.path.exists():
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            message = f"the state in {self.path} cannot be used: {error.strerror}"
+            raise PlatformError(message, hint="check the folder and its rights") from error
         connection = sqlite3.connect(self.path, timeout=BUSY_MS / 1_000, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -120,8 +127,9 @@ class Database:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.IntegrityError:
-            raise
+        except sqlite3.IntegrityError as error:
+            message = f"the state in {self.path} refuses the change: {error}"
+            raise ConflictError(message, hint="what was written once is never changed") from error
         except sqlite3.Error as error:
             text = str(error)
             hints = {
