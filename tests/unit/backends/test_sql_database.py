@@ -149,26 +149,60 @@ def test_a_newer_state_is_left_alone(path, state):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    "content", [b"not a database, but long enough to look like one" * 10, bytes(5_000), b"SQLite format 3\0"]
-)
-def test_a_file_that_is_no_database_is_told(path, content):
+@pytest.mark.parametrize("content", [b"not a database, but long enough to look like one" * 10, bytes(5_000), b"SQLite"])
+def test_a_file_that_is_no_database_is_told_and_left_alone(path, content):
     path.write_bytes(content)
-    with pytest.raises(PlatformError, match=r"state\.db cannot be used") as raised:
+    with pytest.raises(PlatformError, match="file is not a database") as raised:
         open_sqlite(path.parent)
     assert "restore it from a backup" in raised.value.hint
     assert path.read_bytes() == content
+
+
+def test_a_state_that_was_emptied_is_not_taken_for_a_new_one(path):
+    path.write_bytes(b"")
+    with pytest.raises(PlatformError, match="is no state of Seakeep") as raised:
+        open_sqlite(path.parent)
+    assert "restore it from a backup" in raised.value.hint
 
 
 def test_the_database_of_another_program_is_told_and_left_alone(path):
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE runs (a)")
     connection.close()
-    with pytest.raises(PlatformError, match="table runs already exists"):
+    before = path.read_bytes()
+    with pytest.raises(PlatformError, match="is no state of Seakeep"):
         open_sqlite(path.parent)
-    connection = sqlite3.connect(path)
-    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("runs",)]
-    connection.close()
+    assert path.read_bytes() == before
+
+
+def test_a_state_that_is_missing_is_not_made_anew_beside_its_last_changes(path, state):
+    fill(state)
+    content = path.read_bytes()
+    path.unlink()
+    with pytest.raises(PlatformError, match="is missing, though changes of it are there"):
+        open_sqlite(path.parent)
+    assert not path.exists()
+    path.write_bytes(content)
+    again = open_sqlite(path.parent)
+    assert len(again.verified()) == 7
+    again.close()
+
+
+def test_making_a_state_leaves_nothing_else(path, state):
+    state.close()
+    assert [file.name for file in path.parent.iterdir()] == ["state.db"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.stat().st_nlink == 1
+
+
+def test_a_place_of_any_name_will_do(tmp_path):
+    folder = tmp_path / "dé pôt ?mode=ro#%20"
+    folder.mkdir()
+    state = open_sqlite(folder)
+    fill(state)
+    assert len(state.verified()) == 7
+    assert (folder / "state.db").is_file()
+    state.close()
 
 
 def test_a_state_without_its_tables_is_told(path):
@@ -183,7 +217,7 @@ def test_a_state_without_its_tables_is_told(path):
 def test_a_place_where_no_file_can_be_is_told(tmp_path, place):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(PlatformError, match="cannot be used"):
+    with pytest.raises(PlatformError, match=r"cannot be (made|used)"):
         Database(tmp_path / place, clock=CLOCK)
 
 

@@ -57,5 +57,6 @@ def enter(
     connection.execute("INSERT INTO audit VALUES (?, ?)", (entry.number, _ENTRY.encode(entry)))
 
 
-def _digest(record: bytes | str) -> str:
-    return sha256(record.encode() if isinstance(record, str) else record).hexdigest()
+def _digest(record: object) -> str:
+    """SHA-256 of a record; a damaged one may be of any type."""
+    return sha256(record if isinstance(record, bytes) else str(record).encode()).hexdigest()

@@ -56,7 +56,7 @@ class SqlReleases:
     def revision(self) -> int:
         """A number that changes whenever any model's release does."""
         with self._database.read() as connection:
-            (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM releases").fetchone()
+            (newest,) = connection.execute("SELECT CAST(coalesce(max(id), 0) AS INTEGER) FROM releases").fetchone()
         return int(newest)
 
     def routes(self) -> list[Route]:

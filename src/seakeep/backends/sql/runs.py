@@ -31,7 +31,7 @@ class SqlRuns:
         with self._database.read() as connection:
             row = connection.execute("SELECT record FROM runs WHERE id = ?", (run_id,)).fetchone()
             if row is None:
-                known = [name for (name,) in connection.execute("SELECT id FROM runs")]
+                known = [str(name) for (name,) in connection.execute("SELECT id FROM runs")]
                 raise NotFoundError(f"there is no run {run_id!r}", hint=did_you_mean(run_id, known))
             return _RUN.decode(row[0])
 
