@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from seakeep.config import wants_colour
 from seakeep.errors import GateError, PlatformError, ProjectFaults, SeakeepError
 
 _COMMANDS = {
@@ -88,14 +89,16 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> Any:
     """Run a command; a fault becomes ``error / cause / hint`` and an exit code, never a traceback."""
+    color = None if wants_colour() else False
     try:
-        return cli.main(args=list(arguments) if arguments is not None else None, prog_name="seakeep")
+        return cli.main(args=list(arguments) if arguments is not None else None, prog_name="seakeep", color=color)
     except SeakeepError as error:
-        _report(error)
-        sys.exit(3 if isinstance(error, GateError) else 1)
+        fault, code = error, 3 if isinstance(error, GateError) else 1
     except OSError as error:
-        _report(PlatformError(str(error), hint="check free space, rights and what else uses it"))
-        sys.exit(1)
+        fault, code = PlatformError(str(error), hint="check free space, rights and what else uses it"), 1
+    with click.Context(cli, color=color):
+        _report(fault)
+    sys.exit(code)
 
 
 def _report(error: SeakeepError) -> None:

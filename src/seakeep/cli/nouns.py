@@ -173,7 +173,13 @@ def key() -> None:
 
 @key.command("create")
 @click.argument("name")
-@click.option("--role", type=click.Choice(["viewer", "client", "operator"]), default="client")
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "client", "operator"]),
+    default="client",
+    show_default=True,
+    help="What the key may do: read metrics, also predict and send events, or everything.",
+)
 @options.folder
 def key_create(name: str, role: KeyRole, folder: Path) -> None:
     """Make a key for NAME; it is shown once and never stored."""
