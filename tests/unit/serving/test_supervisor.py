@@ -211,6 +211,7 @@ def test_a_signal_ends_the_service_in_order(service, number):
         pass
 
 
+@pytest.mark.slow
 def test_workers_whose_supervisor_was_killed_end_by_themselves(service):
     process, port, workers = service
     process.kill()
