@@ -166,6 +166,12 @@ def load_settings(folder: Path, environ: dict[str, str] | None = None) -> Settin
     return msgspec.convert(tree, Settings)
 
 
+def wants_colour(environ: dict[str, str] | None = None) -> bool:
+    """Whether the person at the terminal has not asked for output without colour (https://no-color.org)."""
+    environ = dict(os.environ) if environ is None else environ  # noqa: TID251 -- the one reader
+    return not environ.get("NO_COLOR")
+
+
 def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[str, str], str]:
     """Set what the environment sets; the variable's name by section and key."""
     variables = {}

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from seakeep.errors import GateError, ProjectFaults, SeakeepError
+from seakeep.config import wants_colour
+from seakeep.errors import GateError, PlatformError, ProjectFaults, SeakeepError
 
 _COMMANDS = {
     "Start": {
@@ -39,6 +40,8 @@ _COMMANDS = {
     "Know": {
         "status": ("know", "How the live models are."),
         "morning": ("know", "What changed overnight, why, and what to do."),
+        "months": ("know", "Each month's verdict, beside what the outcomes showed later."),
+        "receipts": ("know", "What the rollouts that ended did to whom."),
         "why": ("know", "Execute a past prediction again, bit for bit."),
         "parity": ("know", "Recompute served features from history, and compare."),
     },
@@ -86,11 +89,16 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> Any:
     """Run a command; a fault becomes ``error / cause / hint`` and an exit code, never a traceback."""
+    color = None if wants_colour() else False
     try:
-        return cli.main(args=list(arguments) if arguments is not None else None, prog_name="seakeep")
+        return cli.main(args=list(arguments) if arguments is not None else None, prog_name="seakeep", color=color)
     except SeakeepError as error:
-        _report(error)
-        sys.exit(3 if isinstance(error, GateError) else 1)
+        fault, code = error, 3 if isinstance(error, GateError) else 1
+    except OSError as error:
+        fault, code = PlatformError(str(error), hint="check free space, rights and what else uses it"), 1
+    with click.Context(cli, color=color):
+        _report(fault)
+    sys.exit(code)
 
 
 def _report(error: SeakeepError) -> None:

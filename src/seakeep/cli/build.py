@@ -11,6 +11,7 @@ from seakeep.cli import options, output
 
 if TYPE_CHECKING:
     from seakeep.records.run import Metric, Run
+    from seakeep.records.version import ParityProof
 
 
 @click.command()
@@ -57,11 +58,7 @@ def convert(run_id: str, folder: Path, as_json: bool) -> None:
     project = options.open_project(folder)
     with output.step("conversion and proof"):
         version, proof = project.convert(run_id, actor=options.actor())
-    text = (
-        f"{version.ref}: {sum(proof.cases.values()):,} rows tried, largest difference {proof.max_difference:.1e}, "
-        f"{proof.flips} decisions differ"
-    )
-    output.data({"version": version, "proof": proof}, text, as_json=as_json)
+    output.data({"version": version, "proof": proof}, proof_line(version.ref, proof), as_json=as_json)
     output.done(f"{version.ref} registered", next_step=f"seakeep gates {version.ref}")
 
 
@@ -76,6 +73,14 @@ def run_summary(run: Run) -> str:
     lines = [head, "", output.table(["metric", "model (95 %)", *names], rows)]
     lines += [f"warning: {text}" for text in run.warnings]
     return "\n".join(lines)
+
+
+def proof_line(reference: str, proof: ParityProof) -> str:
+    """One sentence on a proof."""
+    return (
+        f"{reference}: {sum(proof.cases.values()):,} rows tried, largest difference {proof.max_difference:.1e}, "
+        f"{proof.flips} decisions differ; {proof.mutants_caught} of {proof.mutants} models with a changed leaf found out"
+    )
 
 
 def interval(metric: Metric | None) -> str:

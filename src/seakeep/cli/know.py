@@ -1,4 +1,4 @@
-"""``status``, ``morning``, ``why`` and ``parity``."""
+"""``status``, ``morning``, ``months``, ``receipts``, ``why`` and ``parity``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from seakeep.cli import options, output
 from seakeep.clock import format_duration, format_moment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from seakeep.features.parity import ParityReport
+    from seakeep.project.watch import VersionStatus
+    from seakeep.records.release import Receipt
     from seakeep.replay.why import FeatureValue, Reexecution
 
 
@@ -22,21 +26,7 @@ if TYPE_CHECKING:
 def status(model: str, folder: Path, as_json: bool) -> None:
     """How the live models were in their last recorded day: traffic, latency, errors, per version."""
     rows = options.open_project(folder).status(model)
-    cells = [
-        [
-            f"{r.model}:{r.version}",
-            r.role,
-            f"{r.requests:,}",
-            f"{r.share:.1%}",
-            f"{r.errors:,}",
-            f"{r.throughput_per_s:,.0f}",
-            f"{r.p50_ms:.2f}",
-            f"{r.p99_ms:.2f}",
-        ]
-        for r in rows
-    ]
-    headings = ["version", "role", "requests", "share", "errors", "per s", "p50 ms", "p99 ms"]
-    output.data(rows, output.table(headings, cells) if rows else "nothing recorded yet", as_json=as_json)
+    output.data(rows, status_table(rows) if rows else "nothing recorded yet", as_json=as_json)
 
 
 @click.command()
@@ -52,6 +42,31 @@ def morning(reference: str, at: int | None, folder: Path, as_json: bool) -> None
     with output.step("reading the records"):
         brief = project.morning(reference, now_us=at)
     output.data(brief, render_brief(brief), as_json=as_json)
+
+
+@click.command()
+@click.argument("reference", default="")
+@click.option("--at", type=options.Moment(), help="Only months that ended by then; by default by now.")
+@options.folder
+@options.as_json
+def months(reference: str, at: int | None, folder: Path, as_json: bool) -> None:
+    """The verdict of each month as it was possible then, beside what the outcomes showed later."""
+    from seakeep.diagnosis.render import render_months
+
+    project = options.open_project(folder)
+    with output.step("judging the months"):
+        found = project.months(reference, now_us=at)
+    output.data(found, render_months(found) if found else "no month is complete yet", as_json=as_json)
+
+
+@click.command()
+@click.argument("model", default="")
+@options.folder
+@options.as_json
+def receipts(model: str, folder: Path, as_json: bool) -> None:
+    """What the rollouts that ended did to whom, newest first."""
+    found = options.open_project(folder).receipts(model)
+    output.data(found, "\n\n".join(map(receipt_text, found)) or "no rollout has ended yet", as_json=as_json)
 
 
 @click.command()
@@ -83,12 +98,44 @@ def parity(ctx: click.Context, reference: str, sample: int, folder: Path, as_jso
         ctx.exit(4)
 
 
+def status_table(rows: Sequence[VersionStatus]) -> str:
+    """A line a version: its traffic, errors and latency."""
+    cells = [
+        [
+            f"{r.model}:{r.version}",
+            r.role,
+            f"{r.requests:,}",
+            f"{r.share:.1%}",
+            f"{r.errors:,}",
+            f"{r.throughput_per_s:,.0f}",
+            f"{r.p50_ms:.2f}",
+            f"{r.p99_ms:.2f}",
+        ]
+        for r in rows
+    ]
+    return output.table(["version", "role", "requests", "share", "errors", "per s", "p50 ms", "p99 ms"], cells)
+
+
+def receipt_text(one: Receipt) -> str:
+    """A receipt: who was promoted over whom, what came of it, and the evidence."""
+    failed = f"{one.failed:,} failed"
+    lines = [
+        f"{one.model}:{one.candidate} over :{one.champion}  {one.outcome}  {format_moment(one.ended_us)}",
+        f"requests   {one.requests:,} answered during the rollout, {failed}",
+        f"exposed    {one.answered_by_candidate:,} answered by the candidate",
+        f"decided    after {one.detect_s:.2f} s; every worker had switched {one.switch_s:.2f} s later",
+    ]
+    evidence = [("evidence   " if place == 0 else " " * 11) + sentence for place, sentence in enumerate(one.evidence)]
+    return "\n".join(lines + evidence)
+
+
 def why_text(found: Reexecution) -> str:
     """A re-execution: the decision, the bits, and the features as they were."""
     p = found.prediction
     bits = "equal, bit for bit" if found.equal else "DIFFERENT"
     lines = [
-        f"{p.id}  {p.model}:{p.version} as {p.role}, for {format_moment(p.time_us)}, bundle {p.bundle[:12]}",
+        f"{p.id}  {p.model}:{p.version} as {p.role}, for {format_moment(p.time_us)}",
+        f"bundle    {p.bundle}",
         f"decision  {'yes' if p.decision else 'no'}",
         f"recorded  {found.recorded!r}  {found.recorded_bits}",
         f"again     {found.recomputed!r}  {found.recomputed_bits}  {bits}",

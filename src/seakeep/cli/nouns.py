@@ -10,7 +10,7 @@ import click
 from seakeep.cli import options, output
 from seakeep.cli.build import interval, run_summary
 from seakeep.clock import format_moment
-from seakeep.errors import NotFoundError
+from seakeep.errors import NotFoundError, did_you_mean
 
 if TYPE_CHECKING:
     from seakeep.data.version import DatasetStore, SourceDiff
@@ -57,6 +57,8 @@ def model() -> None:
 def model_list(name: str, folder: Path, as_json: bool) -> None:
     """All versions of the project's models, or of one."""
     project = options.open_project(folder)
+    if name and name not in project.models:
+        raise NotFoundError(f"no model {name!r} is declared", hint=did_you_mean(name, project.models))
     names = [name] if name else project.models
     versions = [version for one in names for version in project.stores.versions.list(one)]
     rows = [[v.ref, v.run, format_moment(v.created_us), v.author, v.bundle[:12]] for v in versions]
@@ -171,7 +173,13 @@ def key() -> None:
 
 @key.command("create")
 @click.argument("name")
-@click.option("--role", type=click.Choice(["viewer", "client", "operator"]), default="client")
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "client", "operator"]),
+    default="client",
+    show_default=True,
+    help="What the key may do: read metrics, also predict and send events, or everything.",
+)
 @options.folder
 def key_create(name: str, role: KeyRole, folder: Path) -> None:
     """Make a key for NAME; it is shown once and never stored."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,11 @@ class Moment(click.ParamType[int]):
 
 
 def actor() -> str:
-    """Who runs the command, for the audit log."""
-    return getpass.getuser()
+    """Who runs the command, for the audit log; in a container users often have a number and no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def open_project(folder: Path) -> Project:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -56,20 +58,24 @@ def error(raised: SeakeepError) -> None:
     talk(f"code: {raised.code}")
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns; numbers to the right."""
-    cells = [list(headings), *[list(row) for row in rows]]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(headings))]
-    numeric = [all(_is_number(row[index]) for row in rows) if rows else False for index in range(len(headings))]
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: int = 0) -> str:
+    """Aligned columns; numbers to the right. Texts longer than ``wrap`` go on in the next line (0: never)."""
+    cells = [[_wrapped(cell, wrap) for cell in row] for row in (headings, *rows)]
+    widths = [max(len(line) for row in cells for line in row[place]) for place in range(len(headings))]
+    numeric = [bool(rows) and all(_is_number(row[place]) for row in rows) for place in range(len(headings))]
 
-    def line(row: Sequence[str]) -> str:
-        parts = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        ]
-        return "  ".join(parts).rstrip()
+    def lines(row: Sequence[Sequence[str]]) -> Iterator[str]:
+        for parts in itertools.zip_longest(*row, fillvalue=""):
+            placed = zip(parts, widths, numeric, strict=True)
+            yield "  ".join(part.rjust(width) if right else part.ljust(width) for part, width, right in placed).rstrip()
 
-    return "\n".join([line(headings), "  ".join("-" * width for width in widths), *[line(row) for row in rows]])
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([*lines(cells[0]), rule, *(line for row in cells[1:] for line in lines(row))])
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    fits = not width or len(text) <= width
+    return [text] if fits else textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
 
 
 def _is_number(text: str) -> bool:

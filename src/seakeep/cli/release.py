@@ -78,7 +78,7 @@ def history(model: str, at: int | None, folder: Path, as_json: bool) -> None:
 def gate_table(results: tuple[GateResult, ...]) -> str:
     """Gates with what was found and what was required."""
     rows = [["pass" if r.passed else "FAIL", r.gate, r.observed, r.required] for r in results]
-    return output.table(["", "gate", "observed", "required"], rows)
+    return output.table(["", "gate", "observed", "required"], rows, wrap=34)
 
 
 def routes(release: Release) -> str:

@@ -37,22 +37,29 @@ def up(folder: Path) -> None:
 @click.argument("model", default="")
 @click.option("--from", "from_us", type=options.Moment(), required=True, help="First moment of the history.")
 @click.option("--to", "to_us", type=options.Moment(), required=True, help="Moment at which to stop.")
-@click.option("--every", type=click.IntRange(min=1), default=1, help="Ask for predictions on each n-th day only.")
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    help="Part of the rows to ask for, chosen by their keys; all events are sent.",
+)
 @click.option("--key", default="", envvar="SEAKEEP_KEY", help="API key, where the server asks for one.")
 @options.folder
 @options.as_json
 @click.pass_context
 def replay_traffic(
-    ctx: click.Context, model: str, from_us: int, to_us: int, every: int, key: str, folder: Path, as_json: bool
+    ctx: click.Context, model: str, from_us: int, to_us: int, share: float, key: str, folder: Path, as_json: bool
 ) -> None:
     """Stream the history of MODEL's sources through the running server, by an accelerated clock."""
+    if to_us <= from_us:
+        raise click.BadParameter("it must be later than --from", ctx, param_hint="--to")
     project = options.open_project(folder)
     with output.progress(to_us - from_us, "replaying") as show:
         totals = project.replay_traffic(
             model,
             from_us=from_us,
             to_us=to_us,
-            every=every,
+            share=share,
             headers={"authorization": f"Bearer {key}"} if key else None,
             on_progress=lambda now: show(
                 now.time_us - from_us, f"{format_day(now.time_us)}  {now.answered:,} predictions"

@@ -13,6 +13,8 @@ import resource
 import sys
 from pathlib import Path
 
+from seakeep.training.lifeline import hold_to_lifeline
+
 _GIB = 1024**3
 _NEW_USER_NAMESPACE, _NEW_NETWORK_NAMESPACE = 0x10000000, 0x40000000  # linux/sched.h
 
@@ -59,6 +61,7 @@ def run(folder: Path) -> None:
 def main(folder: Path) -> int:
     """Run in the cage; returns the exit status. A fault becomes ``error.json``."""
     enter_cage()
+    hold_to_lifeline()
     import msgspec
 
     from seakeep.conversion.exchange import ERROR, Failure

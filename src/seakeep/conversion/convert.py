@@ -89,7 +89,7 @@ def _run(folder: Path, timeout_s: int) -> None:
             [sys.executable, "-s", "-P", "-m", "seakeep.conversion.child", str(folder)],
             cwd=folder,
             env=_environment(folder),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             start_new_session=True,
@@ -104,7 +104,7 @@ def _run(folder: Path, timeout_s: int) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate()
     if (folder / exchange.ERROR).is_file():
         failure = msgspec.json.decode((folder / exchange.ERROR).read_bytes(), type=exchange.Failure)
         raise ConversionError(failure.message, hint=failure.hint)
@@ -135,5 +135,6 @@ def _told(proof: ParityProof) -> str:
         "the converted model does not answer as the trained one: "
         f"largest difference {proof.max_difference:.3g} (allowed {proof.tolerance:.0e}), {proof.flips} flips, "
         f"{proof.nan_mismatches} rows with a score on one side only, {proof.error_mismatches} refused on one side only, "
-        f"{proof.batch_mismatches} that depend on their batch; worst row: {row}"
+        f"{proof.batch_mismatches} that depend on their batch, "
+        f"{proof.mutants - proof.mutants_caught} changed models not found out; worst row: {row}"
     )

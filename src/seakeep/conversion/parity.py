@@ -2,6 +2,8 @@
 
 Both sides score the same rows, the served side by the serving engine. Two kinds of numbers may differ: by the
 tolerance that rounding explains, and in the decision of rows whose score is closer to the threshold than that.
+
+A proof is worth what it would find: each one is also tried on models in which one leaf was changed, and must find them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seakeep.conversion import probe
+from seakeep.conversion import control, probe
 from seakeep.conversion.rows import Rows, Scorer, joined, spread
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import ConversionError
@@ -116,6 +118,7 @@ def prove(
     cases, left_out = _cases(emission, rows, near)
     compared = {"validation": validation, **{kind: compare(some) for kind, some in cases.items() if len(some)}}
     batch = _batch_mismatches(session, list(compared.values()))
+    mutants, caught = _controls(emission, validation, threshold)
     everything = list(compared.values())
     errors, nans, flips = (sum(int(getattr(c, name).sum()) for c in everything) for name in ("error", "nan", "flip"))
     largest = max(float(c.difference.max()) for c in everything)
@@ -125,13 +128,15 @@ def prove(
         counts["boundaries-left-out"] = left_out
     model_sha256 = hashlib.sha256(emission.model).hexdigest()
     return ParityProof(
-        passed=largest <= emission.tolerance and not (errors or nans or flips or batch),
+        passed=largest <= emission.tolerance and not (errors or nans or flips or batch) and caught == mutants,
         cases=counts,
         max_difference=largest,
         flips=flips,
         nan_mismatches=nans,
         error_mismatches=errors,
         batch_mismatches=batch,
+        mutants=mutants,
+        mutants_caught=caught,
         tolerance=emission.tolerance,
         batch_sizes=BATCH_SIZES,
         worst=_worst(compared, compare, emission.columns, emission.tolerance),
@@ -215,6 +220,20 @@ def _batch_mismatches(session: ScoringSession, compared: Sequence[Comparison]) -
     shuffled = np.random.default_rng(0).permutation(len(pool))
     mismatched[shuffled] |= ~_same(answers(session.score, pool.take(shuffled)).scores, expected[shuffled])
     return int(mismatched.sum())
+
+
+def _controls(emission: Emission, validation: Comparison, threshold: float) -> tuple[int, int]:
+    """Models with one changed leaf that were tried, and those of them that the comparison tells from the trained one."""
+    nearest = _nearest(validation.trained.scores, 0.5, 1)
+    trained = Answers(validation.trained.scores[nearest], validation.trained.refused[nearest])
+    if not min(trained.scores[0], 1 - trained.scores[0]) > control.CERTAIN:
+        return 0, 0
+    row = validation.rows.take(nearest)
+    found = [
+        _compare(row, trained, answers(session.score, row), threshold, emission.tolerance).wrong(emission.tolerance)[0]
+        for session in control.mutants(emission, row)
+    ]
+    return len(found), int(sum(found))
 
 
 def _same(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.bool_]:

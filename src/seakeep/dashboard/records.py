@@ -244,7 +244,7 @@ class RecordedPages:
             followed = self._project.follow(name)
             if followed is None:
                 return None
-            budget = self._project.model(name).alerts
+            budget = self._project.models[name].alerts
             self._watched[name] = Watched(name, followed, functools.partial(self._reference, name), budget)
         self._watched[name].refresh()
         return self._watched[name]
@@ -272,7 +272,7 @@ class RecordedPages:
         began = next(one for one in self._project.history(name) if one.candidate and one.candidate.version == candidate)
         rows = answers.select(answers.predictions.recorded_us >= began.from_us)
         pairs = pairs_of(rows.predictions, champion, candidate, rows.labels(NEVER_US))
-        canary = self._project.model(name).rollout
+        canary = self._project.models[name].rollout
         return Rollout(
             champion=champion,
             candidate=candidate,

@@ -44,6 +44,16 @@ class Month(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     truth: Cause
 
+    @property
+    def abstains(self) -> bool:
+        """Whether the verdict was that it cannot tell."""
+        return self.verdict.cause == "cannot-tell"
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the outcomes showed later that the verdict was wrong; to abstain is never wrong."""
+        return not self.abstains and self.verdict.cause != self.truth
+
 
 def monthly(history: History, *, now_us: int, wait_us: int = DAY_US, seed: int = 0) -> tuple[Month, ...]:
     """Every calendar month (UTC) of live predictions that ended at least ``wait_us`` before ``now_us``."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from seakeep.clock import format_moment
+from seakeep.clock import format_day, format_moment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from seakeep.diagnosis.monthly import Month
     from seakeep.records.finding import Brief, Estimate, Verdict
 
 WIDTH = 100
@@ -37,6 +40,32 @@ def render_brief(brief: Brief) -> str:
     if brief.action:
         parts += ["", *_wrap("next       ", brief.action)]
     return "\n".join(parts)
+
+
+def render_months(months: Sequence[Month]) -> str:
+    """A line a month: what was seen, what the verdict said a day after its end, and what all outcomes showed later."""
+    heads = ("month", "predictions", "alerts", "positives", "recall", "verdict then", "outcomes later", "")
+    rows = [heads]
+    for month in months:
+        base, recall = month.realised.get("base_rate"), month.realised.get("recall")
+        rows.append(
+            (
+                format_day(month.from_us)[:7],
+                f"{month.predictions:,}",
+                f"{month.alert_rate:.1%}",
+                f"{base.value:.1%}" if base else "",
+                f"{recall.value:.1%}" if recall else "",
+                month.verdict.cause,
+                month.truth,
+                "DISAGREES" if month.contradicted else "abstains" if month.abstains else "agrees",
+            )
+        )
+    widths = [max(len(row[place]) for row in rows) for place in range(len(heads))]
+    lines = [
+        "  ".join(cell.rjust(width) if 0 < place < 5 else cell.ljust(width) for place, (cell, width) in cells).rstrip()
+        for cells in (enumerate(zip(row, widths, strict=True)) for row in rows)
+    ]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths if width), *lines[1:]])
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:

@@ -54,6 +54,12 @@ def resolve(definition: ModelDefinition, schemas: Schemas) -> ModelDefinition:
     if found:
         error = LeakError if any(fault.leak for fault in found) else ConfigError
         raise error("\n".join(fault.message for fault in found), hint=found[0].hint)
+    columns = inputs(definition, schemas)
+    return msgspec.structs.replace(definition, schemas=_needed(definition, schemas), columns=columns)
+
+
+def inputs(definition: ModelDefinition, schemas: Schemas) -> tuple[FeatureColumn, ...]:
+    """The model's inputs in order: those of the views, then the request's. Their declarations must have no fault."""
     columns: list[FeatureColumn] = []
     for view in definition.views:
         columns += view_inputs(view, schemas[view.source.name])
@@ -61,7 +67,7 @@ def resolve(definition: ModelDefinition, schemas: Schemas) -> ModelDefinition:
     for name, node in definition.request_features.items():
         kind: FeatureKind = "category" if check(node, kinds)[0] == "string" else "number"
         columns.append(FeatureColumn(name=name, kind=kind))
-    return msgspec.structs.replace(definition, schemas=_needed(definition, schemas), columns=tuple(columns))
+    return tuple(columns)
 
 
 def faults(definition: ModelDefinition, schemas: Schemas) -> tuple[DefinitionFault, ...]:
@@ -106,7 +112,7 @@ def _source_faults(definition: ModelDefinition, schemas: Schemas) -> Iterator[De
         try:
             parse_duration(source.delay)
         except ValueError as error:
-            yield DefinitionFault(source.name, f"delay of source {source.name!r}: {error}")
+            yield _duration_fault(source.name, f"delay of source {source.name!r}", error)
 
 
 def _identifier_faults(
@@ -149,7 +155,12 @@ def _window_faults(subject: str, spec: Aggregation) -> Iterator[DefinitionFault]
             if parse_duration(window) == 0:
                 yield DefinitionFault(subject, f"{subject}: a window of {window!r} holds nothing", "make it longer")
         except ValueError as error:
-            yield DefinitionFault(subject, f"{subject}: {error}")
+            yield _duration_fault(subject, subject, error)
+
+
+def _duration_fault(subject: str, place: str, error: ValueError) -> DefinitionFault:
+    what, _, hint = str(error).partition("; ")
+    return DefinitionFault(subject, f"{place}: {what}", hint)
 
 
 def _aggregation_faults(subject: str, spec: Aggregation, schema: Iterable[ColumnSchema]) -> Iterator[DefinitionFault]:
@@ -218,7 +229,7 @@ def _label_faults(definition: ModelDefinition, schemas: Schemas) -> Iterator[Def
     try:
         parse_duration(label.delay)
     except ValueError as error:
-        yield DefinitionFault("label", f"delay of the label: {error}")
+        yield _duration_fault("label", "delay of the label", error)
     if label.source.name in schemas:
         kind, found = check(label.value, _kinds(schemas[label.source.name]))
         for message, hint in found:

@@ -41,6 +41,8 @@ class Builder:
     def train(self, model: str, *, as_of_us: int | None, validate_from_us: int | None, trainer: str, actor: str) -> Run:
         """Keep a dataset version, train on it in a process of its own, and record the run."""
         chosen = self._loaded.model(model)
+        if trainer:
+            self._loaded.trainer(trainer)  # a name that is not there is told before the data are read
         started_us = self._clock.now_us()
         moment_us = started_us if as_of_us is None else as_of_us
         dataset = jobs.take_dataset(self._loaded, chosen, as_of_us=moment_us, store=self._stores.datasets)

@@ -15,7 +15,7 @@ from seakeep.data.schema import check_table, infer_schema
 from seakeep.data.table import as_table
 from seakeep.errors import ConfigError, DataError, Fault, ProjectFaults, did_you_mean
 from seakeep.features.resolve import faults as definition_faults
-from seakeep.features.resolve import resolve
+from seakeep.features.resolve import inputs
 from seakeep.project.load import DeclarationFault, LoadedProject, collect, import_declarations
 from seakeep.project.source import SourceLines
 from seakeep.records.gate import Gate, LatencyGate, MetricGate, SliceGate
@@ -170,15 +170,32 @@ def _definition_faults(model: Model, schemas: Schemas, broken: set[str]) -> Iter
         if fault.subject not in broken:
             words = (model.name, "label") if fault.subject == "label" else tuple(fault.subject.split("."))
             yield DeclarationFault((fault.subject, *words), fault.message, fault.hint)
-    if not found:
-        categories = [one.name for one in resolve(definition, schemas).columns if one.kind == "category"]
-        for gate in model.gates:
-            if isinstance(gate, SliceGate) and gate.column not in categories:
-                yield DeclarationFault(
-                    (model.name, "gates", gate.column),
-                    f"gate slices: {gate.column!r} is not a category among the model's inputs",
-                    did_you_mean(gate.column, categories),
-                )
+    yield from _slice_faults(model, schemas, [fault.subject for fault in found])
+
+
+def _slice_faults(model: Model, schemas: Schemas, faulty: list[str]) -> Iterator[DeclarationFault]:
+    """Slices over no category of the inputs; what has a fault of its own may be one."""
+    definition = model.definition
+    known = schemas.keys() - set(faulty)
+    if definition.request.name not in known:
+        return
+    sound = msgspec.structs.replace(
+        definition,
+        views=tuple(
+            view
+            for view in definition.views
+            if view.source.name in known and not any(f"{one}.".startswith(f"{view.name}.") for one in faulty)
+        ),
+        request_features={name: node for name, node in definition.request_features.items() if name not in faulty},
+    )
+    categories = [one.name for one in inputs(sound, schemas) if one.kind == "category"]
+    for gate in model.gates:
+        if isinstance(gate, SliceGate) and gate.column not in {*categories, *faulty}:
+            yield DeclarationFault(
+                (model.name, "gates", gate.column),
+                f"gate slices: {gate.column!r} is not a category among the model's inputs",
+                did_you_mean(gate.column, categories),
+            )
 
 
 def _model_faults(model: Model) -> Iterator[DeclarationFault]:

@@ -41,6 +41,7 @@ from seakeep.records.run import Run
 from seakeep.training.environment import code_digests, environment
 from seakeep.training.fit import fit
 from seakeep.training.frames import read_frame, write_frame
+from seakeep.training.lifeline import hold_to_lifeline
 from seakeep.training.rerun import check_rerun
 from seakeep.training.run import Inputs, assemble
 
@@ -181,7 +182,7 @@ def _run_child(into: Path, threads: int, timeout_s: int) -> int:
             [sys.executable, "-P", "-m", "seakeep.project.jobs", "train", str(into / REQUEST)],
             cwd=into,
             env=_environment(into, threads),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -195,7 +196,7 @@ def _run_child(into: Path, threads: int, timeout_s: int) -> int:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.communicate()
 
 
 def _environment(into: Path, threads: int) -> dict[str, str]:
@@ -284,4 +285,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    hold_to_lifeline()
     sys.exit(main(sys.argv[1:]))

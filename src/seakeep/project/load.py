@@ -200,7 +200,7 @@ def _forget(folder: Path) -> None:
     """Drop what was imported from this project and from the one before it: both may have a helper of the same name."""
     before = getattr(sys.modules.get(MODULE), "__file__", None)
     folders = [folder, Path(before).parent] if before else [folder]
-    for name, loaded in list(sys.modules.items()):
+    for name, loaded in sys.modules.copy().items():
         if name == MODULE or any(_is_within(getattr(loaded, "__file__", None), one) for one in folders):
             del sys.modules[name]
     for one in folders:

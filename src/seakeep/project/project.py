@@ -14,7 +14,7 @@ from seakeep.project.online import OnlineViews
 from seakeep.project.release import Releaser
 from seakeep.project.stores import open_stores
 from seakeep.records.gate import GateResult
-from seakeep.records.release import Release
+from seakeep.records.release import Receipt, Release
 from seakeep.records.run import Run
 from seakeep.records.version import ParityProof, Version
 from seakeep.registry.bundle import Bundle
@@ -47,7 +47,7 @@ class Project:
     folder, settings
         The project's folder, and what its ``seakeep.toml`` says.
     models
-        Names of the declared models.
+        The declared models by name.
     stores
         What the project keeps: runs, versions, releases, gates, receipts, audit, keys, datasets, bundles.
     """
@@ -57,7 +57,7 @@ class Project:
         self._clock = clock
         self.folder: Path = self._loaded.folder
         self.settings: Settings = self._loaded.settings
-        self.models: tuple[str, ...] = tuple(self._loaded.models)
+        self.models: Mapping[str, Model] = self._loaded.models
         self.home = Home(self.folder / self.settings.project.home)
         self.stores = open_stores(self.home, clock)
         self._online = OnlineViews(self.home, self.stores)
@@ -138,7 +138,7 @@ class Project:
 
     def rollback(self, model: str = "", *, actor: str = "", reason: str = "asked for") -> Release:
         """Take back the candidate, or else go back to the champion before this one."""
-        return self.stores.promotion.rollback(self._name(model), reason=reason, actor=actor)
+        return self.stores.promotion.rollback(self._loaded.model(model).name, reason=reason, actor=actor)
 
     def history(self, model: str = "", *, at_us: int | None = None) -> Sequence[Release]:
         """What was in production, oldest first; with a moment only what was in force then."""
@@ -158,7 +158,7 @@ class Project:
         *,
         from_us: int,
         to_us: int,
-        every: int = 1,
+        share: float = 1.0,
         headers: Mapping[str, str] | None = None,
         on_progress: Callable[[Totals], None] | None = None,
     ) -> Totals:
@@ -166,15 +166,15 @@ class Project:
 
         Parameters
         ----------
-        every
-            Ask for predictions on each n-th day only; events of all days are sent.
+        share
+            Part of the request's rows that is asked for, chosen by their keys; all events are sent.
         headers
             Sent with every request, for example an API key.
         """
         from seakeep.project import stream
 
         definition = self.bundle(self.resolve(self._name(model))).definition
-        what = stream.plan(self._loaded, definition, from_us=from_us, to_us=to_us, every=every)
+        what = stream.plan(self._loaded, definition, from_us=from_us, to_us=to_us, share=share)
         serving = self.settings.serving
         return stream.run(what, serving.host, serving.port, headers=headers or {}, on_progress=on_progress)
 
@@ -183,7 +183,7 @@ class Project:
     def status(self, model: str = "") -> list[VersionStatus]:
         """How the versions served in the last recorded day: of one model, or of all."""
         found: list[VersionStatus] = []
-        for name in [self._name(model)] if model else self.models:
+        for name in [self._loaded.model(model).name] if model else self.models:
             current = self._releaser.current(name)
             roles = {route.version: str(route.role) for route in current.routes} if current else {}
             found += self._watcher.status(name, roles)
@@ -193,9 +193,15 @@ class Project:
         """What changed, why, and what to do, from what was known at a moment (by default the newest recorded)."""
         return self._watcher.morning(self.resolve(self._name(reference)), now_us)
 
-    def months(self, reference: str = "", *, now_us: int) -> tuple[Month, ...]:
-        """The verdict of each past month as it was possible then, beside what the labels showed later."""
-        return self._watcher.months(self.resolve(self._name(reference)), now_us)
+    def months(self, reference: str = "", *, now_us: int | None = None) -> tuple[Month, ...]:
+        """The verdict of each month that ended by ``now_us`` as it was possible then, beside what labels showed later."""
+        now = self._clock.now_us() if now_us is None else now_us
+        return self._watcher.months(self.resolve(self._name(reference)), now)
+
+    def receipts(self, model: str = "") -> list[Receipt]:
+        """What the rollouts that ended did to whom, newest first."""
+        found = self.stores.receipts.receipts(self._loaded.model(model).name)
+        return sorted(found, key=lambda receipt: receipt.started_us, reverse=True)
 
     def why(self, prediction_id: str) -> Reexecution:
         """Execute a recorded prediction again and compare the bits."""
@@ -205,10 +211,6 @@ class Project:
         """Recompute the features of recorded predictions from history, and compare them one by one."""
         return self._watcher.parity(self.resolve(self._name(reference)), sample)
 
-    def model(self, name: str = "") -> Model:
-        """A declared model."""
-        return self._loaded.model(name)
-
     def validation(self, version: Version) -> tuple[PredictionTable, OutcomeTable]:
         """The rows a version was judged on, scored by it, and their outcomes."""
         return self._watcher.validation(self.bundle(version))
@@ -217,7 +219,7 @@ class Project:
         """The records of a model, kept up to date while they are written; None before its first release."""
         from seakeep.recorder.follow import Followed
 
-        name = self._name(model)
+        name = self._loaded.model(model).name
         current = self._releaser.current(name)
         if current is None or current.champion is None:
             return None

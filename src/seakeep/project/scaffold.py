@@ -152,4 +152,4 @@ def _label(choice: Choice) -> str:
     column = f"sk.col({_quoted(choice.columns.label)})"
     if isinstance(choice.positive, str):
         return f"{column} == {_quoted(choice.positive)}"
-    return f"{column} > {choice.positive:g}"
+    return f"{column} > {choice.positive!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,24 +22,30 @@ if TYPE_CHECKING:
 CONNECTIONS = 8
 
 
-def plan(loaded: LoadedProject, definition: ModelDefinition, *, from_us: int, to_us: int, every: int) -> Plan:
+def plan(loaded: LoadedProject, definition: ModelDefinition, *, from_us: int, to_us: int, share: float) -> Plan:
     """What to stream: the request's rows as they were asked for, and every other source's events as they became known.
 
     Parameters
     ----------
     definition
         Resolved: its schemas say which columns the server takes.
+    share
+        Part of the request's rows that is asked for, 0 to 1: the same rows every time, chosen by their keys. All events
+        are sent, so that features stay true.
     """
     request = definition.request
     sources = [source for source in sources_of(loaded.model(definition.name)).values() if source.name != request.name]
+    table = loaded.read(request.name)
+    if share < 1:
+        chosen = np.array([_place(str(key)) < share for key in table[request.key].tolist()], dtype=np.bool_)
+        table = {name: values[chosen] for name, values in table.items()}
     return Plan(
-        requests=_stream(definition.name, loaded.read(request.name), request, definition, from_us, to_us),
+        requests=_stream(definition.name, table, request, definition, from_us, to_us),
         events=tuple(
             _stream(source.name, loaded.read(source.name), source, definition, from_us, to_us) for source in sources
         ),
         from_us=from_us,
         to_us=to_us,
-        every=every,
     )
 
 
@@ -65,6 +72,11 @@ def run(
             await client.close()
 
     return asyncio.run(work())
+
+
+def _place(key: str) -> float:
+    """Where a key lies between 0 and 1: evenly spread, and the same for ever."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8, person=b"seakeep-sample").digest()) / 2**64
 
 
 def _stream(name: str, table: Table, source: Events, definition: ModelDefinition, from_us: int, to_us: int) -> Stream:

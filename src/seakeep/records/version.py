@@ -30,6 +30,8 @@ class ParityProof(msgspec.Struct, frozen=True, kw_only=True):
         Rows where only one side gave NaN; cases where only one side refused.
     batch_mismatches
         Rows whose score has other bits in another batch.
+    mutants, mutants_caught
+        Models in which one leaf was changed that were held against the trained one, and those that were told from it.
     tolerance
         Largest difference allowed.
     worst
@@ -46,6 +48,8 @@ class ParityProof(msgspec.Struct, frozen=True, kw_only=True):
     nan_mismatches: int
     error_mismatches: int
     batch_mismatches: int = 0
+    mutants: int = 0
+    mutants_caught: int = 0
     tolerance: float
     batch_sizes: tuple[int, ...]
     worst: dict[str, str]

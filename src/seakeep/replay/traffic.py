@@ -12,7 +12,7 @@ import bisect
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -78,8 +78,6 @@ class Plan:
         The simulated time to cover; ``to_us`` is outside.
     window_us
         Length of a window. Keep it between replays over one recorder: it is part of the batches' identity.
-    every
-        Ask for predictions on each n-th day only; events of all days are sent, so that features stay true.
     rows_per_request
         Rows asked for together.
     """
@@ -88,16 +86,15 @@ class Plan:
     events: tuple[Stream, ...]
     from_us: int
     to_us: int
-    window_us: int = 15 * _MINUTE_US
-    every: int = 1
+    window_us: int = 60 * _MINUTE_US
     rows_per_request: int = 1
 
-    def windows(self) -> Iterator[tuple[int, int, bool]]:
-        """Begin and end of each window, and whether predictions are asked for in it; no window crosses a day."""
+    def windows(self) -> Iterator[tuple[int, int]]:
+        """Begin and end of each window; no window crosses a day."""
         start = self.from_us
         while start < self.to_us:
             stop = min(start + self.window_us, self.to_us, (start // DAY_US + 1) * DAY_US)
-            yield start, stop, (start - self.from_us) // DAY_US % self.every == 0
+            yield start, stop
             start = stop
 
 
@@ -156,11 +153,9 @@ async def stream(
     """
     sender = _Sender(clients, {"content-type": "application/json", **(headers or {})}, Totals(time_us=plan.from_us))
     began = time.perf_counter()
-    for start, stop, asked in plan.windows():
-        for events in plan.events:
-            await sender.events(events, start, stop)
-        if asked:
-            await sender.requests(plan.requests, start, stop, plan.rows_per_request)
+    for start, stop in plan.windows():
+        await sender.events(plan.events, start, stop)
+        await sender.requests(plan.requests, start, stop, plan.rows_per_request)
         sender.totals.time_us = stop
         sender.totals.seconds = time.perf_counter() - began
         if on_progress:
@@ -173,32 +168,50 @@ class _Sender:
         self._clients, self._headers, self.totals = clients, headers, totals
         self._encode = msgspec.json.Encoder().encode
 
-    async def events(self, source: Stream, from_us: int, to_us: int) -> None:
-        """Send the events that became known in a window; the key is the same each time this window is replayed."""
-        rows = source.between(from_us, to_us)
-        for place in range(0, len(rows), _MAX_EVENTS):
-            batch = rows[place : place + _MAX_EVENTS]
-            headers = {**self._headers, "idempotency-key": f"replay-{source.name}-{from_us}-{to_us}-{place}"}
-            body = self._encode({"events": batch})
-            if await self._post(self._clients[0], f"/v1/events/{source.name}", body, headers):
-                self.totals.events += len(batch)
+    async def events(self, sources: Sequence[Stream], from_us: int, to_us: int) -> None:
+        """Send the events that became known in a window, the sources side by side: they share one write to the disk.
+
+        The key of a batch is the same each time this window is replayed.
+        """
+        batches = []
+        for source in sources:
+            rows = source.between(from_us, to_us)
+            for place in range(0, len(rows), _MAX_EVENTS):
+                key = f"replay-{source.name}-{from_us}-{to_us}-{place}"
+                batches.append((source.name, key, rows[place : place + _MAX_EVENTS]))
+
+        async def send(client: Client, batch: tuple[str, str, Sequence[Mapping[str, Any]]]) -> None:
+            name, key, rows = batch
+            headers = {**self._headers, "idempotency-key": key}
+            if await self._post(client, f"/v1/events/{name}", self._encode({"events": rows}), headers):
+                self.totals.events += len(rows)
             else:
-                self.totals.events_failed += len(batch)
+                self.totals.events_failed += len(rows)
+
+        await self._side_by_side(send, batches)
 
     async def requests(self, model: Stream, from_us: int, to_us: int, together: int) -> None:
-        """Ask for the predictions of a window, side by side over all connections."""
+        """Ask for the predictions of a window."""
         rows = model.between(from_us, to_us)
         path = f"/v1/models/{model.name}/predict"
-        batches = iter([rows[place : place + together] for place in range(0, len(rows), together)])
+
+        async def ask(client: Client, batch: Sequence[Mapping[str, Any]]) -> None:
+            if await self._post(client, path, self._encode({"rows": batch}), self._headers):
+                self.totals.answered += len(batch)
+            else:
+                self.totals.failed += len(batch)
+
+        await self._side_by_side(ask, [rows[place : place + together] for place in range(0, len(rows), together)])
+
+    async def _side_by_side(self, send: Callable[[Client, Any], Awaitable[None]], batches: Sequence[Any]) -> None:
+        """Send batches over all connections, each over whichever is free."""
+        remaining = iter(batches)  # shared by the workers
 
         async def work(client: Client) -> None:
-            for batch in batches:  # shared: each batch goes to whichever connection is free
-                if await self._post(client, path, self._encode({"rows": batch}), self._headers):
-                    self.totals.answered += len(batch)
-                else:
-                    self.totals.failed += len(batch)
+            for batch in remaining:
+                await send(client, batch)
 
-        await asyncio.gather(*(work(client) for client in self._clients[: len(rows)]))
+        await asyncio.gather(*(work(client) for client in self._clients[: len(batches)]))
 
     async def _post(self, client: Client, path: str, body: bytes, headers: Mapping[str, str]) -> bool:
         try:

@@ -35,10 +35,10 @@ class FeatureValue:
     value
         NaN or ``""`` when missing.
     view
-        The view it came from; ``""`` for the request.
+        The view it came from; ``""`` if it came with the request.
     age_us
         From the moment the newest event in its view became known to the moment the prediction speaks for; None for
-        the request's own features and for a view without events.
+        what came with the request and for a view without events.
     """
 
     name: str
@@ -122,7 +122,8 @@ def named_features(prediction: Prediction, definition: ModelDefinition) -> tuple
     """
     counts = {kind: sum(column.kind == kind for column in definition.columns) for kind in ("number", "category")}
     recorded = {"number": len(prediction.numbers), "category": len(prediction.categories)}
-    views = [view.name for view in definition.views]
+    # A client that sent the inputs themselves had none looked up.
+    views = [view.name for view in definition.views] if prediction.feature_times_us else []
     if counts != recorded or len(views) != len(prediction.feature_times_us):
         message = f"prediction {prediction.id} has inputs {recorded}, version {prediction.version} takes {counts}"
         raise IntegrityError(message, hint="load the version that made it")
@@ -136,7 +137,7 @@ def named_features(prediction: Prediction, definition: ModelDefinition) -> tuple
             name=column.name,
             kind=column.kind,
             value=next(remaining[column.kind]),
-            view=column.view,
+            view=column.view if column.view in newest_us else "",
             age_us=prediction.time_us - newest_us[column.view] if newest_us.get(column.view) else None,
         )
         for column in definition.columns

@@ -1,115 +1,81 @@
-import sqlite3
 import stat
+import subprocess
+import sys
 
 import pytest
-from tests.registering import NOW_US, ONNX, PASSED, proof, run, version
+from tests.flights import environment
 
 from seakeep.clock import FixedClock
 from seakeep.config import Home
-from seakeep.errors import IntegrityError, NotFoundError, PlatformError
-from seakeep.project import open_project
+from seakeep.errors import IntegrityError, PlatformError
 from seakeep.project.stores import open_stores
+
+CLOCK = FixedClock(1_700_000_000_000_000)
 
 
 @pytest.fixture
-def project(shop):
-    return open_project(shop(), clock=FixedClock(NOW_US))
+def home(tmp_path):
+    return Home(tmp_path / "deep" / "home")
 
 
-def champion(project, number):
-    """Let a version answer from one second later on."""
-    project._clock.value_us += 1_000_000
-    one = version(model="returned", bundle=f"{number:064x}")
-    kept = project.stores.versions.add(one, actor="ada", now_us=project._clock.now_us())
-    return project.stores.promotion.promote(kept, results=PASSED, canary=None, actor="ada")
+def test_all_state_is_in_one_folder_that_its_owner_alone_can_read(home):
+    open_stores(home, CLOCK)
+    assert {path.name for path in home.root.iterdir()} <= {
+        "state.db", "state.db-wal", "state.db-shm", "data", "keys",
+    }  # fmt: skip
+    for path in (home.root, *(path for path in home.root.rglob("*") if path.is_file())):
+        assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path
 
 
-def test_a_new_home_holds_nothing_and_verifies(project):
-    stores = project.stores
-    assert stores.runs.list() == stores.datasets.manifests() == stores.releases.routes() == stores.keys.list() == []
-    assert project.verify_audit() == 0
-    assert project.history() == []
+def test_what_one_opening_kept_another_finds(home):
+    first = open_stores(home, CLOCK)
+    digest = first.artefacts.put({"a": b"1"}, model="m", run="r", created_us=1)
+    secret = first.keys.create("ann", "client", actor="ben")
+    again = open_stores(home, CLOCK)
+    assert again.artefacts.read(digest) == {"a": b"1"}
+    assert [key.name for key in again.keys.list()] == ["ann"]
+    assert [(entry.actor, entry.action, entry.time_us) for entry in again.audit.list()] == [
+        ("ben", "create-key", CLOCK.now_us())
+    ]
+    assert secret not in (home.database.read_bytes() + b"").decode("latin-1")
 
 
-def test_everything_in_a_home_is_its_owners_alone(tmp_path):
-    home = Home(tmp_path / "home")
-    stores = open_stores(home, FixedClock(NOW_US))
-    stores.bundles.put(run(), ONNX, proof(), created_us=1)
-    stores.artefacts.put({"estimator": b"1"}, model="late", run="r-1", created_us=1)
-    stores.datasets.put_chunk(b"1")
-    stores.keys.create("ci", "client", actor="ada")
-    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [home.root, *home.root.rglob("*")]}
-    assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
-    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
-    assert len(modes) > 15
+def test_processes_that_open_a_new_home_at_once_agree_on_its_keys(home):
+    code = (
+        "import sys; from pathlib import Path; from seakeep.clock import SystemClock; from seakeep.config import Home\n"
+        "from seakeep.project.stores import open_stores\n"
+        "sys.stdin.read(); home = Home(Path(sys.argv[1])); stores = open_stores(home, SystemClock())\n"
+        "print(stores.artefacts.put({'a': b'1'}, model='m', run='r', created_us=1), (home.keys / 'pepper').read_bytes().hex())"
+    )
+    command = [sys.executable, "-c", code, str(home.root)]
+    openers = [
+        subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for opener in openers:
+        opener.stdin.close()
+    said = set()
+    for opener in openers:
+        with opener, opener.stdout:
+            said.add(opener.stdout.read())
+    assert [opener.returncode for opener in openers] == [0] * 4
+    assert len(said) == 1
+    digest = next(iter(said)).split()[0]
+    assert open_stores(home, CLOCK).artefacts.read(digest) == {"a": b"1"}
 
 
-def test_what_one_opening_kept_the_next_one_finds(tmp_path):
-    first = open_stores(Home(tmp_path), FixedClock(NOW_US))
-    bundle = first.bundles.put(run(), ONNX, proof(), created_us=1)
-    secret = first.keys.create("ci", "client", actor="ada")
-    second = open_stores(Home(tmp_path), FixedClock(NOW_US))
-    assert second.bundles.open(bundle).model == ONNX
-    assert [key.name for key in second.keys.list()] == ["ci"]
-    assert all(secret.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+def test_a_sealed_folder_of_another_key_is_refused(home, tmp_path):
+    digest = open_stores(home, CLOCK).artefacts.put({"a": b"1"}, model="m", run="r", created_us=1)
+    other = Home(tmp_path / "other")
+    theirs = open_stores(other, CLOCK)
+    other.artefacts.mkdir()
+    (home.artefacts / digest).rename(other.artefacts / digest)
+    with pytest.raises(IntegrityError, match="signature"):
+        theirs.artefacts.read(digest)
 
 
-def test_what_was_in_production_is_one_question(project):
-    first, second = champion(project, 1), champion(project, 2)
-    project.rollback(actor="ada", reason="a drill")
-    moments = {NOW_US: [], first.from_us - 1: [], first.from_us: [1], second.from_us - 1: [1], second.from_us: [2]}
-    moments |= {second.from_us + 1: [1], NOW_US * 2: [1]}
-    for moment_us, expected in moments.items():
-        found = project.history(at_us=moment_us)
-        assert [one.champion.version for one in found] == expected, moment_us
-    assert [one.action for one in project.history("returned")] == ["promote", "promote", "rollback"]
-    assert project.verify_audit() == 5
-
-
-@pytest.mark.parametrize(
-    ("reference", "number"), [("returned", 2), ("returned@champion", 2), ("returned@candidate", 3), ("returned:1", 1)]
-)
-def test_a_reference_names_the_version_that_people_mean(project, reference, number):
-    champion(project, 1)
-    champion(project, 2)
-    project.stores.versions.add(version(model="returned", bundle="c" * 64), actor="ada", now_us=NOW_US)
-    assert project.resolve(reference).number == number
-
-
-@pytest.mark.parametrize("reference", ["returned:0", "returned:3", "returned@candidate", "returned:", "retuned", ""])
-def test_a_reference_to_what_is_not_there_is_told(project, reference):
-    champion(project, 1)
-    champion(project, 2)
-    with pytest.raises(NotFoundError):
-        project.resolve(reference)
-
-
-@pytest.mark.parametrize(
-    ("statement", "message"),
-    [
-        ("DELETE FROM audit WHERE number = 4", "does not tell of 1 records"),
-        ("DELETE FROM audit WHERE number = 2", "entry 2 of the audit log is missing"),
-        ("DELETE FROM releases WHERE revision = 2", "entry 4 of the audit log tells of promote returned"),
-        ("UPDATE releases SET record = replace(record, '\"version\":2', '\"version\":1')", "entry 4 of the audit log"),
-        ("UPDATE audit SET record = replace(record, 'ada', 'eve')", "entry 1 of the audit log was changed"),
-    ],
-)
-def test_a_state_that_was_changed_behind_the_projects_back_does_not_verify(project, statement, message):
-    champion(project, 1)
-    champion(project, 2)
-    assert project.verify_audit() == 4
-    connection = sqlite3.connect(project.home.database, isolation_level=None)
-    for table in ("audit", "releases"):
-        for verb in ("UPDATE", "DELETE"):
-            connection.execute(f"DROP TRIGGER {table}_no_{verb}")
-    connection.execute(statement)
-    connection.close()
-    with pytest.raises(IntegrityError, match=message):
-        project.verify_audit()
-
-
-def test_a_home_that_is_a_file_is_told(shop):
-    folder = shop()
-    (folder / ".seakeep").write_text("")
-    with pytest.raises(PlatformError, match="cannot make the folder"):
-        open_project(folder)
+def test_a_damaged_database_is_told_with_its_path(home):
+    home.database.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(PlatformError, match=r"state\.db cannot be used: file is not a database") as caught:
+        open_stores(home, CLOCK)
+    assert "backup" in caught.value.hint

@@ -82,6 +82,7 @@ def test_events_of_a_window_come_before_its_requests_and_windows_in_order():
         events=(rows("arrivals", range(0, 60 * MINUTE_US, 2 * MINUTE_US)), rows("weather", [20 * MINUTE_US])),
         from_us=0,
         to_us=60 * MINUTE_US,
+        window_us=15 * MINUTE_US,
     )
     server = Server()
     totals = run(plan, server)
@@ -107,6 +108,7 @@ def test_batches_have_the_same_key_each_time_and_another_in_each_window():
         events=(rows("arrivals", range(0, 40 * MINUTE_US, 10_000_000)),),
         from_us=0,
         to_us=40 * MINUTE_US,
+        window_us=15 * MINUTE_US,
     )
     keys = []
     for _ in range(2):
@@ -125,19 +127,9 @@ def test_large_windows_of_events_are_cut_into_batches():
     assert len({headers["idempotency-key"] for _, headers, _ in server.requests}) == 3
 
 
-def test_days_can_be_sampled_while_events_of_all_days_are_sent():
-    hours = range(0, 6 * DAY_US, DAY_US // 4)
-    plan = Plan(requests=rows("late", hours), events=(rows("arrivals", hours),), from_us=0, to_us=6 * DAY_US, every=3)
-    server = Server()
-    totals = run(plan, server)
-    assert (totals.answered, totals.events) == (8, 24)
-    days = {row["at"] // DAY_US for _, _, body in server.requests for row in body.get("rows", ())}
-    assert days == {0, 3}
-
-
 def test_no_window_crosses_midnight():
-    plan = Plan(requests=rows("late", []), events=(), from_us=DAY_US - 10, to_us=DAY_US + 10, window_us=DAY_US, every=2)
-    assert list(plan.windows()) == [(DAY_US - 10, DAY_US, True), (DAY_US, DAY_US + 10, True)]
+    plan = Plan(requests=rows("late", []), events=(), from_us=DAY_US - 10, to_us=DAY_US + 10, window_us=DAY_US)
+    assert list(plan.windows()) == [(DAY_US - 10, DAY_US), (DAY_US, DAY_US + 10)]
 
 
 def test_rows_can_be_asked_for_together():

@@ -101,6 +101,12 @@ def test_features_have_names_values_and_ages(session):
     assert NOW_US > 0
 
 
+def test_inputs_that_the_client_sent_itself_came_from_no_view(session):
+    again = reexecute(recorded(session, feature_times_us=[]), DEFINITION, BUNDLE, session)
+    assert again.equal
+    assert {(one.view, one.age_us) for one in again.features} == {("", None)}
+
+
 def test_another_bundle_is_refused(session):
     with pytest.raises(IntegrityError, match="was made by bundle abab"):
         reexecute(recorded(session), DEFINITION, "cd" * 32, session)
@@ -111,7 +117,7 @@ def test_a_failed_prediction_has_nothing_to_compare(session):
         reexecute(recorded(session, error="row"), DEFINITION, BUNDLE, session)
 
 
-@pytest.mark.parametrize("changes", [{"numbers": [1.0]}, {"categories": ["a"]}, {"feature_times_us": []}])
+@pytest.mark.parametrize("changes", [{"numbers": [1.0]}, {"categories": ["a"]}, {"feature_times_us": [1, 2]}])
 def test_inputs_that_do_not_fit_are_refused(session, changes):
     one = prediction(1, **{"categories": ["", ""], **changes})
     with pytest.raises(IntegrityError, match="takes"):

@@ -1,0 +1,5 @@
+"""``python -m seakeep``: the command line."""
+
+from seakeep.cli import main
+
+main()

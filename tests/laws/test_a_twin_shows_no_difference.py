@@ -1,0 +1,113 @@
+"""Law 12: a champion promoted against itself shows no difference: not to the gates, the rollout, or the replay."""
+
+import numpy as np
+import pytest
+from tests.flights import MODEL, Server, copy, opened, stage, twin, wait_for
+
+from seakeep.conversion.session import ScoringSession
+from seakeep.recorder import query
+from seakeep.recorder.pairs import Pairing
+from seakeep.recorder.reader import scan
+from seakeep.records.prediction import Prediction
+from seakeep.replay.identity import replay_against_itself
+
+pytestmark = pytest.mark.slow
+
+ROWS = 250
+"""Asked at a time: more than the pairs that a stage needs."""
+
+
+@pytest.fixture(scope="module")
+def rolled_out(flights_root, history, tmp_path_factory):
+    """The champion's twin, led through its canary under load: the project, its gates, and all answers."""
+    folder = copy(stage(flights_root, "promoted"), tmp_path_factory.mktemp("twin") / "flights")
+    answers = []
+    with opened(folder) as project, Server(folder, workers=2) as server:
+        version = twin(project)
+        results = project.gates(version.ref)
+        project.promote(version.ref, actor="test")
+        place = 0
+
+        def ended():
+            nonlocal place
+            rows = [history.requests.rows[at % len(history.requests.rows)] for at in range(place, place + ROWS)]
+            place += ROWS
+            answers.extend(server.predict(rows))
+            return project.stores.receipts.receipts(MODEL)
+
+        receipt = wait_for(ended, process=server.process)[0]
+        answers += server.predict(history.requests.rows[:ROWS])
+        assert server.stop() == 0
+        yield project, results, receipt, answers
+
+
+@pytest.fixture(scope="module")
+def predictions(rolled_out):
+    project = rolled_out[0]
+    return [one for one in scan(project.home.predictions) if isinstance(one, Prediction)]
+
+
+def test_every_gate_passes_and_the_difference_to_the_champion_is_zero(rolled_out):
+    _, results, _, _ = rolled_out
+    assert all(result.passed for result in results)
+    (against,) = [result for result in results if "champion" in result.gate]
+    assert "+0.0000 (+0.0000 to +0.0000)" in against.observed.replace("-0.0000", "+0.0000")
+
+
+def test_the_rollout_completes_with_no_failed_request(rolled_out):
+    project, _, receipt, answers = rolled_out
+    assert (receipt.outcome, receipt.champion, receipt.candidate, receipt.failed) == ("completed", 1, 2, 0)
+    assert 0 < receipt.answered_by_candidate < receipt.requests <= len(answers)
+    assert [release.action for release in project.history(MODEL)] == ["promote", "promote", *["advance"] * 3]
+    shares = [release.candidate.weight if release.candidate else 1.0 for release in project.history(MODEL)[1:]]
+    assert shares == [0.01, 0.1, 0.5, 1.0]
+    assert project.resolve(MODEL).number == 2
+
+
+def test_every_answer_names_the_one_version_that_gave_it(rolled_out, predictions):
+    project, _, _, answers = rolled_out
+    bundles = {number: project.resolve(f"{MODEL}:{number}").bundle for number in (1, 2)}
+    recorded = {one.id: one for one in predictions if one.role != "shadow"}
+    assert {answer["version"] for answer in answers} == {1, 2}
+    for answer in answers:
+        one = recorded.pop(answer["id"])
+        assert (one.version, one.score, one.decision) == (answer["version"], answer["score"], answer["decision"])
+        assert one.bundle == bundles[one.version]
+    assert recorded == {}
+
+
+def test_both_give_every_request_the_same_bits(predictions):
+    pairing = Pairing(MODEL, 1, 2)
+    for one in predictions:
+        pairing.add(one)
+    pairs = pairing.table({})
+    assert len(pairs) > 3 * ROWS
+    np.testing.assert_array_equal(pairs.champion_score.view(np.int64), pairs.candidate_score.view(np.int64))
+    assert not pairs.champion_failed.any()
+    assert not pairs.candidate_failed.any()
+
+
+def test_the_evidence_speaks_of_no_harm(rolled_out):
+    _, _, receipt, _ = rolled_out
+    assert "no harm seen" in receipt.evidence[0]
+
+
+@pytest.mark.parametrize(("ran", "asked"), [(1, 1), (2, 2), (2, 1), (1, 2)])
+def test_either_replays_the_records_of_both(rolled_out, ran, asked):
+    project = rolled_out[0]
+    table = query.load(project.home.predictions, query.Query(model=MODEL, versions=(asked,)))
+    session = ScoringSession(project.bundle(project.resolve(f"{MODEL}:{ran}")).model)
+    again = replay_against_itself(table, session)
+    assert again.holds
+    assert again.rows == len(table) > ROWS
+
+
+def test_another_model_would_have_shown_a_difference(rolled_out):
+    """The replay can fail: of rows that lack one input many get another score."""
+    project = rolled_out[0]
+    table = query.load(project.home.predictions, query.Query(model=MODEL, versions=(1,)))
+    table.numbers[:, 0] = np.nan
+    session = ScoringSession(project.bundle(project.resolve(MODEL)).model)
+    again = replay_against_itself(table, session)
+    assert len(again.differing) > ROWS
+    assert again.largest > 0

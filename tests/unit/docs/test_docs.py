@@ -1,0 +1,87 @@
+"""The documents are tested: commands exist with their options, links lead somewhere, code runs, figures are the measured ones."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from seakeep.cli import cli
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text("utf-8") for page in PAGES}
+VALUES = {"r-…": "r-0123456789ab", "01M8…": "01M87YYZDFGCZ7XJMVDYQT60N6"}
+
+
+def commands():
+    for name, text in TEXTS.items():
+        for block in re.findall(r"```(?:console)?\n(.*?)```", text, re.DOTALL):
+            for line in re.findall(r"^ *\$ (.*)$", block, re.MULTILINE):
+                for part in re.split(r"&&|\|", line.split("  #")[0]):
+                    if part.strip().startswith("seakeep"):
+                        words = shlex.split(part)
+                        yield pytest.param([VALUES.get(word, word) for word in words[1:]], id=f"{name}: {part.strip()}")
+        for inline in re.findall(r"`seakeep ([^`]*)`", text):
+            yield pytest.param([VALUES.get(word, word) for word in shlex.split(inline)], id=f"{name}: `{inline}`")
+
+
+@pytest.mark.parametrize("words", [*commands()])
+def test_every_command_in_the_documents_exists(words, tmp_path, monkeypatch):
+    (tmp_path / "visits.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    group, context = cli, click.Context(cli)
+    while isinstance(group, click.Group) and words and not words[0].startswith("-"):
+        name, *words = words
+        group = group.get_command(context, name)
+        assert group is not None, name
+    if not isinstance(group, click.Group) and words:
+        group.make_context(group.name, words)
+
+
+def links():
+    for name, text in TEXTS.items():
+        for target in re.findall(r"\]\(([^)]+)\)", text):
+            if "://" not in target:
+                yield pytest.param(name, target, id=f"{name}: {target}")
+
+
+@pytest.mark.parametrize(("page", "target"), [*links()])
+def test_every_link_leads_somewhere(page, target):
+    path, _, anchor = target.partition("#")
+    file = (ROOT / page).parent / path if path else ROOT / page
+    assert file.exists()
+    if anchor:
+        heads = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def test_the_project_in_the_readme_is_one():
+    (block,) = re.findall(r"```python\n(.*?)```", TEXTS["README.md"], re.DOTALL)
+    scope = {"train": lambda frame: frame}
+    exec(block, scope)
+    assert scope["late"].definition.name == "late-arrival"
+
+
+def figure(results, name):
+    rows = json.loads((ROOT / "benchmarks" / "results" / f"{results}.json").read_text("utf-8"))
+    return next(row for row in rows if row["figure"] == name)
+
+
+def test_the_figures_in_the_readme_are_the_measured_ones():
+    def ours(name):
+        return figure("startup", name)["ours"]
+
+    text = " ".join(TEXTS["README.md"].split())
+    assert f"{ours('base install, packages')} packages and {ours('base install, size'):.0f} MB" in text
+    assert f"`import seakeep` in {ours('import seakeep (with the interpreter)'):.0f} ms" in text
+    assert f"`seakeep --help` in {ours('seakeep --help'):.0f} ms" in text
+    row = figure("conversion", "boosting: p50 of 1 rows")
+    assert f"in {row['ours']:.0f} µs where scikit-learn takes {row['peers']['scikit-learn'] / 1000:.1f} ms" in text
+
+
+def test_the_budgets_of_a_light_package_are_kept():
+    rows = json.loads((ROOT / "benchmarks" / "results" / "startup.json").read_text("utf-8"))
+    assert all(row["ours"] <= row["limit"] for row in rows if row["limit"])

@@ -1,0 +1,73 @@
+import numpy as np
+import pandas as pd
+import pytest
+from threadpoolctl import threadpool_limits
+
+from seakeep.errors import ConfigError
+from seakeep.project.recipe import recipe_for
+
+ESTIMATORS = {
+    "sklearn.ensemble.HistGradientBoostingClassifier": True,
+    "sklearn.ensemble.RandomForestClassifier": True,
+    "sklearn.linear_model.LogisticRegression": False,
+    "sklearn.naive_bayes.GaussianNB": False,
+}
+
+
+def frame(categories, numbers):
+    rng = np.random.default_rng(0)
+    columns = {name: np.where(rng.random(200) < 0.1, np.nan, rng.normal(size=200)) for name in numbers}
+    columns |= {name: rng.choice(["red", "it's", "grün"], 200) for name in categories}
+    return pd.DataFrame(columns), np.arange(200) % 2
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(
+    ("categories", "numbers"), [(["c"], ["x", "y"]), ([], ["x"]), (["c", "d"], [])], ids=["both", "numbers", "texts"]
+)
+def test_the_written_lines_make_an_estimator_that_learns_with_missing_and_unseen_values(estimator, categories, numbers):
+    recipe = recipe_for(estimator, categories=bool(categories), numbers=bool(numbers))
+    assert recipe.missing is ESTIMATORS[estimator]
+    scope = {}
+    exec("\n".join([*recipe.imports, *recipe.body(categories, numbers)]), scope)
+    rows, label = frame(categories, numbers)
+    with threadpool_limits(1):
+        model = scope["model"].fit(rows, label)
+    if categories:
+        rows.loc[0, categories[0]] = "never seen"
+    assert np.isfinite(model.predict_proba(rows)).all()
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_nothing_is_imported_in_vain(estimator):
+    for categories, numbers in ((["c"], ["x"]), ([], ["x"]), (["c"], [])):
+        recipe = recipe_for(estimator, categories=bool(categories), numbers=bool(numbers))
+        text = "\n".join(recipe.body(categories, numbers))
+        for line in recipe.imports:
+            for name in line.partition(" import ")[2].split(", "):
+                assert f"{name}(" in text, (name, text)
+
+
+def test_what_draws_by_chance_is_seeded():
+    assert recipe_for("sklearn.ensemble.RandomForestClassifier", categories=False, numbers=True).call.endswith(
+        "(random_state=0)"
+    )
+    assert recipe_for("sklearn.naive_bayes.GaussianNB", categories=False, numbers=True).call == "GaussianNB()"
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        ("LogisticRegression", "cannot import 'LogisticRegression'"),
+        ("", "cannot import ''"),
+        ("sklearn.nowhere.Model", "cannot import 'sklearn.nowhere.Model'"),
+        ("sklearn.linear_model.Nothing", "cannot import"),
+        ("sklearn.linear_model.Ridge", "is not a class of classifiers"),
+        ("sklearn.cluster.KMeans", "is not a class of classifiers"),
+        ("sklearn.datasets.load_iris", "is not a class of classifiers"),
+    ],
+)
+def test_what_is_no_classifier_is_refused(estimator, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        recipe_for(estimator, categories=False, numbers=True)
+    assert "sklearn." in caught.value.hint
