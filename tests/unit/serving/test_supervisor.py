@@ -161,7 +161,10 @@ def test_a_worker_that_does_not_end_in_time_is_killed(supervise, monkeypatch):
 
 
 RUN = """
+import signal
 import sys
+import threading
+import time
 sys.path[:0] = {path!r}
 from pathlib import Path
 from tests.serving_rig import Rig
@@ -171,7 +174,12 @@ rig = Rig(Path(sys.argv[1]))
 one = Supervisor(rig.command, ServingSettings(port=0), rig.metrics)
 one.start()
 one.wait_ready(60)
-print(one.port, *(status.pid for status in one.status()), flush=True)
+def told_once_signals_are_heard():
+    while signal.getsignal(signal.SIGTERM) == signal.SIG_DFL or signal.getsignal(signal.SIGINT) == before:
+        time.sleep(0.01)
+    print(one.port, *(status.pid for status in one.status()), flush=True)
+before = signal.getsignal(signal.SIGINT)
+threading.Thread(target=told_once_signals_are_heard, daemon=True).start()
 one.run()
 print("over", flush=True)
 """
