@@ -1,11 +1,16 @@
-"""What many tests share: the stages of the flights, and one running service to read from."""
+"""What all tests share: laws without a stop-watch, the stages of the flights, and one running service to read from."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests import flights
+
+# A law says what is true, not how long a busy machine takes to show it.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
