@@ -35,7 +35,12 @@ class DashboardServer:
 
     def __init__(self, project: Project, *, clock: Clock | None = None) -> None:
         self._settings = project.settings.dashboard
-        app = create_app(RecordedPages(project, clock=clock or SystemClock()), name=project.settings.project.name)
+        settings = project.settings
+        app = create_app(
+            RecordedPages(project, clock=clock or SystemClock()),
+            name=settings.project.name,
+            past=settings.serving.clock == "request",
+        )
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="dashboard", daemon=True)

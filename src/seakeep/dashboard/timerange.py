@@ -84,7 +84,9 @@ def range_links(asked: TimeRange, from_us: int, to_us: int, *, first_us: int, la
     """Ways on from a shown range: one step earlier and later, everything recorded, and the range that follows now."""
     width = to_us - from_us
     links = [Link("Latest", "", current=asked == TimeRange())]
-    if first_us and last_us > first_us:
+    if not last_us:
+        return tuple(links)
+    if last_us > first_us:
         every = TimeRange(first_us // DAY_US * DAY_US, -(-(last_us + 1) // DAY_US) * DAY_US)
         links.append(Link("Everything", write_query(every), current=asked == every))
     if from_us > first_us and from_us - width >= 0:
