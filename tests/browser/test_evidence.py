@@ -6,9 +6,11 @@ import json
 from urllib.parse import quote, urldefrag
 
 import pytest
-from tests.browser.living import IDLE, MODEL, wait
+from tests.browser.living import wait
+from tests.simulated_shop import IDLE, MODEL
 
 from seakeep.dashboard import formatting
+from seakeep.errors import NotFoundError
 from seakeep.recorder import query
 from seakeep.recorder.query import Query
 
@@ -43,7 +45,7 @@ def test_why_shows_the_answer_its_inputs_and_that_the_bits_are_equal(living, win
 def _why(living, prediction):
     try:
         return living.project.why(prediction)
-    except LookupError:
+    except NotFoundError:
         return None
 
 

@@ -7,7 +7,8 @@ import time
 import msgspec
 import pytest
 from tests.browser.conftest import served
-from tests.browser.living import MODEL, wait
+from tests.browser.living import wait
+from tests.simulated_shop import MODEL
 from tests.unit.dashboard.simulated import MODELS, SimulatedSource
 
 from seakeep.clock import DAY_US

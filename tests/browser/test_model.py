@@ -6,7 +6,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
-from tests.browser.living import BAD_TO_US, BROKEN_US, END_US, IDLE, LIVE_US, MODEL
+from tests.browser.living import BAD_TO_US
+from tests.simulated_shop import BROKEN_US, END_US, IDLE, LIVE_US, MODEL
 
 from seakeep.clock import DAY_US, format_day, format_moment
 from seakeep.dashboard import formatting

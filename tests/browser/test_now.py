@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.browser.living import IDLE, MODEL
+from tests.simulated_shop import IDLE, MODEL
 
 from seakeep.dashboard import formatting
 from seakeep.records.run import Metric

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
-from tests.browser.living import MODEL
+from tests.simulated_shop import MODEL
 
 from seakeep.recorder import query
 from seakeep.recorder.query import Query
@@ -44,6 +46,9 @@ UNNAMED = """() => {
   return [...document.querySelectorAll("a[href], button, input, nav, summary, [role=img]")]
     .filter((one) => one.checkVisibility() && !name(one)).map((one) => one.outerHTML.slice(0, 80));
 }"""
+WIDE = """() => [...document.querySelectorAll("body *")]
+  .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1 && !one.closest(".unseen"))
+  .map((one) => one.outerHTML.slice(0, 80))"""
 BACKGROUND = "() => getComputedStyle(document.body).backgroundColor"
 CHART = """() => document.querySelector("#chart-traffic canvas").toDataURL()"""
 
@@ -74,7 +79,7 @@ def test_a_page_has_landmarks_one_heading_an_outline_without_gaps_and_names_for_
     outline = seen.page.evaluate(OUTLINE)
     assert outline[0] == 1
     assert outline.count(1) == 1
-    assert all(later - earlier <= 1 for earlier, later in zip(outline, outline[1:], strict=False))
+    assert all(later - earlier <= 1 for earlier, later in itertools.pairwise(outline))
     assert seen.page.evaluate(UNNAMED) == []
     assert seen.page.evaluate("() => document.documentElement.lang") == "en-GB"
     assert seen.page.title().endswith("· shop (simulated)")
@@ -82,27 +87,25 @@ def test_a_page_has_landmarks_one_heading_an_outline_without_gaps_and_names_for_
     forgive(seen, name)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_text_stands_out_from_its_ground_in_the_light_and_in_the_dark(window, addresses, name, scheme):
-    seen = window(addresses[name], color_scheme=scheme)
-    found = seen.page.evaluate(CONTRAST)
-    assert found["seen"] >= 8
-    assert found["poor"] == []
-    shade = [int(part) for part in seen.page.evaluate(BACKGROUND)[4:-1].split(",")]
-    assert (max(shade) < 60) if scheme == "dark" else (min(shade) > 200)
+def test_every_text_stands_out_from_its_ground_in_the_light_and_in_the_dark(window, addresses, name):
+    seen = window(addresses[name], color_scheme="light")
+    for scheme in ("light", "dark"):
+        seen.page.emulate_media(color_scheme=scheme)
+        shade = [int(part) for part in seen.page.evaluate(BACKGROUND)[4:-1].split(",")]
+        assert (max(shade) < 60) if scheme == "dark" else (min(shade) > 200)
+        found = seen.page.evaluate(CONTRAST)
+        assert found["seen"] >= 8
+        assert found["poor"] == [], scheme
     forgive(seen, name)
 
 
-@pytest.mark.parametrize("width", [320, 390, 768])
 @pytest.mark.parametrize("name", NAMES)
-def test_no_page_scrolls_sideways_on_a_narrow_screen(window, addresses, name, width):
-    seen = window(addresses[name], viewport={"width": width, "height": 800})
-    wide = """() => [...document.querySelectorAll("body *")]
-      .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1 && !one.closest(".unseen"))
-      .map((one) => one.outerHTML.slice(0, 80))"""
-    assert seen.page.evaluate("() => document.documentElement.scrollWidth") <= width, seen.page.evaluate(wide)
-    assert seen.page.locator("h1").bounding_box()["width"] <= width
+def test_no_page_scrolls_sideways_on_a_narrow_screen(window, addresses, name):
+    seen = window(addresses[name], viewport={"width": 320, "height": 800})
+    for width in (320, 390, 600, 768, 1024, 1101):
+        seen.page.set_viewport_size({"width": width, "height": 800})
+        assert seen.page.evaluate("() => document.documentElement.scrollWidth") <= width, seen.page.evaluate(WIDE)
     forgive(seen, name)
 
 

@@ -107,7 +107,7 @@ def exact(value: object) -> str:
     if value is None:
         return MISSING
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 2**53 else repr(value)
     return str(value)
 
 
