@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -93,6 +94,12 @@ class RecordedPages:
         self.lock = threading.RLock()
 
     @_alone
+    def close(self) -> None:
+        """Let go of the recorder's files; the next page takes them up again."""
+        while self._watched:
+            self._watched.popitem()[1].close()
+
+    @_alone
     def now(self) -> NowPage:
         """All models, those that need attention first."""
         now_us = self._now_us()
@@ -118,10 +125,10 @@ class RecordedPages:
         now_us = self._now_us()
         watched, current = self._watch(name), self._current(name)
         answers = watched.answers if watched else None
-        times = answers.predictions.time_us if answers else np.empty(0, dtype=np.int64)
+        times = np.empty(0, dtype=np.int64) if answers is None else answers.predictions.time_us
         first_us, last_us = (int(times[0]), int(times[-1])) if len(times) else (0, 0)
         from_us, to_us = _range(from_us, to_us, now_us=now_us, first_us=first_us)
-        rows = answers.between(from_us, to_us).predictions if answers else None
+        rows = None if answers is None else answers.between(from_us, to_us).predictions
         champion = current.champion.version if current and current.champion else 0
         seen = watched.brief(champion, now_us) if watched and champion else None
         shown = {line.subject for line in seen.lines} if seen else set()
@@ -213,7 +220,7 @@ class RecordedPages:
         watched, current = self._watch(name), self._current(name)
         champion = current.champion if current else None
         answers = watched.answers if watched else None
-        rows = answers.between(now_us - DAY_US, now_us).predictions if answers else None
+        rows = None if answers is None else answers.between(now_us - DAY_US, now_us).predictions
         seen = watched.brief(champion.version, now_us) if watched and champion else None
         known = watched.week(champion.version, now_us) if watched and champion and seen else {}
         summary = _summarise(rows)
@@ -282,8 +289,8 @@ class RecordedPages:
         if current is None or current.candidate is None or current.champion is None or answers is None:
             return None
         champion, candidate = current.champion.version, current.candidate.version
-        began = next(one for one in self._project.history(name) if one.candidate and one.candidate.version == candidate)
-        rows = answers.select(answers.predictions.recorded_us >= began.from_us)
+        started_us = _since(self._project.history(name), current.candidate)
+        rows = answers.select(answers.predictions.recorded_us >= started_us)
         pairs = pairs_of(rows.predictions, champion, candidate, rows.labels(NEVER_US))
         canary = self._project.model(name).rollout
         judged = judge(pairs, canary) if canary else None
@@ -293,7 +300,7 @@ class RecordedPages:
         return Rollout(
             champion=champion,
             candidate=candidate,
-            started_us=began.from_us,
+            started_us=started_us,
             weight=current.candidate.weight,
             stages=tuple(canary.stages) if canary else (),
             pairs=int((pairs.recorded_us >= current.from_us).sum()),
@@ -308,11 +315,10 @@ class RecordedPages:
             mine = rows.select(rows.version == route.version)
             answered = mine.select(mine.role != "shadow")
             summary = _summarise(answered)
-            took = [one for one in releases if (route.version, route.role) in _places(one)]
             found.append(
                 Serving(
                     route=route,
-                    since_us=min(one.from_us for one in took),
+                    since_us=_since(releases, route),
                     answered=len(answered),
                     shadowed=len(mine) - len(answered),
                     p99_ms=summary.p99_ms,
@@ -340,8 +346,13 @@ class RecordedPages:
         )
 
 
-def _places(release: Release) -> set[tuple[int, str]]:
-    return {(route.version, route.role) for route in release.routes}
+def _since(releases: Sequence[Release], held: Route) -> int:
+    """Since when a version of the newest release has had its part without a break."""
+
+    def holds(release: Release) -> bool:
+        return any((route.version, route.role) == (held.version, held.role) for route in release.routes)
+
+    return [release.from_us for release in itertools.takewhile(holds, reversed(releases))][-1]
 
 
 def _summarise(rows: PredictionTable | None) -> _Summary:
@@ -368,7 +379,7 @@ def _range(from_us: int | None, to_us: int | None, *, now_us: int, first_us: int
     """
     end = now_us if to_us is None else to_us
     if from_us is None:
-        start = max(0, end - DEFAULT_DAYS * DAY_US)
+        start = end - DEFAULT_DAYS * DAY_US
         return max(start, first_us) if first_us < end else start, end
     if from_us >= end:
         raise RowError(

@@ -71,6 +71,10 @@ class Watched:
             self._answers = None
         self._looked = time.monotonic()
 
+    def close(self) -> None:
+        """Let go of the recorder's files."""
+        self._followed.close()
+
     @property
     def answers(self) -> Labelled:
         """The records of all versions and roles with their outcomes, without the inputs."""
