@@ -12,6 +12,7 @@ import numpy as np
 
 from seakeep.clock import DAY_US
 from seakeep.dashboard.values import Distribution, QualityWindow
+from seakeep.dashboard.windows import window_step
 from seakeep.diagnosis.morning import WEEK_DAYS, WINDOW_DAYS, brief
 from seakeep.monitoring.estimate import estimate
 from seakeep.monitoring.history import History, Labelled
@@ -119,8 +120,9 @@ class Watched:
         return realised(rows, now_us=now_us)
 
     def quality(self, version: int, from_us: int, to_us: int, now_us: int) -> tuple[QualityWindow, ...]:
-        """Quality since the first record, in windows of a day, or of a week in a long range; past ones are computed once."""
-        step_us = DAY_US if to_us - from_us <= 45 * DAY_US else WEEK_DAYS * DAY_US
+        """Quality since the first record, in windows of a day, or of weeks in a long range; past ones are computed once."""
+        weeks_us = max(WEEK_DAYS * DAY_US, window_step(from_us, to_us))
+        step_us = DAY_US if to_us - from_us <= 45 * DAY_US else weeks_us
         history = self.history(version)
         if not len(history.live):
             return ()

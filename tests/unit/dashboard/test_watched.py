@@ -175,6 +175,15 @@ def test_a_long_range_has_windows_of_a_week(life):
     assert sum(one.labelled + one.unlabelled for one in windows) == 80
 
 
+def test_even_a_century_has_few_windows(life):
+    life.answer([NOON_US - 3_000 * DAY_US, NOON_US - DAY_US])
+    life.watched.refresh()
+    windows = life.watched.quality(1, NOON_US - 20_000 * DAY_US, NOON_US + 20_000 * DAY_US, NOON_US + 20_000 * DAY_US)
+    assert len(windows) <= 251
+    assert sum(one.labelled + one.unlabelled for one in windows) == 2
+    assert all(one.to_us - one.from_us == 23 * 7 * DAY_US for one in windows)
+
+
 def test_a_past_window_is_computed_once_and_again_when_an_outcome_comes(life):
     life.answer(hours(60))
     life.tell(["flight-1", "flight-2"])
