@@ -55,7 +55,8 @@ class _Connection(sqlite3.Connection):
     """A connection that closes itself: Python warns of those that are let go while they are open."""
 
     def __del__(self) -> None:
-        self.close()
+        with suppress(sqlite3.ProgrammingError):  # one that could not be opened
+            self.close()
 
 
 class Database:
