@@ -1,13 +1,18 @@
-"""What many tests share: the stages of the flights, and one running service to read from."""
+"""What all tests share: laws without a stop-watch, the stages of the flights, and one running service to read from."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests import flights
 
 from seakeep.cli import main
+
+# A law says what is true, not how long a busy machine takes to show it.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -79,10 +79,12 @@ def all_same(left: list[Record], right: list[Record]) -> bool:
     return len(left) == len(right) and all(map(same, left, right))
 
 
-def start(code: str, *arguments: object, stdout: int | None = None) -> subprocess.Popen[bytes]:
+def start(
+    code: str, *arguments: object, stdout: int | None = None, stdin: int | None = None
+) -> subprocess.Popen[bytes]:
     """Run Python in another process that sees the same modules."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, env={"PYTHONPATH": os.pathsep.join(sys.path)}, stdout=stdout)
+    return subprocess.Popen(command, env={"PYTHONPATH": os.pathsep.join(sys.path)}, stdout=stdout, stdin=stdin)
 
 
 def bits(value: float) -> bytes:

@@ -1,6 +1,6 @@
 """A small real service to test the data plane with: a hand-made ONNX model, features and releases in files.
 
-Run as a program it is one worker: ``python serving_rig.py FOLDER INDEX PORT``.
+:meth:`Rig.command` is the command line of one worker as a process.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from seakeep.records.model import Label, ModelDefinition, Threshold
 from seakeep.records.prediction import EventBatch, Prediction, Record
 from seakeep.records.release import Route
 from seakeep.records.source import ColumnSchema, Events
+from seakeep.serving.loaded import LoadedVersion, load
 from seakeep.serving.worker import WorkerContext, run_worker
 
 FLIGHTS = Events("flights", time="scheduled", key="flight_id")
@@ -42,11 +43,15 @@ CARRIERS = {"AA": 0.25, "UA": -0.5, "DL": 1.5}
 
 
 def definition(name: str = "late", *, version: int = 1) -> ModelDefinition:
+    """Versions differ in how they say the same, so that a row has to be read for each."""
+    distance = col("distance")
+    for _ in range(1, version):
+        distance += 0
     return ModelDefinition(
         name=name,
         request=FLIGHTS,
         views=(FeatureView("carrier_recent", ARRIVALS, "carrier", {"late": mean("arr_delay", over=["1h"])}),),
-        request_features={"distance": col("distance") + 0 * version, "carrier": col("carrier")},
+        request_features={"distance": distance, "carrier": col("carrier")},
         label=Label(ARRIVALS, col("arr_delay") > 15),
         decision=Threshold(0.5),
         schemas={
@@ -261,7 +266,7 @@ class ListSink:
 
 
 class FileSink(ListSink):
-    """Writes records, one JSON line each, when told to commit or to close."""
+    """Writes records, one line of hexadecimal msgpack each, when told to commit or to close."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -272,7 +277,7 @@ class FileSink(ListSink):
         with self._lock:
             records = self.records[self._written :]
             self._written += len(records)
-            self._file.write(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+            self._file.write(b"".join(msgspec.msgpack.encode(record).hex().encode() + b"\n" for record in records))
             self._file.flush()
             os.fsync(self._file.fileno())
 
@@ -287,7 +292,7 @@ class FileBundles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, definition: ModelDefinition, model: bytes, threshold: float = 0.5) -> str:
         content = msgspec.msgpack.encode({"definition": definition, "model": model, "threshold": threshold})
@@ -355,6 +360,11 @@ class Rig:
         digest = self.bundles.put(of or definition(name), model or onnx_model(bias=version / 8))
         return Route(model=name, version=version, bundle=digest, role="champion", weight=1.0)
 
+    def load(self, route: Route) -> LoadedVersion:
+        """A version as a worker loads it."""
+        features = FileFeatures(self.folder / "features.jsonl")
+        return load(route, bundles=self.bundles, features=features, decoders=RequestDecoder)
+
     def context(self, index: int, settings: ServingSettings, **changes: Any) -> WorkerContext:
         clock = SystemClock()
         parts: dict[str, Any] = {
@@ -376,12 +386,13 @@ class Rig:
         return WorkerContext(**(parts | changes))
 
     def command(self, index: int, port: int) -> list[str]:
-        return [sys.executable, "-X", "dev", __file__, str(self.folder), str(index), str(port)]
+        start = f"import sys; sys.path[:0] = {sys.path!r}; from tests.serving_rig import main; main()"
+        return [sys.executable, "-c", start, str(self.folder), str(index), str(port)]
 
     def records(self, kind: str) -> list[Record]:
         """What the workers' sinks wrote: ``predictions`` or ``events``."""
-        lines = [line for path in self.folder.glob(f"{kind}-*.jsonl") for line in path.read_bytes().splitlines()]
-        return [msgspec.json.decode(line, type=Record) for line in lines]
+        lines = [line for path in self.folder.glob(f"{kind}-*.hex") for line in path.read_text().splitlines()]
+        return [msgspec.msgpack.decode(bytes.fromhex(line), type=Record) for line in lines]
 
 
 def candidate(route: Route, weight: float) -> Route:
@@ -398,12 +409,8 @@ def main() -> None:
     context = rig.context(
         index,
         settings,
-        predictions=FileSink(folder / f"predictions-{index}-{os.getpid()}.jsonl"),
-        events=FileSink(folder / f"events-{index}-{os.getpid()}.jsonl"),
+        predictions=FileSink(folder / f"predictions-{index}-{os.getpid()}.hex"),
+        events=FileSink(folder / f"events-{index}-{os.getpid()}.hex"),
         lifeline=0,
     )
     run_worker(context)
-
-
-if __name__ == "__main__":
-    main()

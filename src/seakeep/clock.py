@@ -6,12 +6,15 @@ All moments in Seakeep are ``int`` microseconds since 1970-01-01 UTC, in names t
 from __future__ import annotations
 
 import os
+import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 MICROSECONDS = 1_000_000
 DAY_US = 86_400 * MICROSECONDS
+LONGEST_US = 36_525 * DAY_US
+"""The longest duration that can be written: a hundred years."""
 
 _UNITS_US = {
     "s": MICROSECONDS,
@@ -20,6 +23,8 @@ _UNITS_US = {
     "d": DAY_US,
     "w": 7 * DAY_US,
 }
+_DURATION = re.compile(r"([0-9]{1,12})([smhdw])")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -89,13 +94,17 @@ def parse_duration(text: str) -> int:
     Raises
     ------
     ValueError
-        The text is not a non-negative whole number followed by one of ``s m h d w``.
+        The text is not a non-negative whole number followed by one of ``s m h d w``, or longer than a hundred years.
     """
-    number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS_US or not number.isdecimal():
+    parts = _DURATION.fullmatch(text)
+    if parts is None:
         message = f"{text!r} is not a duration; write a whole number and a unit, as in '90s', '15m', '6h', '7d', '2w'"
         raise ValueError(message)
-    return int(number) * _UNITS_US[unit]
+    duration_us = int(parts[1]) * _UNITS_US[parts[2]]
+    if duration_us > LONGEST_US:
+        message = f"{text!r} is longer than a hundred years"
+        raise ValueError(message)
+    return duration_us
 
 
 def format_duration(duration_us: int) -> str:
@@ -118,14 +127,18 @@ def parse_moment(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * MICROSECONDS)
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def format_moment(moment_us: int) -> str:
     """ISO 8601 text of a moment, in UTC, to the second: ``2013-07-15T06:00:00Z``."""
-    return datetime.fromtimestamp(moment_us / MICROSECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _datetime(moment_us).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def format_day(moment_us: int) -> str:
     """The UTC day of a moment: ``2013-07-15``."""
-    return datetime.fromtimestamp(moment_us / MICROSECONDS, UTC).strftime("%Y-%m-%d")
+    return _datetime(moment_us).date().isoformat()
+
+
+def _datetime(moment_us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=moment_us)

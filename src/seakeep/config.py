@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from typing import Literal as OneOf
 
 import msgspec
@@ -14,6 +16,10 @@ import msgspec
 from seakeep.errors import ConfigError, Fault, PlatformError, ProjectFaults
 
 FILE_NAME = "seakeep.toml"
+PREFIX = "SEAKEEP_"
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,17 +38,17 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     host: str = "127.0.0.1"
     """Address to listen on. Beyond loopback every request needs an API key."""
-    port: int = 8080
-    """Port of the data plane."""
-    workers: int = 2
+    port: Port = 8080
+    """Port of the data plane; 0: any free one."""
+    workers: Positive = 2
     """Worker processes; one per core is a good start."""
     clock: OneOf["wall", "request"] = "wall"
     """``wall``: predictions speak for now. ``request``: for the time in each row, to replay the past."""
-    max_body_bytes: int = 8 * 1024 * 1024
+    max_body_bytes: Positive = 8 * 1024 * 1024
     """Largest accepted request body."""
-    max_rows: int = 4096
+    max_rows: Positive = 4096
     """Largest number of rows in one request."""
-    max_in_flight: int = 1024
+    max_in_flight: Positive = 1024
     """Requests a worker holds at once; more are answered 503 with Retry-After."""
 
 
@@ -51,18 +57,18 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     host: str = "127.0.0.1"
     """Address to listen on; only loopback is allowed until access control is configured."""
-    port: int = 8081
-    """Port of the dashboard."""
+    port: Port = 8081
+    """Port of the dashboard; 0: any free one."""
 
 
 class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The flight recorder."""
 
-    commit_ms: int = 20
+    commit_ms: Positive = 20
     """Longest time a record waits in memory before it is written and synced, in milliseconds."""
-    queue_records: int = 50_000
+    queue_records: Positive = 50_000
     """Records held in memory when the disk is slower than the traffic; more become a counted gap."""
-    segment_mb: int = 64
+    segment_mb: Positive = 64
     """Size at which a segment is sealed, in MiB."""
     hash: tuple[str, ...] = ()
     """Request columns stored only as a keyed hash."""
@@ -90,7 +96,7 @@ class Home:
     Raises
     ------
     PlatformError
-        It cannot be made.
+        The folder cannot be made.
     """
 
     def __init__(self, root: Path) -> None:
@@ -98,8 +104,8 @@ class Home:
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            message = f"the folder for all state, {root}, cannot be made: {error.strerror}"
-            raise PlatformError(message, hint="give this user the right to, or set another project.home") from error
+            message = f"cannot make the folder {root}: {error.strerror}"
+            raise PlatformError(message, hint="check its rights, or set another project.home") from error
         self.database = root / "state.db"
         self.data = root / "data"
         self.artefacts = root / "artefacts"
@@ -139,20 +145,22 @@ def load_settings(folder: Path, environ: dict[str, str] | None = None) -> Settin
     environ = dict(os.environ) if environ is None else environ  # noqa: TID251 -- the one reader
     path = folder / FILE_NAME
     try:
-        text = path.read_text("utf-8")
+        content = path.read_bytes()
+        text = content.decode("utf-8")
         tree: dict[str, Any] = tomllib.loads(text)
     except OSError as error:
         message = f"cannot read {path}: {error.strerror}"
         raise ConfigError(message, hint="run `seakeep init` to make a project") from error
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ProjectFaults((Fault(file=str(path), line=line, message="not UTF-8 text"),)) from error
     except tomllib.TOMLDecodeError as error:
-        line = int(str(error).rpartition("line ")[2].partition(",")[0] or 1) if "line " in str(error) else 1
+        place = re.search(r"\(at line (\d+), ", str(error))
+        line = int(place[1]) if place else text.rstrip().count("\n") + 1
         fault = Fault(file=str(path), line=line, message=f"not valid TOML: {error}")
         raise ProjectFaults((fault,)) from error
-    for name, value in environ.items():
-        section, separator, key = name.removeprefix("SEAKEEP_").lower().partition("__")
-        if name.startswith("SEAKEEP_") and separator:
-            tree.setdefault(section, {})[key] = _from_text(value)
-    faults = _faults(tree, text, path)
+    variables = _override(tree, environ)
+    faults = _faults(tree, text, path, variables)
     if faults:
         raise ProjectFaults(faults)
     return msgspec.convert(tree, Settings)
@@ -164,42 +172,77 @@ def wants_colour(environ: dict[str, str] | None = None) -> bool:
     return not environ.get("NO_COLOR")
 
 
-def _from_text(value: str) -> Any:
+def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """Set what the environment sets; the variable's name by section and key."""
+    variables = {}
+    for name, value in environ.items():
+        section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
+        if name.startswith(PREFIX) and separator:
+            values = tree.setdefault(section, {})
+            if isinstance(values, dict):
+                values[key] = _from_text(value, text=(section, key) in _TEXTS)
+                variables[section, key] = name
+    return variables
+
+
+def _fields(struct: Any) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.name: field for field in msgspec.structs.fields(struct)}
+
+
+_TEXTS = {
+    (section.name, field.name)
+    for section in msgspec.structs.fields(Settings)
+    for field in msgspec.structs.fields(section.type)
+    if field.type is str
+}
+
+
+def _from_text(written: str, *, text: bool) -> Any:
+    """A value as TOML would read it; what is no TOML, or no text where text is asked for, is text as it stands."""
     try:
-        return tomllib.loads(f"v = {value}")["v"]
+        value = tomllib.loads(f"v = {written}")["v"]
     except tomllib.TOMLDecodeError:
-        return value
+        return written
+    return written if text and not isinstance(value, str) else value
 
 
-def _faults(tree: dict[str, Any], text: str, path: Path) -> tuple[Fault, ...]:
-    found: list[Fault] = []
-    sections = {field.name: field for field in msgspec.structs.fields(Settings)}
+def _faults(tree: dict[str, Any], text: str, path: Path, variables: Mapping[tuple[str, str], str]) -> tuple[Fault, ...]:
+    found = []
+    for message, section, key, hint in _wrong(tree):
+        variable = variables.get((section, key), "")
+        hints = [f"the environment sets it: {variable}"] * bool(variable) + [hint] * bool(hint)
+        found.append(Fault(file=str(path), line=_line(text, section, key), message=message, hint="; ".join(hints)))
+    return tuple(found)
 
-    def add(message: str, *where: str, hint: str = "") -> None:
-        found.append(Fault(file=str(path), line=_line(text, *where), message=message, hint=hint))
 
+def _wrong(tree: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """What is wrong: message, section, key and hint."""
+    sections = _fields(Settings)
     if "project" not in tree:
-        add("section [project] is missing", hint='add [project] with name = "..."')
+        yield "section [project] is missing", "", "", 'add [project] with name = "..."'
     for section, values in tree.items():
         if section not in sections:
-            add(f"unknown section [{section}]", section, hint=_nearest(section, sections))
+            yield f"unknown section [{section}]", section, "", _nearest(section, sections)
+        elif not isinstance(values, dict):
+            yield f"{section!r} must be a section, [{section}]", section, "", ""
+        else:
+            yield from _wrong_in(section, values, _fields(sections[section].type))
+
+
+def _wrong_in(
+    section: str, values: dict[str, Any], fields: dict[str, msgspec.structs.FieldInfo]
+) -> Iterator[tuple[str, str, str, str]]:
+    for key, value in values.items():
+        if key not in fields:
+            yield f"unknown setting {key!r} in [{section}]", section, key, _nearest(key, fields)
             continue
-        if not isinstance(values, dict):
-            add(f"{section!r} must be a section, [{section}]", section)
-            continue
-        fields = {field.name: field for field in msgspec.structs.fields(sections[section].type)}
-        for key, value in values.items():
-            if key not in fields:
-                add(f"unknown setting {key!r} in [{section}]", section, key, hint=_nearest(key, fields))
-                continue
-            try:
-                msgspec.convert(value, fields[key].type)
-            except msgspec.ValidationError as error:
-                add(f"{section}.{key} = {value!r}: {str(error)[0].lower()}{str(error)[1:]}", section, key)
-        missing = [field.name for field in fields.values() if field.required and field.name not in values]
-        for key in missing:
-            add(f"setting {key!r} is missing in [{section}]", section, hint=f"add {key} = ...")
-    return tuple(found)
+        try:
+            msgspec.convert(value, fields[key].type)
+        except msgspec.ValidationError as error:
+            yield f"{section}.{key} = {value!r}: {str(error)[0].lower()}{str(error)[1:]}", section, key, ""
+    for key, field in fields.items():
+        if field.required and key not in values:
+            yield f"setting {key!r} is missing in [{section}]", section, "", f"add {key} = ..."
 
 
 def _nearest(word: str, known: dict[str, Any]) -> str:
@@ -210,10 +253,10 @@ def _nearest(word: str, known: dict[str, Any]) -> str:
 def _line(text: str, section: str = "", key: str = "") -> int:
     inside = False
     header = 1
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         stripped = line.strip()
         if stripped.startswith("["):
-            inside = stripped.strip("[] ") == section
+            inside = stripped.partition("#")[0].strip("[] ") == section
             header = number if inside else header
         elif inside and key and stripped.partition("=")[0].strip() == key:
             return number

@@ -96,7 +96,7 @@ class RequestDecoder:
             for (name, kind), values in zip(self._rows.kinds.items(), cells.values(), strict=True)
         }
         count = self._rows.count(cells)
-        keys = [str(value) for value in cells[self._key]] if self._key else [""] * count
+        keys = ["" if value is None else str(value) for value in cells[self._key]] if self._key else [""] * count
         times = [value or 0 for value in cells[self._time]]
         raw: list[dict[str, Any]] = msgspec.json.decode(rows)
         return DecodedRows(table=table, keys=keys, times_us=np.array(times, dtype=np.int64), raw=raw)

@@ -18,7 +18,7 @@ from seakeep.records.release import Receipt, Release
 from seakeep.records.run import Run
 from seakeep.records.version import ParityProof, Version
 from seakeep.registry.bundle import Bundle
-from seakeep.security.audit import verify
+from seakeep.security.audit import verify, verify_records
 
 if TYPE_CHECKING:
     from seakeep.diagnosis.monthly import Month
@@ -235,8 +235,17 @@ class Project:
         )
 
     def verify_audit(self) -> int:
-        """Check the chain of changes; how many entries it has. IntegrityError names the first wrong one."""
-        return verify(self.stores.audit.list())
+        """Check the chain of changes and the records they tell of; how many there are.
+
+        Raises
+        ------
+        IntegrityError
+            An entry or a record was changed, removed or added; the message names the first.
+        """
+        entries, records = self.stores.audit.evidence()
+        count = verify(entries)
+        verify_records(entries, records)
+        return count
 
     @property
     def _watcher(self) -> Watcher:

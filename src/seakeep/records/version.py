@@ -10,6 +10,7 @@ from seakeep.errors import NotFoundError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """Names of models, sources and views: lower-case ASCII, so that no two look alike and none is a path."""
+_REFERENCE = re.compile(rf"({NAME.pattern})(?:@(champion|candidate)|:([1-9][0-9]{{0,9}}))?")
 
 
 class ParityProof(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,10 +119,8 @@ def parse_reference(text: str) -> Reference:
     NotFoundError
         The text is none of these.
     """
-    model, _, number = text.partition(":")
-    model, _, role = model.partition("@")
-    fault = (number and (not number.isdecimal() or role)) or role not in {"", "champion", "candidate"}
-    if not NAME.fullmatch(model) or fault:
+    parts = _REFERENCE.fullmatch(text)
+    if parts is None:
         message = f"{text!r} is not a reference to a version"
         raise NotFoundError(message, hint="write 'late' (champion), 'late@candidate' or 'late:7'")
-    return Reference(model=model, role=role or "champion", number=int(number or 0))
+    return Reference(model=parts[1], role=parts[2] or "champion", number=int(parts[3] or 0))

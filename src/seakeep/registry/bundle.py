@@ -128,7 +128,7 @@ def parse_bundle(digest: str, files: Mapping[str, bytes]) -> Bundle:
             run=msgspec.json.decode(files[RUN], type=Run),
             proof=msgspec.json.decode(files[PARITY], type=ParityProof),
         )
-    except (KeyError, msgspec.DecodeError) as error:
+    except (KeyError, ValueError) as error:  # missing, malformed, or not UTF-8
         message = f"bundle {digest[:12]} cannot be read: {error}"
         raise IntegrityError(
             message, hint="it was made by another version of seakeep: convert the run again"

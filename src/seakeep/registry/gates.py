@@ -97,17 +97,16 @@ def _champion(gate: ChampionGate, evidence: Evidence) -> GateResult:
 
 
 def _slices(gate: SliceGate, evidence: Evidence) -> GateResult:
-    large = {
-        value: metrics[gate.metric]
-        for value, metrics in evidence.run.slices.get(gate.column, {}).items()
-        if gate.metric in metrics and metrics["rows"].value >= gate.min_rows
-    }
-    worst = min(large, key=lambda value: large[value].value, default="")
-    observed = f"worst of {len(large)}: {worst!r} {_told(large[worst])}" if large else "no slice is large enough"
+    slices = evidence.run.slices.get(gate.column, {})
+    large = {value: metrics for value, metrics in slices.items() if metrics["rows"].value >= gate.min_rows}
+    found = {value: metrics[gate.metric] for value, metrics in large.items() if gate.metric in metrics}
+    worst = min(found, key=lambda value: found[value].value, default="")
+    told = [f"worst of {len(found)}: {worst!r} {_told(found[worst])}"] if found else []
+    told += [f"not measured in {value!r}" for value in sorted(large.keys() - found.keys())]
     return GateResult(
         gate=f"slices:{gate.column}",
-        passed=bool(large) and large[worst].value >= gate.at_least,
-        observed=observed,
+        passed=bool(found) and len(found) == len(large) and found[worst].value >= gate.at_least,
+        observed="; ".join(told) or "no slice is large enough",
         required=f"{gate.metric} at least {gate.at_least:g} in each with {gate.min_rows:,} rows",
         evidence=f"run {evidence.run.id}",
     )

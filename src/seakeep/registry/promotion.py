@@ -61,7 +61,7 @@ class Promotion:
             It is the champion already, another candidate is being rolled out, or somebody else was first.
         """
         failed = _failed(results)
-        if failed and not override:
+        if failed and not override.strip():
             raise GateError(
                 f"{version.ref} did not pass: {failed}",
                 hint=f"see `seakeep gates {version.ref}`; to promote it all the same: --override REASON",
@@ -70,7 +70,7 @@ class Promotion:
         last = history[-1] if history else None
         share = canary.stages[0] if canary and not now else 1.0
         routes = entered(last, _route(version), share)
-        how = "at once" if routes[-1].role == "champion" else f"for {share:.0%} of the keys"
+        how = "at once" if routes[-1].role == "champion" else f"for {share * 100:g} % of the keys"
         reason = f"passed {len(results)} gates; answers {how}" if not failed else f"override: {override}"
         details = {"gates": "; ".join(f"{one.gate}: {_word(one)}" for one in results), "override": override}
         return self._put(version.model, "promote", routes, last, (actor, reason), details)
@@ -81,11 +81,14 @@ class Promotion:
         Raises
         ------
         ConflictError
-            The release is not at ``revision`` any more, or there is no candidate.
+            The release is not at ``revision`` any more, there is no candidate, or it answers that much already.
         """
         last = self._at(model, revision)
         if last.candidate is None:
             raise ConflictError(f"{model} has no candidate to advance", hint=f"see `seakeep history {model}`")
+        if not share > last.candidate.weight:
+            answered = f"{model}:{last.candidate.version} answers {last.candidate.weight * 100:g} % of the keys"
+            raise ConflictError(f"{answered}, a share of {share:g} is no advance", hint="name a larger share")
         return self._put(model, "advance", entered(None, last.candidate, 1.0) if share >= 1 else widened(last, share),
                          last, (actor, reason), {"share": f"{share:g}"})  # fmt: skip
 

@@ -82,3 +82,7 @@ class AuditStore(Protocol):
     def list(self) -> list[AuditEntry]:
         """Every entry, oldest first."""
         ...
+
+    def evidence(self) -> tuple[Sequence[AuditEntry], Sequence[str]]:
+        """Every entry, and the SHA-256 of every record that the other stores hold, at one moment."""
+        ...

@@ -8,7 +8,8 @@ Haber and Stornetta (1991), How to time-stamp a digital document, Journal of Cry
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -17,6 +18,10 @@ from seakeep.records.release import AuditEntry
 
 GENESIS = "0" * 64
 """What stands for the digest before the first entry."""
+RECORD = "record"
+"""The detail that holds the SHA-256 of the record an entry tells of."""
+
+_HINT = "keep the file as it is and compare it with a backup"
 
 
 def follow(
@@ -68,5 +73,29 @@ def verify(entries: Sequence[AuditEntry]) -> int:
         else:
             previous = entry.digest
             continue
-        raise IntegrityError(fault, hint="keep the file as it is and compare it with a backup")
+        raise IntegrityError(fault, hint=_HINT)
     return len(entries)
+
+
+def verify_records(entries: Sequence[AuditEntry], records: Iterable[str]) -> None:
+    """Check that a log and the state it stands beside tell the same: a log that was cut at its end is a whole chain too.
+
+    Parameters
+    ----------
+    records
+        SHA-256 of every record of the state.
+
+    Raises
+    ------
+    IntegrityError
+        A record was changed or removed, or the log does not tell of it.
+    """
+    unheard = Counter(records)
+    for entry in entries:
+        record = entry.details.get(RECORD, "")
+        if not unheard[record]:
+            fault = f"entry {entry.number} of the audit log tells of {entry.action} {entry.subject}, which was changed"
+            raise IntegrityError(fault, hint=_HINT)
+        unheard[record] -= 1
+    if count := unheard.total():
+        raise IntegrityError(f"the audit log does not tell of {count} records of the state", hint=_HINT)

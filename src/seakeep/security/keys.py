@@ -68,7 +68,7 @@ class KeyStore(Protocol):
         ...
 
     def add(self, key: KeyRecord, *, actor: str) -> None:
-        """Keep a key."""
+        """Keep a key; ConflictError if there is an active one of its name."""
         ...
 
     def revoke(self, name: str, *, actor: str, now_us: int) -> bool:
@@ -94,12 +94,12 @@ class ApiKeys:
         Raises
         ------
         ConflictError
-            There is an active key of this name, or the name is not usable.
+            There is an active key of this name, or the name or the role is not usable.
         """
         if not NAME.fullmatch(name):
             raise ConflictError(f"{name!r} cannot name a key", hint="use lower-case letters, digits, '.', '_' and '-'")
-        if any(key.name == name and not key.revoked for key in self._store.list()):
-            raise ConflictError(f"there is an active key {name!r}", hint=f"revoke it first: seakeep key revoke {name}")
+        if role not in MAY:
+            raise ConflictError(f"{role!r} is not a role of a key", hint=f"roles: {', '.join(MAY)}")
         secret = f"sk_{secrets.token_urlsafe(32)}"
         key = KeyRecord(
             name=name, role=role, created_us=self._clock.now_us(), digest=_digest(secret.encode(), self._pepper)

@@ -78,7 +78,7 @@ class BatchRunner:
         except Exception as error:  # noqa: BLE001 -- the request border
             if len(parts) > 1:
                 return [batch for part in parts for batch in self.run(version, [part])]
-            parts[0].call.error = _told(error, parts[0])
+            parts[0].call.error = self._told(error, parts[0])
             return [Batch(version=version, parts=parts, inputs=None, answers=[], started_s=started_s)]
 
     def inputs(self, version: LoadedVersion, rows: Sequence[msgspec.Raw], times_us: list[int] | None = None) -> Inputs:
@@ -122,6 +122,18 @@ class BatchRunner:
         return Batch(
             version=version, parts=parts, inputs=inputs, answers=answers, started_s=started_s, model_us=model_us
         )
+
+    def _told(self, error: Exception, part: Part) -> SeakeepError:
+        """The error as the client of a part is told: with its own count of rows, and nothing of our insides."""
+        if not isinstance(error, SeakeepError):
+            _log.error("a request to %s:%s failed", part.version.model, part.version.number, exc_info=error)
+            return InternalError("a fault in the server")
+        if isinstance(error, RowError) and part.positions is not None:
+            try:
+                self.inputs(part.version, part.call.rows)
+            except RowError as whole:
+                return whole
+        return error
 
     def _moments(self, version: LoadedVersion, decoded: DecodedRows, times_us: list[int] | None) -> NDArray[np.int64]:
         column = version.definition.request.time
@@ -176,16 +188,3 @@ def _check_scores(version: LoadedVersion, parts: list[Part], scores: NDArray[np.
             message = f"the model of {version.model}:{version.number} gave no finite score"
             part.call.error = ServingError(message, hint="look at the recorded inputs")
         start += part.size
-
-
-def _told(error: Exception, part: Part) -> SeakeepError:
-    """The error as the client of a part is told: with its own count of rows, and nothing of our insides."""
-    if not isinstance(error, SeakeepError):
-        _log.error("a request to %s:%s failed", part.version.model, part.version.number, exc_info=error)
-        return InternalError("a fault in the server")
-    if isinstance(error, RowError) and part.positions is not None:
-        try:
-            part.version.decoder.decode(b"[%b]" % b",".join(part.call.rows))
-        except RowError as whole:
-            return whole
-    return error

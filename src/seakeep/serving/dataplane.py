@@ -164,8 +164,6 @@ class Dataplane:
         try:
             if call.version:
                 return [Part(call, call.version, call.role)]
-            if call.pinned:
-                return [Part(call, self.version_of(call.model, call.pinned), "pinned")]
             traffic = self.traffic_of(call.model)
             if traffic.split:
                 return _split(call, traffic)

@@ -77,6 +77,7 @@ class HttpServer:
         self.connections: set[Connection] = set()
         self.buffered_bytes = 0
         self.draining = False
+        self.idle_s = limits.idle_s
         self.now_s = 0.0
         self.date = b""
         self.sweep()
@@ -92,8 +93,9 @@ class HttpServer:
     def drain(self, idle_s: float) -> None:
         """Answer what still comes with ``Connection: close``; let silent connections go after ``idle_s``."""
         self.draining = True
+        self.idle_s = idle_s
         for connection in self.connections:
-            connection.part(idle_s)
+            connection.part()
 
 
 class Connection(asyncio.Protocol):
@@ -109,7 +111,7 @@ class Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
-        self._head_bytes = self._head_count = self._chunks = self._body_bytes = 0
+        self._head_bytes = self._partial_bytes = self._head_count = self._chunks = self._body_bytes = 0
         self._body: list[bytes] = []
 
     # From the event loop
@@ -119,7 +121,7 @@ class Connection(asyncio.Protocol):
         server = self._server
         self._transport = cast("asyncio.Transport", transport)
         server.connections.add(self)
-        self.deadline_s = server.now_s + server.limits.idle_s
+        self.deadline_s = server.now_s + server.idle_s
         if len(server.connections) > server.limits.connections:
             self._refuse(UnavailableError("too many connections", hint="use fewer, and keep them open"))
 
@@ -136,6 +138,7 @@ class Connection(asyncio.Protocol):
         """Some bytes have arrived."""
         if self._closing or self._refused:
             return
+        headers, count = self._headers, self._head_count
         in_head = self._receiving and self._exchange is None
         size = len(data)
         while data and not self._refused:
@@ -146,8 +149,10 @@ class Connection(asyncio.Protocol):
                 data = data[upgrade.args[0] :]
             except httptools.HttpParserError as error:
                 self._refuse(RequestError(400, f"not HTTP/1.1: {error}"))
-        if in_head and self._receiving and self._exchange is None:  # a part of a header that is not yet complete
-            self._count_head(size)
+        in_head = in_head and self._receiving and self._exchange is None
+        if in_head and self._headers is headers and self._head_count == count:
+            self._partial_bytes += size  # all of it belongs to one header that is not yet complete
+            self._check_head_size()
 
     def eof_received(self) -> bool:
         """The client sends no more: it may still wait for its answers."""
@@ -158,26 +163,30 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client is slower to read its answers than we are to write them."""
+        self._allow(self._server.limits.write_s)
         self._blocked = True
-        self.deadline_s = self._server.now_s + self._server.limits.write_s
         self._regulate()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._blocked = False
-        self._rest()
+        if not self._closing:
+            self._allow(self._server.limits.body_s if self._receiving else math.inf)
+            self._rest()
         self._regulate()
 
     # From the parser
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
+        if self._refused:
+            return
         self._exchange = None
         self._url = b""
         self._headers = {}
-        self._head_bytes = self._head_count = self._chunks = 0
+        self._head_bytes = self._partial_bytes = self._head_count = self._chunks = 0
         self._receiving = True
-        self.deadline_s = self._server.now_s + self._server.limits.header_s
+        self._allow(self._server.limits.header_s)
 
     def on_url(self, url: bytes) -> None:
         """Some of the path."""
@@ -190,7 +199,9 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         self._head_count += 1
-        self._count_head(len(name) + len(value))
+        self._head_bytes += len(name) + len(value)
+        self._partial_bytes = 0
+        self._check_head_size()
         if self._head_count > self._server.limits.header_count:
             self._refuse(RequestError(431, f"more than {self._server.limits.header_count} headers"))
         if self._exchange is not None:
@@ -219,8 +230,8 @@ class Connection(asyncio.Protocol):
             _log.exception("a request could not be admitted")
             self._refuse(InternalError("a fault in the server"))
             return
-        self.deadline_s = server.now_s + server.limits.body_s
-        if b"expect" in self._headers and not self._queue and self._transport:
+        self._allow(server.limits.body_s)
+        if b"expect" in self._headers and version == "1.1" and not self._queue and self._transport:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_chunk_header(self) -> None:
@@ -253,18 +264,17 @@ class Connection(asyncio.Protocol):
         self._drop_body()
         self._exchange = None
         self._receiving = False
-        self.deadline_s = math.inf
+        self._allow(math.inf)
         self._queue.append(exchange)
         try:
             exchange.body = decompress(exchange, body, server.limits) if b"content-encoding" in self._headers else body
             server.buffered_bytes += len(exchange.body)
             server.application.handle(exchange)
         except SeakeepError as error:
-            server.application.refused(error)
-            exchange.fail(error)
+            self._fail(exchange, error)
         except Exception:  # noqa: BLE001 -- the request border
             _log.exception("a request could not be handled")
-            exchange.fail(InternalError("a fault in the server"))
+            self._fail(exchange, InternalError("a fault in the server"))
         self._regulate()
 
     # From exchanges
@@ -307,12 +317,14 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.close()
 
-    def part(self, idle_s: float) -> None:
-        """Close after the last request that is on its way, or, if there is none, after the next or ``idle_s``."""
-        if self._queue:
+    def part(self) -> None:
+        """Close after the last request that is on its way, or, if there is none, after the next or a short silence."""
+        if self._exchange:
+            self._exchange.close = True
+        elif self._queue and not self._receiving:
             self._queue[-1].close = True
-        elif not self._receiving:
-            self.deadline_s = min(self.deadline_s, self._server.now_s + idle_s)
+        else:
+            self._rest()
 
     # Inside
 
@@ -321,13 +333,16 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         self._refused = True
-        self._server.application.refused(error)
         exchange = self._exchange or Exchange(self, b"", b"", {})
         exchange.close = True
         self._receiving = False
         self._drop_body()
-        self.deadline_s = math.inf
+        self._allow(math.inf)
         self._queue.append(exchange)
+        self._fail(exchange, error)
+
+    def _fail(self, exchange: Exchange, error: SeakeepError) -> None:
+        self._server.application.refused(error)
         exchange.fail(error)
 
     def _leave(self, transport: asyncio.Transport) -> None:
@@ -347,10 +362,13 @@ class Connection(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Begin to wait for the next request."""
-        if self._receiving or self._queue or self._blocked:
-            return
-        limits = self._server.limits
-        self.deadline_s = self._server.now_s + limits.idle_s
+        if not self._receiving and not self._queue:
+            self._allow(self._server.idle_s)
+
+    def _allow(self, seconds: float) -> None:
+        """Give the client time for what comes next; while it does not take its answers, that has its own deadline."""
+        if not self._blocked:
+            self.deadline_s = self._server.now_s + seconds
 
     def _regulate(self) -> None:
         """Read no more while the client does not take its answers, or has too many requests on their way."""
@@ -364,10 +382,10 @@ class Connection(asyncio.Protocol):
             else:
                 self._transport.resume_reading()
 
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._server.limits.header_bytes:
-            self._refuse(RequestError(431, f"the headers are larger than {self._server.limits.header_bytes} bytes"))
+    def _check_head_size(self) -> None:
+        most = self._server.limits.header_bytes
+        if self._head_bytes + self._partial_bytes > most:
+            self._refuse(RequestError(431, f"the headers are larger than {most} bytes"))
 
     def _drop_body(self) -> None:
         self._server.buffered_bytes -= self._body_bytes

@@ -69,8 +69,6 @@ class Call:
         As sent; empty where the client sent the inputs themselves.
     direct, version, role
         Inputs as sent, with the version that was chosen when they were read, and its role; else None.
-    pinned
-        Number of the version that must answer, or 0.
     reply
         Called once, with the call; ``answers`` or ``error`` is set by then.
     arrived_s, parsed_s
@@ -88,7 +86,6 @@ class Call:
     direct: Inputs | None = None
     version: LoadedVersion | None = None
     role: Role = "champion"
-    pinned: int = 0
     answers: list[RowAnswer] = dataclasses.field(default_factory=list)
     error: SeakeepError | None = None
 

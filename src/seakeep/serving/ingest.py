@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 import msgspec
 
 from seakeep.clock import Clock, Ids
-from seakeep.errors import NotFoundError, RowError, SeakeepError, UnavailableError
+from seakeep.errors import NotFoundError, RecorderError, RowError, SeakeepError, UnavailableError
 from seakeep.records.model import ModelDefinition
 from seakeep.records.prediction import Cell, EventBatch
 from seakeep.records.source import Events
@@ -113,7 +113,8 @@ class Ingest:
             recorded_us=self._clock.now_us(),
             columns=columns,
         )
-        self._sink.append(batch)  # a batch that was dropped makes the commit fail
+        if not self._sink.append(batch):
+            raise RecorderError("the recorder has no room for a batch of events", hint="send it again later")
         self.in_flight += 1
         self._waiting.append(_Waiting(batch, len(rows), reply))
         if self._task is None:

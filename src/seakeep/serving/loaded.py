@@ -68,11 +68,11 @@ class LoadedVersion:
             return ""
         try:
             value = msgspec.json.decode(row, type=dict[str, msgspec.Raw]).get(name)
-            key = "" if value is None else msgspec.json.decode(value)
+            key = None if value is None else msgspec.json.decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             message = f"a row cannot be read: {error}"
             raise RowError(message, hint="send one object a row") from error
-        return str(key)
+        return "" if key is None else str(key)
 
 
 def load(route: Route, *, bundles: BundleSource, features: FeatureSource, decoders: RequestDecoders) -> LoadedVersion:

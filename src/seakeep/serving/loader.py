@@ -107,6 +107,10 @@ class Loader:
         candidates = [traffic.candidate for traffic in in_force if traffic.candidate]
         return [*candidates, *(traffic.champion for traffic in in_force)]
 
+    @property
+    def _wanted(self) -> set[str]:
+        return {route.bundle for routes in self._routes.values() for route in routes}
+
     async def follow(self) -> None:
         """Follow the releases until cancelled."""
         while True:
@@ -136,7 +140,7 @@ class Loader:
         self._routes = {}
         for route in routes:
             self._routes.setdefault(route.model, []).append(route)
-        wanted = {route.bundle for route in routes}
+        wanted = self._wanted
         self._failed = {bundle: found for bundle, found in self._failed.items() if bundle in wanted}
         self._share_out()
 
@@ -149,9 +153,8 @@ class Loader:
 
     def _forget(self) -> None:
         """Let go of versions that are out of force, but for the last few."""
-        in_force = {version.bundle for version in self.champions_last}
-        wanted = {route.bundle for routes in self._routes.values() for route in routes}
-        retired = [bundle for bundle in self._loaded if bundle not in in_force | wanted]
+        kept = self._wanted | {version.bundle for version in self.champions_last}
+        retired = [bundle for bundle in self._loaded if bundle not in kept]
         for bundle in retired[: max(0, len(retired) - KEPT_RETIRED)]:
             del self._loaded[bundle]
 
@@ -181,7 +184,8 @@ class Loader:
         except Exception as error:  # noqa: BLE001 -- the job border
             code = error.code if isinstance(error, SeakeepError) else "internal"
             _log.exception("%s:%s could not be loaded", route.model, route.version)
-            self._failed[route.bundle] = (LoadFailure(route.model, route.version, code), time.monotonic())
+            if route.bundle in self._wanted:
+                self._failed[route.bundle] = (LoadFailure(route.model, route.version, code), time.monotonic())
         else:
             self._failed.pop(route.bundle, None)
             self._loaded[route.bundle] = version

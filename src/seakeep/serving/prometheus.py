@@ -66,7 +66,7 @@ def _histograms(lines: list[str], name: str, one: VersionMetrics) -> None:
         lines.extend(
             (
                 f'{name}_bucket{{{labels},le="+Inf"}} {histogram.count}',
-                f"{name}_sum{{{labels}}} {histogram.sum_us / 1e6:g}",
+                f"{name}_sum{{{labels}}} {histogram.sum_us / 1e6:.6f}",
                 f"{name}_count{{{labels}}} {histogram.count}",
             )
         )

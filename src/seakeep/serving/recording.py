@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from seakeep.clock import Clock, Ids
+from seakeep.errors import ServingError
 from seakeep.records.prediction import Prediction, Role
 from seakeep.serving.batch import Batch
 from seakeep.serving.inference import Inputs, Part
@@ -85,11 +86,12 @@ class Recording:
         self, shared: Circumstances, inputs: Inputs, answered: Sequence[RowAnswer], principals: Sequence[str],
         scores: Sequence[float],
     ) -> None:  # fmt: skip
-        """Record rows scored in the shadow of ``answered``."""
+        """Record rows scored in the shadow of ``answered``; a row whose score is no number has failed, and it alone."""
         threshold = shared.version.threshold
+        failed = shared._replace(error=shared.error or ServingError.code)
         for row, answer, principal, score in zip(_rows(inputs), answered, principals, scores, strict=True):
             twin = RowAnswer(self._ids.new(), answer.key, score, score >= threshold, 0, ())
-            self._write(shared, twin, row, principal, pair=answer.id)
+            self._write(shared if math.isfinite(score) else failed, twin, row, principal, pair=answer.id)
 
     def _failed(self, shared: Circumstances, part: Part) -> None:
         """Record the rows of a call that failed before it had inputs."""
@@ -99,7 +101,8 @@ class Recording:
                 raw = msgspec.json.decode(sent, type=dict[str, Any])
             except UNREADABLE:
                 raw = {}
-            answer = RowAnswer(self._ids.new(), str(raw.get(name, "")), math.nan, False, 0, ())  # noqa: FBT003 -- a struct
+            key = raw.get(name)
+            answer = RowAnswer(self._ids.new(), "" if key is None else str(key), math.nan, False, 0, ())  # noqa: FBT003 -- a struct
             self._write(shared, answer, _Row([], [], [], shared.recorded_us, raw), part.call.principal)
 
     def _write(self, shared: Circumstances, answer: RowAnswer, row: _Row, principal: str, pair: str = "") -> None:

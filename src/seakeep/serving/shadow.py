@@ -40,6 +40,19 @@ class _Job:
     answers: list[RowAnswer]
     principals: list[str]
 
+    def alone(self) -> list[_Job]:
+        """Each of its rows as a job."""
+        return [
+            _Job(
+                version=self.version,
+                inputs=self.inputs.take([row]),
+                rows=self.rows[row : row + 1],
+                answers=[answer],
+                principals=[principal],
+            )
+            for row, (answer, principal) in enumerate(zip(self.answers, self.principals, strict=True))
+        ]
+
 
 class Shadow:
     """A bounded queue of answered rows, worked off in small steps between the ticks.
@@ -120,7 +133,6 @@ class Shadow:
         self._schedule()
 
     def _score(self, job: _Job) -> None:
-        self.waiting -= len(job.answers)
         version, inputs, error = job.version, job.inputs, ""
         began_s = time.perf_counter()
         model_us = 0.0
@@ -131,13 +143,14 @@ class Shadow:
             asked_s = time.perf_counter()
             scores = version.score(inputs.numbers, inputs.categories).tolist()
             model_us = (time.perf_counter() - asked_s) * 1e6
-            if not all(map(math.isfinite, scores)):
-                error = "serving"
-        except SeakeepError as fault:
-            error = fault.code
-        except Exception:  # noqa: BLE001 -- the job border
-            _log.exception("%s:%s failed in the shadow", version.model, version.number)
-            error = InternalError.code
+        except Exception as fault:  # noqa: BLE001 -- the job border
+            if len(job.answers) > 1:
+                self._jobs.extendleft(reversed(job.alone()))  # so that only the row at fault fails
+                return
+            error = fault.code if isinstance(fault, SeakeepError) else InternalError.code
+            if error == InternalError.code:
+                _log.exception("%s:%s failed in the shadow", version.model, version.number)
+        self.waiting -= len(job.answers)
         total_us = (time.perf_counter() - began_s) * 1e6
         self._meters.of(version.model, version.number).shadow(scored=len(scores))
         stages = (inputs.decode_us, inputs.features_us, 0.0, model_us, total_us)

@@ -188,6 +188,7 @@ def reserve(host: str, port: int) -> socket.socket:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind((host, port))
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # from here on another service's probe fails
     except OSError as error:
         holder.close()
         raise cannot_listen(host, port, error) from error

@@ -117,8 +117,13 @@ def explain(body: bytes, error: Exception, hint: str) -> RequestError:
     """Say what is wrong with a body that did not parse."""
     if _NOT_JSON.search(body):
         return RequestError(400, "NaN and Infinity are not JSON", hint="send null for a missing value")
-    text = str(error)
-    return RequestError(400, f"the body cannot be read: {text[:1].lower()}{text[1:200]}", hint=hint)
+    return RequestError(400, f"the body cannot be read: {reason(error)}", hint=hint)
+
+
+def reason(error: Exception) -> str:
+    """What a decoder says, as the end of a sentence."""
+    text = str(error)[:200]
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def check_rows(rows: bytes, raw: Sequence[Mapping[str, Any]]) -> None:
@@ -143,7 +148,7 @@ def refuse_duplicates(body: bytes) -> None:
     Raises
     ------
     RowError
-        It has.
+        It has, or it cannot be read.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -155,7 +160,10 @@ def refuse_duplicates(body: bytes) -> None:
         return dict(pairs)
 
     try:
-        json.loads(body, object_pairs_hook=unique)
+        json.loads(body, object_pairs_hook=unique, parse_int=str)  # a number may have any length
     except RecursionError as error:
         message = "the body is nested too deeply"
         raise RowError(message) from error
+    except ValueError as error:
+        message = f"the body cannot be read: {reason(error)}"
+        raise RowError(message, hint="send JSON in UTF-8") from error

@@ -22,7 +22,7 @@ import numpy as np
 from seakeep.errors import RowError
 from seakeep.serving.errors import RequestError
 from seakeep.serving.loaded import LoadedVersion
-from seakeep.serving.v1 import UNREADABLE, RowAnswer, explain, refuse_duplicates
+from seakeep.serving.v1 import UNREADABLE, RowAnswer, explain, reason, refuse_duplicates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,18 +57,18 @@ class _OutputParameters(msgspec.Struct, frozen=True):
 
 class _Output(msgspec.Struct, frozen=True):
     name: str
-    parameters: _OutputParameters = _OutputParameters()
+    parameters: _OutputParameters | msgspec.UnsetType = msgspec.UNSET
 
 
 class _RequestParameters(msgspec.Struct, frozen=True):
-    binary_data_output: bool = False
+    binary_data_output: bool | None = None
 
 
 class _Request(msgspec.Struct, frozen=True):
     inputs: list[_Tensor]
     id: str = ""
     outputs: list[_Output] = []
-    parameters: _RequestParameters = _RequestParameters()
+    parameters: _RequestParameters | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -180,26 +180,30 @@ def model_metadata(version: LoadedVersion, numbers: Sequence[int]) -> bytes:
 
 
 def _wanted(request: _Request) -> tuple[tuple[str, bool], ...]:
-    default = request.parameters.binary_data_output
+    default = bool(request.parameters and request.parameters.binary_data_output)
     if not request.outputs:
         return tuple((name, default) for name in OUTPUTS)
     unknown = next((output.name for output in request.outputs if output.name not in OUTPUTS), None)
     if unknown is not None or len({output.name for output in request.outputs}) < len(request.outputs):
         what = f"there is no output {unknown[:64]!r}" if unknown is not None else "an output is wanted twice"
         raise RequestError(400, what, hint=f"outputs: {', '.join(OUTPUTS)}")
-    asked = ((output.name, output.parameters.binary_data) for output in request.outputs)
+    asked = ((output.name, output.parameters.binary_data if output.parameters else None) for output in request.outputs)
     return tuple((name, default if binary is None else binary) for name, binary in asked)
 
 
 def _check_names(head: bytes, request: _Request) -> None:
-    """Refuse objects in which a name stands twice; looks closely only if there are more of some name than expected."""
-    tensors = len(request.inputs) + len(request.outputs)
+    """Refuse objects in which a name stands twice; looks closely only if there are more of some name than were found."""
+    inputs, outputs = request.inputs, request.outputs
+    optional = (request.parameters, *(one.parameters for one in inputs), *(one.parameters for one in outputs))
+    given = [parameters for parameters in optional if parameters is not msgspec.UNSET]
+    settings = sum(value is not None for one in given for value in msgspec.structs.astuple(one))
     if (
-        head.count(b'"inputs"') + head.count(b'"outputs"') > 1 + bool(request.outputs)
-        or head.count(b'"name"') > tensors
-        or head.count(b'"shape"') + head.count(b'"datatype"') > 2 * len(request.inputs)
-        or head.count(b'"data"') > len(request.inputs)
-        or head.count(b'"parameters"') > 1 + tensors
+        head.count(b'"inputs"') + head.count(b'"outputs"') > 1 + bool(outputs)
+        or head.count(b'"name"') > len(inputs) + len(outputs)
+        or head.count(b'"shape"') + head.count(b'"datatype"') > 2 * len(inputs)
+        or head.count(b'"data"') > sum(one.data is not msgspec.UNSET for one in inputs)
+        or head.count(b'"parameters"') > len(given)
+        or head.count(b'"binary_data') > settings
         or head.count(b'"id"') > 1
         or head.count(b"\\u")
     ):
@@ -305,8 +309,7 @@ def _from_json(tensor: _Tensor, kind: str, data: msgspec.Raw, rows: int) -> NDAr
     try:
         values: list[Any] = msgspec.json.decode(data, type=wanted)
     except UNREADABLE as error:
-        text = str(error)
-        raise _fault(tensor, f"has data that are not {tensor.datatype}: {text[:1].lower()}{text[1:200]}") from error
+        raise _fault(tensor, f"has data that are not {tensor.datatype}: {reason(error)}") from error
     if nested:
         values = [value for (value,) in values]
     if len(values) != rows:
@@ -340,7 +343,7 @@ def _exactly(tensor: _Tensor, values: NDArray[Any]) -> NDArray[np.float64]:
     if values.dtype.kind == "f":
         if np.isinf(numbers).any():
             raise _fault(tensor, "has an infinite number, or one too large for its type")
-    elif values.itemsize == 8 and (np.abs(numbers) > _EXACT).any():
+    elif values.itemsize == 8 and ((values > _EXACT) | (values < -_EXACT)).any():
         raise _fault(tensor, "has a whole number that float64 does not hold exactly")
     return numbers
 

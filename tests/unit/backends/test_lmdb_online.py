@@ -1,7 +1,9 @@
 import multiprocessing
+import subprocess
 import threading
 
 import pytest
+from tests.recording import start
 
 from seakeep.backends.lmdb import online
 from seakeep.backends.lmdb.online import LmdbOnlineStore
@@ -59,6 +61,46 @@ def test_a_folder_that_cannot_be_used(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PlatformError, match="cannot open the online store"):
         LmdbOnlineStore(tmp_path / "file" / "store")
+
+
+GROW = """
+import sys, pathlib
+from seakeep.backends.lmdb.online import LmdbOnlineStore
+store = LmdbOnlineStore(pathlib.Path(sys.argv[1]), map_bytes=1 << 16)
+print("ready", flush=True)
+for number in range(3_000):
+    store.update(lambda transaction: transaction.put(b"k%d" % number, bytes(5_000)))
+"""
+
+
+def test_it_opens_while_another_process_makes_it_grow(tmp_path):
+    process = start(GROW, tmp_path, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    while process.poll() is None:
+        LmdbOnlineStore(tmp_path, map_bytes=1 << 16).close()
+    process.stdout.close()
+    assert process.returncode == 0
+    store = LmdbOnlineStore(tmp_path)
+    assert get(store, b"k2999") == bytes(5_000)
+    store.close()
+
+
+def test_a_note_of_the_boot_that_is_damaged_is_another_boot(tmp_path):
+    store = LmdbOnlineStore(tmp_path)
+    put(store, b"a", b"1")
+    store.close()
+    (tmp_path / "boot").write_bytes(b"\xff\xfe")
+    store = LmdbOnlineStore(tmp_path)
+    assert store.rebuilt is True
+    assert get(store, b"a") is None
+    store.close()
+
+
+def test_what_is_no_store_is_told(tmp_path):
+    LmdbOnlineStore(tmp_path).close()
+    (tmp_path / "data.mdb").write_bytes(b"not a store" * 1_000)
+    with pytest.raises(PlatformError, match="cannot open the online store"):
+        LmdbOnlineStore(tmp_path)
 
 
 def count_up(path, times):

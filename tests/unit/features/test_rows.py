@@ -159,6 +159,12 @@ def test_what_is_not_rows(body, message):
         DECODER.decode(body)
 
 
+def test_a_row_whose_key_is_missing_has_an_empty_key():
+    nullable = tuple(msgspec.structs.replace(one, nullable=True) for one in SCHEMA)
+    definition = resolve(MODEL.definition, {"flights": nullable, "arrivals": OUTCOME})
+    assert RequestDecoder(definition).decode(encode(ROW | {"id": None})).keys == [""]
+
+
 def test_a_request_without_key_has_empty_keys():
     request = Events("flights", time="scheduled")
     definition = msgspec.structs.replace(DEFINITION, request=request)

@@ -1,52 +1,96 @@
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import AsyncIterator
+import functools
+import json
+import time
+from collections import deque
 from pathlib import Path
+from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
-from tests.serving_rig import Rig
+from tests.serving_rig import FileFeatures, ListSink, Rig
+from tests.serving_runs import run, serving
 
-from seakeep.config import ServingSettings
-from seakeep.serving.client import Client
-from seakeep.serving.worker import Worker
+from seakeep.clock import FixedClock, TimeOrderedIds
+from seakeep.serving.batch import BatchRunner
+from seakeep.serving.dataplane import Dataplane
+from seakeep.serving.inference import Call, Inputs
+from seakeep.serving.loaded import LoadedVersion
+from seakeep.serving.metrics import Meters, read
+from seakeep.serving.recording import Recording
+from seakeep.serving.routing import Traffic
+from seakeep.serving.shadow import Shadow
 
-
-class Service:
-    """One worker in this process, on a real socket."""
-
-    def __init__(self, worker: Worker, context, client: Client) -> None:
-        self.worker, self.context, self.client = worker, context, client
-        self.port = context.settings.port
-
-    @property
-    def predictions(self):
-        return self.context.predictions.records
-
-    @property
-    def events(self):
-        return self.context.events.records
-
-    async def raw(self, data: bytes, *, timeout_s: float = 5) -> bytes:
-        """Everything the server says to some bytes until it closes."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            writer.write(data)
-            await writer.drain()
-            async with asyncio.timeout(timeout_s):
-                return await reader.read()
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+NOW_US = 1_372_636_800_000_000
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+class Plane:
+    """A data plane without sockets: what it defers happens in :meth:`turn`, one turn of an event loop."""
+
+    def __init__(self, rig: Rig, *, mode: str = "wall", max_in_flight: int = 1000) -> None:
+        self.rig, self.later, self.sink = rig, deque(), ListSink()
+        self.features, self.clock = FileFeatures(rig.folder / "features.jsonl"), FixedClock(NOW_US)
+        ids = TimeOrderedIds(self.clock)
+        self.meters = Meters(rig.metrics, 0)
+        self.runner = BatchRunner(self.features, clock=self.clock, ids=ids, mode=mode)
+        self.recording = Recording(self.sink, self.meters, clock=self.clock, ids=ids)
+        self.shadow = Shadow(self.runner, self.recording, self.meters, clock=self.clock, defer=self.later.append)
+        self.dataplane = Dataplane(
+            self.runner, self.recording, self.shadow, defer=self.later.append, max_in_flight=max_in_flight
+        )
+        self.replies: list[Call] = []
+
+    def serve(self, champion: LoadedVersion, candidate: LoadedVersion | None = None, weight: float = 0.0) -> None:
+        self.dataplane.traffic = {champion.model: Traffic(champion, candidate, weight)}
+
+    def call(self, *rows: Any, **more: Any) -> Call:
+        """Rows may be objects, or JSON."""
+        texts = [msgspec.Raw(one if isinstance(one, bytes) else json.dumps(one).encode()) for one in rows]
+        now_s = time.perf_counter()
+        parts = {
+            "model": "late",
+            "principal": "me",
+            "reply": self.replies.append,
+            "arrived_s": now_s,
+            "parsed_s": now_s,
+        }
+        return Call(**(parts | {"rows": texts} | more))
+
+    def ask(self, *rows: Any, **more: Any) -> Call:
+        call = self.call(*rows, **more)
+        self.dataplane.submit(call)
+        return call
+
+    def turn(self) -> None:
+        for _ in range(len(self.later)):
+            self.later.popleft()()
+
+    def finish(self) -> None:
+        while self.later:
+            self.turn()
+
+    def roles(self) -> list[str]:
+        return [record.role for record in self.sink.records]
+
+    def counted(self) -> dict[str, Any]:
+        """Counters and errors by version, as ``late:1`` (``:0`` for none)."""
+        return {f"{one.model}:{one.version}": one.counters | one.errors for one in read(self.rig.metrics).versions}
+
+
+def direct(*distances: float) -> Inputs:
+    """Inputs of rows whose client sent them."""
+    count = len(distances)
+    return Inputs(
+        numbers=np.column_stack([np.full(count, np.nan), np.array(distances)]),
+        categories=np.full((count, 1), "AA", dtype=object),
+        keys=[""] * count,
+        times_us=[NOW_US] * count,
+        raw=[{}] * count,
+        view_times_us=[[]] * count,
+        unknown=[()] * count,
+    )
 
 
 @pytest.fixture
@@ -55,42 +99,27 @@ def rig(tmp_path: Path) -> Rig:
 
 
 @pytest.fixture
-def serve(rig: Rig, monkeypatch):
+def plane(rig: Rig) -> Plane:
+    """Version 1 answers alone."""
+    plane = Plane(rig)
+    plane.serve(rig.load(rig.put(1)))
+    return plane
+
+
+@pytest.fixture
+def make_plane(rig: Rig):
+    return functools.partial(Plane, rig)
+
+
+@pytest.fixture
+def direct_inputs():
+    return direct
+
+
+@pytest.fixture
+def serve(rig: Rig):
     """``async with serve(...) as service``: keyword arguments are settings, or parts of the context."""
-
-    @contextlib.asynccontextmanager
-    async def start(*, ready: bool = True, **changes) -> AsyncIterator[Service]:
-        known = ServingSettings.__struct_fields__
-        settings = ServingSettings(port=free_port(), **{key: changes.pop(key) for key in list(changes) if key in known})
-        context = rig.context(0, settings, **changes)
-        worker = Worker(context)
-        monkeypatch.setattr("gc.freeze", lambda: None)
-        task = asyncio.create_task(worker.run())
-        client = Client("127.0.0.1", settings.port, connections=8, timeout_s=10)
-        try:
-            async with asyncio.timeout(10):
-                while True:
-                    assert not task.done(), task.exception()
-                    with contextlib.suppress(OSError):
-                        status, _ = await client.get("/v2/health/ready")
-                        if status == 200 or not ready:
-                            break
-                    await asyncio.sleep(0.01)
-            yield Service(worker, context, client)
-        finally:
-            await client.close()
-            worker.stop()
-            await asyncio.wait_for(task, 15)
-
-    return start
-
-
-def run(coroutine):
-    """Run a coroutine on the event loop that workers use."""
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(coroutine)
+    return functools.partial(serving, rig)
 
 
 @pytest.fixture

@@ -9,22 +9,9 @@ import math
 import numpy as np
 import pytest
 from tests.serving_rig import KeyTable, ListSink, candidate, definition, expected_score, onnx_model
+from tests.serving_runs import PREDICT, body, events_body, row
 
 from seakeep.serving.routing import place_of
-
-PATH = "/v1/models/late/predict"
-
-
-def body(*rows: dict) -> bytes:
-    return json.dumps({"rows": rows}).encode()
-
-
-def events_body(*events):
-    return json.dumps({"events": events}).encode()
-
-
-def row(key: str = "f1", distance: float | None = 500.0, carrier: str = "AA", **more) -> dict:
-    return {"flight_id": key, "distance": distance, "carrier": carrier, **more}
 
 
 def test_a_row_is_answered_by_name_and_recorded_completely(rig, serve, on_loop):
@@ -32,7 +19,7 @@ def test_a_row_is_answered_by_name_and_recorded_completely(rig, serve, on_loop):
 
     async def scenario():
         async with serve() as service:
-            status, answer = await service.client.post(PATH, body(row()))
+            status, answer = await service.client.post(PREDICT, body(row()))
             assert status == 200
             return json.loads(answer), service.predictions
 
@@ -66,7 +53,7 @@ def test_events_change_later_predictions_and_are_durable_first(rig, serve, on_lo
             first = await service.client.post("/v1/events/arrivals", events_body(event), headers)
             again = await service.client.post("/v1/events/arrivals", events_body(event), headers)
             assert service.context.events.committed == 2
-            _, answer = await service.client.post(PATH, body(row()))
+            _, answer = await service.client.post(PREDICT, body(row()))
             return first, again, json.loads(answer), service.predictions[0], service.events
 
     first, again, answer, record, events = on_loop(scenario())
@@ -89,7 +76,7 @@ def test_events_that_are_not_durable_are_not_acknowledged_nor_applied(rig, serve
         async with serve() as service:
             service.context.events.fault = RecorderError("disk full: /secret/place")
             refused = await service.client.post("/v1/events/arrivals", events_body(event))
-            _, answer = await service.client.post(PATH, body(row()))
+            _, answer = await service.client.post(PREDICT, body(row()))
             return refused, json.loads(answer)
 
     (status, told), answer = on_loop(scenario())
@@ -105,11 +92,11 @@ def test_answers_of_a_tick_are_those_of_single_requests_to_the_bit(rig, serve, o
 
     async def scenario():
         async with serve() as service:
-            alone = [(await service.client.post(PATH, body(one)))[1] for one in rows]
-            one_call = (await service.client.post(PATH, body(*rows)))[1]
+            alone = [(await service.client.post(PREDICT, body(one)))[1] for one in rows]
+            one_call = (await service.client.post(PREDICT, body(*rows)))[1]
             requests = b"".join(
                 b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b"
-                % (PATH.encode(), len(body(one)), body(one))
+                % (PREDICT.encode(), len(body(one)), body(one))
                 for one in rows
             )
             ticked = await service.raw(
@@ -132,7 +119,7 @@ def test_a_bad_request_fails_alone(rig, serve, on_loop):
     async def scenario():
         async with serve() as service:
             sent = [good, bad, good, b'{"rows": [7]}', good]
-            return await asyncio.gather(*(service.client.post(PATH, one) for one in sent)), service.predictions
+            return await asyncio.gather(*(service.client.post(PREDICT, one) for one in sent)), service.predictions
 
     answers, records = on_loop(scenario())
     assert [status for status, _ in answers] == [200, 400, 200, 400, 200]
@@ -174,8 +161,8 @@ def test_what_is_not_rows_is_refused_with_a_reason(rig, serve, on_loop, sent, st
 
     async def scenario():
         async with serve(max_rows=256) as service:
-            refused = await service.client.post(PATH, sent)
-            answered = await service.client.post(PATH, body(row()))
+            refused = await service.client.post(PREDICT, sent)
+            answered = await service.client.post(PREDICT, body(row()))
             return refused, answered
 
     refused, answered = on_loop(scenario())
@@ -190,7 +177,7 @@ def test_a_string_with_quotation_marks_is_not_mistaken_for_a_column_twice(rig, s
 
     async def scenario():
         async with serve() as service:
-            return await service.client.post(PATH, body(row('he said "hi"', carrier='\u00e9 "rows"')))
+            return await service.client.post(PREDICT, body(row('he said "hi"', carrier='\u00e9 "rows"')))
 
     status, answer = on_loop(scenario())
     assert status == 200
@@ -241,8 +228,8 @@ def test_a_moment_is_needed_when_rows_bring_their_own(rig, serve, on_loop):
 
     async def scenario():
         async with serve(clock="request") as service:
-            without = await service.client.post(PATH, body(row(scheduled="2013-07-01T00:00:00Z"), row()))
-            given = await service.client.post(PATH, body(row(scheduled="2013-07-01T00:00:00Z")))
+            without = await service.client.post(PREDICT, body(row(scheduled="2013-07-01T00:00:00Z"), row()))
+            given = await service.client.post(PREDICT, body(row(scheduled="2013-07-01T00:00:00Z")))
             return without, given, service.predictions[-1]
 
     (status, told), (fine, _), record = on_loop(scenario())
@@ -258,7 +245,7 @@ def test_a_score_that_is_no_number_fails_its_request_only(rig, serve, on_loop):
     async def scenario():
         async with serve() as service:
             sent = [body(row("a", 500.0)), body(row("b", 50.0)), body(row("c", 500.0))]
-            return await asyncio.gather(*(service.client.post(PATH, one) for one in sent)), service.predictions
+            return await asyncio.gather(*(service.client.post(PREDICT, one) for one in sent)), service.predictions
 
     answers, records = on_loop(scenario())
     assert [status for status, _ in answers] == [200, 500, 200]
@@ -275,7 +262,7 @@ def test_a_fault_in_our_own_parts_becomes_500_without_telling_where(rig, serve, 
                 raise ZeroDivisionError("/home/secret")
 
             monkeypatch.setattr(service.context.features, "assemble", broken)
-            return await service.client.post(PATH, body(row())), service.predictions
+            return await service.client.post(PREDICT, body(row())), service.predictions
 
     (status, told), records = on_loop(scenario())
     assert status == 500
@@ -290,7 +277,7 @@ def test_dropped_records_are_counted_and_harm_no_request(rig, serve, on_loop):
 
     async def scenario():
         async with serve(predictions=sink) as service:
-            answer = await service.client.post(PATH, body(row()))
+            answer = await service.client.post(PREDICT, body(row()))
             return answer, await service.client.get("/metrics")
 
     (status, _), (_, metrics) = on_loop(scenario())
@@ -304,10 +291,10 @@ def test_more_in_flight_than_allowed_is_refused_at_once(rig, serve, on_loop):
     async def scenario():
         async with serve(max_in_flight=2) as service:
             one = b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b" % (
-                PATH.encode(), len(body(row())), body(row()),
+                PREDICT.encode(), len(body(row())), body(row()),
             )  # fmt: skip
             answers = await service.raw(one * 5 + one.replace(b"localhost\r\n", b"localhost\r\nconnection: close\r\n"))
-            return answers, await service.client.post(PATH, body(row()))
+            return answers, await service.client.post(PREDICT, body(row()))
 
     answers, (after, _) = on_loop(scenario())
     statuses = [part.split()[0] for part in answers.split(b"HTTP/1.1 ")[1:]]
@@ -359,7 +346,7 @@ class TestCanary:
             async with serve() as service:
                 rows = [row(f"k{number}") for number in range(20)]
                 rows[13]["distance"] = "far"
-                return await service.client.post(PATH, body(*rows))
+                return await service.client.post(PREDICT, body(*rows))
 
         status, told = on_loop(scenario())
         assert status == 400
@@ -368,7 +355,7 @@ class TestCanary:
     @staticmethod
     async def _ask(serve, keys):
         async with serve() as service:
-            status, answer = await service.client.post(PATH, body(*[row(key) for key in keys]))
+            status, answer = await service.client.post(PREDICT, body(*[row(key) for key in keys]))
             assert status == 200
             await asyncio.sleep(0.1)
             return json.loads(answer), list(service.predictions)
@@ -388,7 +375,7 @@ def test_keys_decide_who_may_do_what(rig, serve, on_loop):
                 return found[0]
 
             return (
-                [await ask(PATH, key, post=True) for key in (None, "wrong", "watcher", "asker")],
+                [await ask(PREDICT, key, post=True) for key in (None, "wrong", "watcher", "asker")],
                 [await ask("/v1/events/arrivals", key, post=True) for key in (None, "asker")],
                 [await ask("/metrics", key) for key in (None, "asker", "watcher")],
                 [await ask(path) for path in ("/v2", "/v2/models/late", "/v2/models/late/ready")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -31,8 +32,11 @@ class FileDatasetStore:
     def __init__(self, root: Path) -> None:
         self._chunks = root / "chunks"
         self._versions = root / "versions"
-        for folder in (self._chunks, self._versions):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (root, self._chunks, self._versions):
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise PlatformError(f"cannot make {folder}: {error.strerror}", hint="check its rights") from error
 
     def put_chunk(self, content: bytes) -> str:
         """Store the bytes once, durably; returns their SHA-256 as hexadecimal digits."""
@@ -75,7 +79,7 @@ class FileDatasetStore:
         _refuse_links(path)
         try:
             return msgspec.json.decode(path.read_bytes(), type=DatasetVersion)
-        except msgspec.DecodeError as error:
+        except ValueError as error:  # malformed, or not UTF-8
             raise IntegrityError(
                 f"the manifest of data version {version_id[:12]} was changed: {error}", hint="take a new snapshot"
             ) from error
@@ -123,5 +127,6 @@ def _write(path: Path, content: bytes) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink()
         raise PlatformError(f"cannot write {path}: {error.strerror}", hint="check free space and rights") from error

@@ -21,10 +21,12 @@ def load_or_create_signer(folder: Path) -> Signer:
     Raises
     ------
     IntegrityError
-        The file is a link, can be read by others, or holds no key.
+        A file is a link, can be read by others, or holds no key, or the two keys do not belong together.
     """
     signer = Signer(_load_or_create(folder, SIGNING, secrets.token_bytes(_BYTES)))
-    _load_or_create(folder, VERIFYING, signer.public)
+    if _load_or_create(folder, VERIFYING, signer.public) != signer.public:
+        message = f"{folder / VERIFYING} does not belong to {SIGNING}"
+        raise IntegrityError(message, hint="restore both from the same backup")
     return signer
 
 
@@ -45,12 +47,12 @@ def load_or_create_pepper(folder: Path) -> bytes:
 
 
 def _load_or_create(folder: Path, name: str, fresh: bytes) -> bytes:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / name
     if not path.exists():
         # Written aside and linked into place: of two that race one wins, and nobody ever reads half a key.
         aside = folder / f".{name}.{os.getpid()}.{secrets.token_hex(4)}"
         try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with os.fdopen(handle, "wb") as file:
                 file.write(fresh)
@@ -58,23 +60,36 @@ def _load_or_create(folder: Path, name: str, fresh: bytes) -> bytes:
                 os.fsync(file.fileno())
             with contextlib.suppress(FileExistsError):
                 os.link(aside, path)
+            aside.unlink()
+            _sync(folder)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                aside.unlink()
             raise PlatformError(f"cannot write {path}: {error.strerror}", hint="check free space and rights") from error
-        finally:
-            aside.unlink(missing_ok=True)
     return _load(path)
 
 
 def _load(path: Path) -> bytes:
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        # Not to wait for a writer, should a pipe stand there.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            status = os.fstat(handle)
+            content = os.read(handle, _BYTES + 1)
+        finally:
+            os.close(handle)
     except OSError as error:
         raise IntegrityError(f"{path} cannot be read: {error.strerror}", hint="restore it from a backup") from error
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        content = file.read(_BYTES + 1)
     if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
         raise IntegrityError(f"others may read {path}", hint=f"if nobody did: chmod 600 {path}")
     if len(content) != _BYTES:
         raise IntegrityError(f"{path} holds no key of {_BYTES} bytes", hint="restore it from a backup")
     return content
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

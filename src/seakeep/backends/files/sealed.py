@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import stat
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _ASIDE = ".putting-"
+_LEFT = re.compile(rf"{re.escape(_ASIDE)}([0-9]{{1,10}})-[0-9a-f]+")
 
 
 class SealedFolders:
@@ -61,7 +63,7 @@ class SealedFolders:
         manifest = canonical(Manifest(model=model, run=run, created_us=created_us, files=entries))
         digest = hashlib.sha256(manifest).hexdigest()
         target = self._root / digest
-        aside = self._root / f"{_ASIDE}{os.getpid()}-{digest[:12]}"
+        aside = self._root / f"{_ASIDE}{os.getpid()}-{secrets.token_hex(8)}"
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._sweep()
@@ -131,28 +133,33 @@ class SealedFolders:
     def _sweep(self) -> None:
         """Remove what a process left that was killed while it put something."""
         for left in self._root.glob(f"{_ASIDE}*"):
-            process = int(left.name.removeprefix(_ASIDE).partition("-")[0])
-            if process != os.getpid() and not Path(f"/proc/{process}").exists():
+            owner = _LEFT.fullmatch(left.name)
+            if owner and int(owner[1]) != os.getpid() and not Path(f"/proc/{owner[1]}").exists():
                 shutil.rmtree(left, ignore_errors=True)
 
 
 def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or name in {MANIFEST, SIGNATURE}:
         raise IntegrityError(
-            f"{name!r} cannot name a file of a sealed folder", hint="use lower-case letters and digits"
+            f"{name!r} cannot name a file of a sealed folder",
+            hint=f"use lower-case letters and digits, and neither {MANIFEST} nor {SIGNATURE}",
         )
     return name
 
 
 def _read(path: Path) -> bytes:
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        # Not to wait for a writer, should a pipe stand there.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if stat.S_ISREG(os.fstat(handle).st_mode):
+                with os.fdopen(handle, "rb", closefd=False) as file:
+                    return file.read()
+        finally:
+            os.close(handle)
     except OSError as error:
         raise IntegrityError(f"{path} cannot be read: {error.strerror}", hint="restore it from a backup") from error
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise IntegrityError(f"{path} is not a file", hint="restore it from a backup")
-        return file.read()
+    raise IntegrityError(f"{path} is not a file", hint="restore it from a backup")
 
 
 def _write(path: Path, content: bytes) -> None:

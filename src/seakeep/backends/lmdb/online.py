@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,14 +49,7 @@ class LmdbOnlineStore:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _alone(path):
                 self.rebuilt = _start_afresh_after_boot(path)
-                self._environment = lmdb.open(
-                    str(path),
-                    map_size=map_bytes,
-                    max_readers=_READERS,
-                    sync=False,
-                    metasync=False,
-                    mode=0o600,
-                )
+                self._environment = _open(path, map_bytes)
             # Readers that were killed would keep old pages from being used again.
             self._environment.reader_check()
         except (OSError, lmdb.Error) as error:
@@ -98,6 +91,14 @@ class LmdbOnlineStore:
         self._environment.close()
 
 
+def _open(path: Path, map_bytes: int) -> Any:
+    while True:
+        with suppress(lmdb.MapResizedError):  # another process let the map grow meanwhile: take its size
+            return lmdb.open(
+                str(path), map_size=map_bytes, max_readers=_READERS, sync=False, metasync=False, mode=0o600
+            )
+
+
 class _Transaction:
     """One LMDB transaction, as the port says it."""
 
@@ -136,7 +137,7 @@ def _alone(path: Path) -> Iterator[None]:
 def _start_afresh_after_boot(path: Path) -> bool:
     boot = _BOOT_ID.read_text("ascii").strip()
     note = path / "boot"
-    if note.exists() and note.read_text("utf-8") == boot:
+    if note.exists() and note.read_bytes() == boot.encode():
         return False
     old = [path / "data.mdb", path / "lock.mdb"]
     found = any(file.exists() for file in old)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from seakeep.clock import Clock
-from seakeep.errors import PlatformError
+from seakeep.errors import ConflictError, PlatformError
 
 SCHEMA_VERSION = 1
 BUSY_MS = 10_000
 """How long a transaction waits for another one, in milliseconds."""
+
+_HINTS = {
+    "database or disk is full": "make room on the disk and try again; nothing was changed",
+    "disk I/O error": "check the disk and its room and try again; nothing was changed",
+    "database is locked": "another process holds the state for long; try again",
+    "attempt to write a readonly database": "give this user the right to write it",
+    "unable to open database file": "give this user the right to write it and its folder",
+}
 
 # What was written is never changed: the database itself refuses to.
 _APPEND_ONLY = ("runs", "versions", "gates", "releases", "receipts", "audit")
@@ -46,7 +55,8 @@ class _Connection(sqlite3.Connection):
     """A connection that closes itself: Python warns of those that are let go while they are open."""
 
     def __del__(self) -> None:
-        self.close()
+        with suppress(sqlite3.ProgrammingError):  # one that could not be opened
+            self.close()
 
 
 class Database:
@@ -68,8 +78,15 @@ class Database:
     def __init__(self, path: Path, *, clock: Clock) -> None:
         self.path, self.clock = path, clock
         self._local = threading.local()
-        with self.write() as connection:
-            self._prepare(connection)
+        if not path.exists():
+            self._make()
+        with self.read() as connection:
+            (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found > SCHEMA_VERSION:
+            message = f"{path} was made by a newer Seakeep (schema {found}, this one knows {SCHEMA_VERSION})"
+            raise PlatformError(message, hint="upgrade seakeep")
+        if found != SCHEMA_VERSION:
+            raise PlatformError(f"{path} is no state of Seakeep", hint="restore it from a backup, or move it away")
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -85,10 +102,12 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                # A disk that is full may have rolled it back by itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -106,47 +125,54 @@ class Database:
         return connection
 
     def _open(self) -> sqlite3.Connection:
-        if not self.path.exists():
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(
-            self.path, timeout=BUSY_MS / 1_000, isolation_level=None, check_same_thread=False, factory=_Connection
+            f"{self.path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_MS / 1_000,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_Connection,
         )
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        (found,) = connection.execute("PRAGMA user_version").fetchone()
-        if found > SCHEMA_VERSION:
-            message = f"{self.path} was made by a newer Seakeep (schema {found}, this one knows {SCHEMA_VERSION})"
-            raise PlatformError(message, hint="upgrade seakeep")
-        if found == 0:
-            for statement in _statements(_SCHEMA):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    def _make(self) -> None:
+        """Make the file aside and link it into its place: of two who race one wins, and nobody finds half of it."""
+        if self.path.with_name(f"{self.path.name}-wal").exists() and not self.path.exists():
+            message = f"{self.path} is missing, though changes of it are there"
+            raise PlatformError(message, hint="restore it from a backup, or move what is left away")
+        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        try:
+            os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            with self._told(), closing(sqlite3.connect(aside, isolation_level=None)) as connection:
+                connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+                connection.execute("PRAGMA journal_mode = WAL")
+            with suppress(FileExistsError):
+                os.link(aside, self.path)
+            _sync(self.path.parent)
+        except OSError as error:
+            message = f"the state in {self.path} cannot be made: {error.strerror}"
+            raise PlatformError(message, hint="check the folder, its room and its rights") from error
+        finally:
+            with suppress(OSError):
+                aside.unlink()
 
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.IntegrityError:
-            raise
-        except sqlite3.Error as error:
+        except sqlite3.IntegrityError as error:
+            message = f"the state in {self.path} refuses the change: {error}"
+            raise ConflictError(message, hint="what was written once is never changed") from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged file may damage SQLite's own message
             text = str(error)
-            hints = {
-                "database or disk is full": "make room on the disk and try again; nothing was changed",
-                "database is locked": "another process holds the state for long; try again",
-                "attempt to write a readonly database": "give this user the right to write it",
-            }
-            hint = hints.get(text, "restore it from a backup, or set another project.home")
+            hint = _HINTS.get(text, "restore it from a backup, or set another project.home")
             raise PlatformError(f"the state in {self.path} cannot be used: {text}", hint=hint) from error
 
 
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, one by one: ``executescript`` would commit the transaction it runs in."""
-    pending = ""
-    for line in script.splitlines():
-        pending += line + "\n"
-        if sqlite3.complete_statement(pending):
-            yield pending
-            pending = ""
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -8,12 +8,13 @@ import msgspec
 
 from seakeep.backends.sql.audit import enter
 from seakeep.backends.sql.database import Database
+from seakeep.backends.sql.record import RecordFormat
 from seakeep.errors import NotFoundError
 from seakeep.records.gate import GateResult
 from seakeep.records.version import Version
 
-_version = msgspec.json.Decoder(Version).decode
-_results = msgspec.json.Decoder(tuple[GateResult, ...]).decode
+_VERSION = RecordFormat(Version, "version")
+_RESULTS = RecordFormat(tuple[GateResult, ...], "evaluation of gates")
 
 
 class SqlVersions:
@@ -29,17 +30,15 @@ class SqlVersions:
                 "SELECT record FROM versions WHERE model = ? AND bundle = ?", (version.model, version.bundle)
             ).fetchone()
             if same:
-                return _version(same[0])
+                return _VERSION.decode(same[0])
             (number,) = connection.execute(
                 "SELECT coalesce(max(number), 0) + 1 FROM versions WHERE model = ?", (version.model,)
             ).fetchone()
             kept = msgspec.structs.replace(version, number=number)
-            connection.execute(
-                "INSERT INTO versions VALUES (?, ?, ?, ?)",
-                (kept.model, number, kept.bundle, msgspec.json.encode(kept)),
-            )
+            record = _VERSION.encode(kept)
+            connection.execute("INSERT INTO versions VALUES (?, ?, ?, ?)", (kept.model, number, kept.bundle, record))
             details = {"bundle": kept.bundle, "run": kept.run}
-            enter(connection, time_us=now_us, actor=actor, action="register", subject=kept.ref, details=details)
+            enter(connection, record, time_us=now_us, actor=actor, action="register", subject=kept.ref, details=details)
         return kept
 
     def get(self, model: str, number: int) -> Version:
@@ -50,13 +49,13 @@ class SqlVersions:
             ).fetchone()
         if row is None:
             raise NotFoundError(f"there is no version {model}:{number}", hint=f"see `seakeep model list {model}`")
-        return _version(row[0])
+        return _VERSION.decode(row[0])
 
     def list(self, model: str) -> list[Version]:
         """All versions of a model, newest first."""
         query = "SELECT record FROM versions WHERE model = ? ORDER BY number DESC"
         with self._database.read() as connection:
-            return [_version(record) for (record,) in connection.execute(query, (model,))]
+            return [_VERSION.decode(record) for (record,) in connection.execute(query, (model,))]
 
 
 class SqlGates:
@@ -67,18 +66,19 @@ class SqlGates:
 
     def put(self, model: str, number: int, results: Sequence[GateResult], *, actor: str, now_us: int) -> None:
         """Keep the results of an evaluation, with an entry in the audit log."""
+        record = _RESULTS.encode(tuple(results))
         with self._database.write() as connection:
             connection.execute(
                 "INSERT INTO gates (model, number, judged_us, results) VALUES (?, ?, ?, ?)",
-                (model, number, now_us, msgspec.json.encode(tuple(results))),
+                (model, number, now_us, record),
             )
             details = {one.gate: f"{'passed' if one.passed else 'failed'}: {one.observed}" for one in results}
             subject = f"{model}:{number}"
-            enter(connection, time_us=now_us, actor=actor, action="judge", subject=subject, details=details)
+            enter(connection, record, time_us=now_us, actor=actor, action="judge", subject=subject, details=details)
 
     def get(self, model: str, number: int) -> tuple[GateResult, ...]:
         """The newest evaluation's results; none if it was never evaluated."""
         query = "SELECT results FROM gates WHERE model = ? AND number = ? ORDER BY id DESC LIMIT 1"
         with self._database.read() as connection:
             row = connection.execute(query, (model, number)).fetchone()
-        return _results(row[0]) if row else ()
+        return _RESULTS.decode(row[0]) if row else ()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
-
-import msgspec
 
 from seakeep.backends.sql.audit import enter
 from seakeep.backends.sql.database import Database
+from seakeep.backends.sql.record import RecordFormat
 from seakeep.errors import ConflictError
 from seakeep.records.release import Receipt, Release, Route
 
-_release = msgspec.json.Decoder(Release).decode
-_receipt = msgspec.json.Decoder(Receipt).decode
+_RELEASE = RecordFormat(Release, "release")
+_RECEIPT = RecordFormat(Receipt, "receipt")
 
 
 class SqlReleases:
@@ -26,10 +24,11 @@ class SqlReleases:
         """All releases of a model, oldest first."""
         query = "SELECT record FROM releases WHERE model = ? ORDER BY revision"
         with self._database.read() as connection:
-            return [_release(record) for (record,) in connection.execute(query, (model,))]
+            return [_RELEASE.decode(record) for (record,) in connection.execute(query, (model,))]
 
     def append(self, release: Release, *, details: Mapping[str, str]) -> None:
         """Put a release in force, with an entry in the audit log; ConflictError if its revision is not the next."""
+        record = _RELEASE.encode(release)
         with self._database.write() as connection:
             (newest,) = connection.execute(
                 "SELECT coalesce(max(revision), 0) FROM releases WHERE model = ?", (release.model,)
@@ -39,10 +38,14 @@ class SqlReleases:
                     f"the release of {release.model} is at revision {newest}: somebody else changed it first",
                     hint=f"see `seakeep history {release.model}` and decide again",
                 )
-            self._insert(connection, release)
+            connection.execute(
+                "INSERT INTO releases (model, revision, record) VALUES (?, ?, ?)",
+                (release.model, release.revision, record),
+            )
             routes = ", ".join(f":{route.version} {route.role} {route.weight:g}" for route in release.routes)
             enter(
                 connection,
+                record,
                 time_us=release.from_us,
                 actor=release.actor,
                 action=release.action,
@@ -53,7 +56,7 @@ class SqlReleases:
     def revision(self) -> int:
         """A number that changes whenever any model's release does."""
         with self._database.read() as connection:
-            (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM releases").fetchone()
+            (newest,) = connection.execute("SELECT CAST(coalesce(max(id), 0) AS INTEGER) FROM releases").fetchone()
         return int(newest)
 
     def routes(self) -> list[Route]:
@@ -64,14 +67,7 @@ class SqlReleases:
         """
         with self._database.read() as connection:
             records = connection.execute(query).fetchall()
-        return [route for (record,) in records for route in _release(record).routes]
-
-    @staticmethod
-    def _insert(connection: sqlite3.Connection, release: Release) -> None:
-        connection.execute(
-            "INSERT INTO releases (model, revision, record) VALUES (?, ?, ?)",
-            (release.model, release.revision, msgspec.json.encode(release)),
-        )
+        return [route for (record,) in records for route in _RELEASE.decode(record).routes]
 
 
 class SqlReceipts:
@@ -84,18 +80,20 @@ class SqlReceipts:
         """All receipts of a model, oldest first."""
         query = "SELECT record FROM receipts WHERE model = ? ORDER BY started_us"
         with self._database.read() as connection:
-            return [_receipt(record) for (record,) in connection.execute(query, (model,))]
+            return [_RECEIPT.decode(record) for (record,) in connection.execute(query, (model,))]
 
     def add_receipt(self, receipt: Receipt) -> None:
         """Keep a receipt, with an entry in the audit log; of one rollout only the first is kept."""
+        record = _RECEIPT.encode(receipt)
         with self._database.write() as connection:
             kept = connection.execute(
                 "INSERT OR IGNORE INTO receipts VALUES (?, ?, ?)",
-                (receipt.model, receipt.started_us, msgspec.json.encode(receipt)),
+                (receipt.model, receipt.started_us, record),
             )
             if kept.rowcount:
                 enter(
                     connection,
+                    record,
                     time_us=self._database.clock.now_us(),
                     actor="rollout",
                     action="receipt",

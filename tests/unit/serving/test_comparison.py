@@ -1,0 +1,167 @@
+import math
+
+import numpy as np
+import pytest
+
+from seakeep.recorder.pairs import PairTable
+from seakeep.records.model import Canary
+from seakeep.serving.comparison import ALPHA, MIN_LABELLED, MIN_TIMED, SAME_SCORE, bet, coin, judge
+
+CANARY = Canary(min_pairs=200)
+
+
+def pairs(count=1000, *, seed=0, label=None, old=None, new=None, old_us=30.0, new_us=30.0, old_failed=0, new_failed=0):
+    """Pairs that differ in nothing, but for what is given: scores and labels as arrays, failures as counts."""
+    rng = np.random.default_rng(seed)
+    scores = rng.uniform(0.05, 0.95, count)
+    first, last = np.arange(count) < old_failed, np.arange(count) >= count - new_failed
+    old, new = (np.array(scores if one is None else one, dtype=float) for one in (old, new))
+    old[first], new[last] = np.nan, np.nan
+    return PairTable(
+        recorded_us=np.arange(count),
+        label=np.full(count, np.nan) if label is None else np.array(label, dtype=float),
+        champion_score=old,
+        candidate_score=new,
+        champion_us=np.full(count, old_us) * rng.uniform(0.8, 1.25, count),
+        candidate_us=np.full(count, new_us) * rng.uniform(0.8, 1.25, count),
+        champion_failed=first,
+        candidate_failed=last,
+    )
+
+
+def outcomes(count=1000, seed=0):
+    """True probabilities and what came of them."""
+    rng = np.random.default_rng(seed)
+    truth = rng.uniform(0.05, 0.95, count)
+    return truth, (rng.random(count) < truth).astype(float)
+
+
+def test_a_candidate_like_the_champion_advances_with_enough_pairs_and_waits_before():
+    assert judge(pairs(200), CANARY).action == "advance"
+    waiting = judge(pairs(199), CANARY)
+    assert waiting.action == "wait"
+    assert waiting.reasons[0] == "199 of 200 pairs"
+    assert judge(pairs(0), CANARY).reasons == ("0 of 200 pairs",)
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        ({"new_failed": 12}, "of 1,000 requests the candidate alone failed 12, the champion alone 0"),
+        ({"new_failed": 30, "old_failed": 5}, "of 1,000 requests the candidate alone failed 30, the champion alone 5"),
+        ({"new_us": 200.0}, "model time"),
+        ({"old_us": 1.0, "new_us": 40.0}, "model time"),
+    ],
+)
+def test_real_harm_takes_the_candidate_back_and_says_why(harm, told):
+    found = judge(pairs(**harm), CANARY)
+    assert found.action == "rollback"
+    assert told in found.reasons[0]
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        {"old_failed": 400}, {"old_failed": 5, "new_failed": 5}, {"new_failed": 3}, {"old_us": 200.0}, {"new_us": 45.0},
+        {"old_us": 1.0, "new_us": 20.0}, {"old_us": 2000.0, "new_us": 2500.0},
+    ],
+)  # fmt: skip
+def test_what_is_no_harm_beyond_doubt_does_not_take_it_back(harmless):
+    assert judge(pairs(**harmless), CANARY).action == "advance"
+
+
+def test_harm_is_acted_on_before_there_are_enough_pairs_to_advance():
+    assert judge(pairs(50, new_failed=50), CANARY).action == "rollback"
+
+
+def test_the_first_inferences_of_a_fresh_version_are_not_timed():
+    assert judge(pairs(MIN_TIMED - 1, new_us=3000.0), CANARY).action == "wait"
+    assert judge(pairs(MIN_TIMED, new_us=3000.0), CANARY).action == "rollback"
+    failed = pairs(150, new_us=3000.0, old_failed=60)
+    assert judge(failed, CANARY).action == "wait"
+
+
+class TestQuality:
+    def test_a_candidate_that_is_worse_on_known_outcomes_is_taken_back(self):
+        truth, label = outcomes()
+        found = judge(pairs(label=label, old=truth, new=1 - truth), CANARY)
+        assert found.action == "rollback"
+        assert found.reasons[0].startswith("Brier score 0.")
+        assert found.reasons[0].endswith("on 1,000 requests with an outcome")
+
+    def test_a_candidate_that_is_better_advances(self):
+        truth, label = outcomes()
+        assert judge(pairs(label=label, old=np.full(1000, 0.5), new=truth), CANARY).action == "advance"
+
+    def test_one_that_differs_waits_for_outcomes_however_many_pairs_there_are(self):
+        truth, label = outcomes()
+        for known, action in ((0, "wait"), (MIN_LABELLED - 1, "wait"), (MIN_LABELLED, "advance")):
+            some = np.where(np.arange(1000) < known, label, np.nan)
+            found = judge(pairs(label=some, old=truth, new=np.clip(truth + 0.02, 0, 1)), CANARY)
+            assert found.action == action, known
+        assert (
+            "scores differ by 0.020 in the median and 99 of 100 outcomes are known"
+            in judge(
+                pairs(label=np.where(np.arange(1000) < 99, label, np.nan), old=truth, new=truth + 0.02), CANARY
+            ).reasons
+        )
+
+    def test_one_that_hardly_differs_needs_no_outcomes(self):
+        truth, _ = outcomes()
+        assert judge(pairs(old=truth, new=truth + SAME_SCORE * 0.99), CANARY).action == "advance"
+
+    def test_outcomes_of_failed_requests_say_nothing_of_quality(self):
+        truth, label = outcomes()
+        found = judge(pairs(label=label, old=truth, new=truth, old_failed=900), CANARY)
+        assert "on 100 requests with an outcome" in found.reasons[-1]
+
+    def test_a_failed_request_does_not_hide_how_scores_differ(self):
+        truth, _ = outcomes()
+        assert judge(pairs(old=truth, new=1 - truth, old_failed=400), CANARY).action == "wait"
+
+
+def test_a_rollback_tells_all_that_was_found_the_harm_first():
+    truth, label = outcomes()
+    found = judge(pairs(label=label, old=truth, new=truth, new_us=500.0, old_failed=1), CANARY)
+    assert found.action == "rollback"
+    assert [sentence.split()[0] for sentence in found.reasons] == ["model", "of", "Brier"]
+
+
+class TestCoin:
+    @pytest.mark.parametrize(("heads", "tails"), [(0, 0), (5, 5), (5, 6), (0, 9)])
+    def test_no_more_heads_than_tails_win_nothing(self, heads, tails):
+        assert coin(heads, tails) == -math.inf
+
+    @pytest.mark.parametrize(("heads", "tails"), [(1, 0), (3, 2), (9, 0), (40, 20), (700, 650)])
+    def test_the_money_is_that_of_the_mixture_of_coins_or_less(self, heads, tails):
+        bias = (np.arange(200_000) + 0.5) / 400_000 + 0.5
+        log_money = heads * np.log(2 * bias) + tails * np.log(2 * (1 - bias))
+        exact = float(np.log(np.mean(np.exp(log_money - log_money.max()))) + log_money.max())
+        assert exact - math.log(2) - 1e-6 <= coin(heads, tails) <= exact + 1e-6
+
+    def test_more_heads_win_more(self):
+        money = [coin(heads, 10) for heads in range(11, 200)]
+        assert money == sorted(money)
+        assert coin(5, 0) < math.log(3 / ALPHA) < coin(12, 0)
+
+
+class TestBet:
+    def test_a_fair_value_wins_nothing(self):
+        assert bet(np.full(1000, 0.5)) == 0
+
+    def test_values_below_a_half_win_next_to_nothing_and_values_above_more_and_more(self):
+        rng = np.random.default_rng(0)
+        noise = rng.uniform(-0.3, 0.3, 5000)
+        money = [bet(np.clip(0.5 + shift + noise, 0, 1)) for shift in (-0.1, 0.02, 0.05, 0.1)]
+        assert money == sorted(money)
+        assert money[0] < 1
+        assert money[-1] > 50
+
+    def test_money_won_and_lost_again_was_won(self):
+        won = np.r_[np.full(100, 0.9), np.full(1000, 0.1)]
+        assert bet(won) == bet(won[:100]) > math.log(3 / ALPHA)
+
+    def test_a_bet_is_made_before_its_value_is_seen(self):
+        """With one value there is nothing to have learnt from: no bet."""
+        assert bet(np.array([1.0])) == 0.0
+        assert bet(np.array([1.0, 1.0])) > 0.0

@@ -1,0 +1,174 @@
+import math
+
+import pytest
+from tests.serving_rig import expected_score, onnx_model
+from tests.serving_runs import row
+
+from seakeep.errors import NotFoundError, RowError, UnavailableError
+from seakeep.serving.dataplane import TICK_ROWS
+from seakeep.serving.routing import place_of
+
+
+def batches_of(plane, monkeypatch):
+    """Sizes of the batches that are executed, by number of calls."""
+    sizes, execute = [], plane.runner.run
+    monkeypatch.setattr(plane.runner, "run", lambda version, parts: sizes.append(len(parts)) or execute(version, parts))
+    return sizes
+
+
+def test_all_calls_of_one_turn_are_one_batch_and_those_of_the_next_another(plane, monkeypatch):
+    sizes = batches_of(plane, monkeypatch)
+    for _ in range(5):
+        plane.ask(row())
+    assert plane.dataplane.in_flight == 5
+    assert plane.replies == []
+    plane.turn()
+    assert (sizes, len(plane.replies), plane.dataplane.in_flight) == ([5], 5, 0)
+    plane.ask(row())
+    plane.turn()
+    assert sizes == [5, 1]
+    assert not plane.later
+
+
+def test_rows_beyond_a_turn_s_worth_wait_for_the_next(plane, monkeypatch):
+    sizes = batches_of(plane, monkeypatch)
+    for _ in range(5):
+        plane.ask(*[row()] * (TICK_ROWS // 2))
+    plane.turn()
+    assert (sizes, len(plane.replies)) == ([2], 2)
+    plane.finish()
+    assert (sizes, len(plane.replies)) == ([2, 2, 1], 5)
+
+
+def test_more_rows_or_calls_than_fit_are_refused_and_room_comes_back(make_plane, rig, monkeypatch):
+    monkeypatch.setattr("seakeep.serving.dataplane.MAX_WAITING", 1000)
+    plane = make_plane(max_in_flight=3)
+    plane.serve(rig.load(rig.put(1)))
+    rows = plane.call(row()).rows * 500
+    plane.ask(rows=rows)
+    plane.ask(rows=rows)
+    with pytest.raises(UnavailableError, match="too many requests"):
+        plane.ask(row())
+    plane.finish()
+    for _ in range(3):
+        plane.ask(row())
+    with pytest.raises(UnavailableError, match="too many requests"):
+        plane.ask(row())
+    plane.finish()
+    assert plane.dataplane.in_flight == 0
+    assert [len(call.answers) for call in plane.replies] == [500] * 2 + [1] * 3
+
+
+def test_a_model_that_is_not_there_and_one_that_is_not_loaded_are_told_apart(plane):
+    plane.dataplane.traffic = {**plane.dataplane.traffic, "slow": None}
+    with pytest.raises(NotFoundError, match="no model 'lat' here") as caught:
+        plane.dataplane.traffic_of("lat")
+    assert caught.value.hint == "models served: late, slow"
+    with pytest.raises(UnavailableError, match="'slow' is not loaded yet"):
+        plane.dataplane.traffic_of("slow")
+    with pytest.raises(NotFoundError, match="version 2 of 'late' is not loaded") as caught:
+        plane.dataplane.version_of("late", 2)
+    assert caught.value.hint == "loaded: 1"
+    assert plane.dataplane.version_of("late", 1).number == 1
+
+
+def test_a_model_that_goes_while_a_call_waits_is_an_error_of_that_call(plane):
+    call = plane.ask(row())
+    plane.dataplane.traffic = {}
+    plane.turn()
+    assert plane.replies == [call]
+    assert call.error.code == "not-found"
+    assert plane.counted()[":0"]["not-found"] == 1
+    assert plane.sink.records == []
+
+
+def test_a_version_that_is_pinned_answers_whatever_the_weights(plane, rig):
+    champion = plane.dataplane.traffic["late"].champion
+    plane.serve(champion, rig.load(rig.put(2)), 0.0)
+    calls = [plane.ask(row(), version=plane.dataplane.version_of("late", number), role="pinned") for number in (2, 1)]
+    plane.finish()
+    assert [call.answers[0].version for call in calls] == [2, 1]
+    assert plane.roles() == ["pinned", "pinned"]
+
+
+def test_rows_of_one_call_go_to_the_versions_of_their_keys_and_come_back_in_order(plane, rig):
+    plane.serve(plane.dataplane.traffic["late"].champion, rig.load(rig.put(2)), 0.4)
+    keys = [f"k{number}" for number in range(100)]
+    together, alone = plane.ask(*map(row, keys)), [plane.ask(row(key)) for key in keys]
+    plane.turn()
+    expected = [2 if place_of(key, model="late", version=2) < 0.4 else 1 for key in keys]
+    assert [answer.version for answer in together.answers] == expected
+    assert [call.answers[0].version for call in alone] == expected
+    assert [answer.key for answer in together.answers] == keys
+    for answer in together.answers:
+        assert answer.score == pytest.approx(expected_score(math.nan, 500, "AA", answer.version / 8), rel=1e-14)
+
+
+def test_a_row_without_a_readable_key_is_an_error_when_keys_decide(plane, rig):
+    plane.serve(plane.dataplane.traffic["late"].champion, rig.load(rig.put(2)), 0.4)
+    bad, good = plane.ask(row(), b"7"), plane.ask(row())
+    plane.turn()
+    assert isinstance(bad.error, RowError)
+    assert good.error is None
+
+
+def test_a_fault_while_a_call_is_routed_is_an_error_of_that_call(plane, caplog):
+    class Broken:
+        @property
+        def split(self):
+            raise ZeroDivisionError("/home/secret")
+
+    plane.dataplane.traffic = {**plane.dataplane.traffic, "broken": Broken()}
+    bad, good = plane.ask(row(), model="broken"), plane.ask(row())
+    plane.turn()
+    assert (bad.error.code, good.error) == ("internal", None)
+    assert "secret" not in bad.error.message
+    assert plane.counted()[":0"]["internal"] == 1
+
+
+def test_a_call_fails_as_a_whole_when_one_of_its_versions_fails(plane, rig):
+    broken = rig.load(rig.put(2, model=onnx_model(nan_below=1e9)))
+    plane.serve(plane.dataplane.traffic["late"].champion, broken, 0.5)
+    mixed = plane.ask(*[row(f"k{number}") for number in range(20)])
+    key = next(f"k{number}" for number in range(20) if place_of(f"k{number}", model="late", version=2) >= 0.5)
+    fine = plane.ask(row(key))
+    plane.turn()
+    assert mixed.error.code == "serving"
+    assert mixed.answers == []
+    assert fine.answers[0].version == 1
+    assert [record.error for record in plane.sink.records].count("serving") == 20
+    assert [record.key for record in plane.sink.records if not record.error] == [key]
+
+
+def test_an_answer_that_cannot_be_sent_disturbs_no_other_and_is_recorded(plane, caplog):
+    def unreachable(_call):
+        raise ConnectionResetError("gone")
+
+    plane.ask(row("a"))
+    plane.ask(row("b"), reply=unreachable)
+    plane.ask(row("c"))
+    plane.turn()
+    assert len(plane.replies) == 2
+    assert [record.key for record in plane.sink.records] == ["a", "b", "c"]
+    assert plane.dataplane.in_flight == 0
+    assert "an answer could not be sent" in caplog.text
+
+
+def test_a_recorder_that_fails_costs_records_not_answers(plane, caplog):
+    def broken(_record):
+        raise ZeroDivisionError
+
+    plane.sink.append = broken
+    call = plane.ask(row())
+    plane.turn()
+    assert plane.replies == [call]
+    assert call.error is None
+    assert "was not recorded" in caplog.text
+
+
+def test_rows_and_inputs_of_one_turn_are_separate_batches(plane, direct_inputs):
+    version = plane.dataplane.traffic["late"].champion
+    by_row, by_input = plane.ask(row()), plane.ask(direct=direct_inputs(500.0), version=version)
+    plane.turn()
+    assert by_row.answers[0].score == by_input.answers[0].score
+    assert [record.categories for record in plane.sink.records] == [["AA"], ["AA"]]

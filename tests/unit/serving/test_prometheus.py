@@ -1,0 +1,97 @@
+import re
+
+import pytest
+
+from seakeep.serving.metrics import Meters, read
+from seakeep.serving.prometheus import CONTENT_TYPE, render
+
+SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="[^"\\\n]*",?)*)\})? (\S+)')
+
+
+@pytest.fixture
+def page(tmp_path):
+    one, two = Meters(tmp_path, 0), Meters(tmp_path, 1)
+    one.report("ready", 2, 0)
+    two.report("draining", 1, 0)
+    for value in (3.0, 20.0, 20.0, 1_000.0, 1e9):
+        one.of("late", 1).answered(2, 1, (value,) * 5)
+    two.of("late", 1).failed("row")
+    two.of("late", 2).shadow(scored=4, dropped=3)
+    two.of("late", 2).gap()
+    one.server.failed("not-found")
+    return render(read(tmp_path)).decode()
+
+
+def samples(page):
+    """By name and labels."""
+    found = {}
+    for line in page.splitlines():
+        if not line.startswith("#"):
+            name, labels, value = SAMPLE.fullmatch(line).groups()
+            key = (name, labels or "")
+            assert key not in found
+            found[key] = float(value)
+    return found
+
+
+def test_every_line_is_of_the_text_format_and_every_family_is_declared_once_before_its_samples(page):
+    assert page.endswith("\n")
+    declared: dict[str, str] = {}
+    current = ""
+    for line in page.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, current, kind = line.split()
+            assert current not in declared
+            declared[current] = kind
+        elif not line.startswith("# HELP "):
+            name = SAMPLE.fullmatch(line).group(1)
+            suffixes = ("_bucket", "_sum", "_count") if declared[current] == "histogram" else ("",)
+            assert name in {current + suffix for suffix in suffixes}
+    assert set(declared.values()) == {"gauge", "counter", "histogram"}
+    assert all(name.endswith("_total") for name, kind in declared.items() if kind == "counter")
+    assert b"version=0.0.4" in CONTENT_TYPE
+
+
+def test_counts_are_those_of_the_workers(page):
+    found = samples(page)
+    assert found["seakeep_workers", 'state="ready"'] == found["seakeep_workers", 'state="draining"'] == 1
+    assert found["seakeep_in_flight", ""] == 3
+    assert found["seakeep_requests_total", 'model="late",version="1"'] == 6
+    assert found["seakeep_rows_total", 'model="late",version="1"'] == 10
+    assert found["seakeep_unknown_entities_total", 'model="late",version="1"'] == 5
+    assert found["seakeep_errors_total", 'model="late",version="1",code="row"'] == 1
+    assert found["seakeep_errors_total", 'model="",version="",code="not-found"'] == 1
+    assert found["seakeep_shadow_scored_total", 'model="late",version="2"'] == 4
+    assert found["seakeep_shadow_dropped_total", 'model="late",version="2"'] == 3
+    assert found["seakeep_recorder_gaps_total", 'model="late",version="2"'] == 1
+
+
+def test_a_histogram_is_cumulative_in_seconds_and_ends_with_all(page):
+    labels = 'model="late",version="1",stage="total"'
+    buckets = {
+        key[1].rpartition('le="')[2].rstrip('"'): value
+        for key, value in samples(page).items()
+        if key[0] == "seakeep_stage_seconds_bucket" and key[1].startswith(labels)
+    }
+    bounds = [float(bound) for bound in buckets]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] == float("inf")
+    values = list(buckets.values())
+    assert values == sorted(values)
+    assert (buckets["1.6e-05"], buckets["3.2e-05"], buckets["0.001024"], buckets["+Inf"]) == (1, 3, 4, 5)
+    assert samples(page)["seakeep_stage_seconds_count", labels] == 5
+
+
+def test_a_large_sum_of_seconds_keeps_its_microseconds(tmp_path):
+    meter = Meters(tmp_path, 0).of("late", 1)
+    meter.answered(1, 0, (123_456_789_012.0, 1, 1, 1, 1))
+    before = samples(render(read(tmp_path)).decode())
+    meter.answered(1, 0, (40.0, 1, 1, 1, 1))
+    after = samples(render(read(tmp_path)).decode())
+    key = ("seakeep_stage_seconds_sum", 'model="late",version="1",stage="parse"')
+    assert after[key] - before[key] == pytest.approx(40e-6, rel=1e-3)
+
+
+def test_a_service_that_has_counted_nothing_yet_has_a_page(tmp_path):
+    Meters(tmp_path, 0).started(0)
+    assert samples(render(read(tmp_path)).decode())["seakeep_workers", 'state="starting"'] == 1

@@ -1,0 +1,89 @@
+import math
+
+import pytest
+from tests.serving_runs import row
+
+
+def test_a_record_holds_all_that_is_needed_to_compute_the_answer_again(plane):
+    call = plane.ask(row("a", 5.0), row("b", None, None))
+    plane.clock.value_us += 7
+    plane.turn()
+    first, second = plane.sink.records
+    version = plane.dataplane.traffic["late"].champion
+    for record, answer in zip((first, second), call.answers, strict=True):
+        assert (record.id, record.score, record.decision) == (answer.id, answer.score, answer.decision)
+        assert (record.model, record.version, record.bundle) == ("late", 1, version.bundle)
+        assert (record.role, record.pair, record.principal, record.error) == ("champion", "", "me", "")
+        assert (record.time_us, record.recorded_us) == (plane.clock.now_us(),) * 2
+    assert first.request == row("a", 5.0)
+    assert second.request == {"flight_id": "b", "distance": None, "carrier": None}
+    assert (first.numbers[1], first.categories) == (5.0, ["AA"])
+    assert math.isnan(second.numbers[1])
+    assert second.categories == [""]
+    assert [first.sequence, second.sequence] == [1, 2]
+
+
+def test_stages_add_up_to_no_more_than_the_whole(plane):
+    call = plane.ask(row())
+    plane.turn()
+    (record,) = plane.sink.records
+    parts = (record.parse_us, record.features_us, record.queue_us, record.model_us)
+    assert all(part > 0 for part in parts)
+    assert sum(parts) <= record.total_us
+    assert call.parsed_s >= call.arrived_s
+
+
+@pytest.mark.parametrize(
+    ("sent", "key", "request_"),
+    [
+        (row("a", distance="far"), "a", row("a", distance="far")),
+        ({"distance": 5.0}, "", {"distance": 5.0}),
+        ({"flight_id": None}, "", {"flight_id": None}),
+        ({"flight_id": 5}, "5", {"flight_id": 5}),
+        (b"7", "", {}),
+        (b'{"flight_id": "\xff"}', "", {}),
+    ],
+)
+def test_a_row_that_could_not_be_read_is_recorded_as_far_as_it_can_be(plane, sent, key, request_):
+    plane.ask(sent)
+    plane.turn()
+    (record,) = plane.sink.records
+    assert (record.key, record.request, record.error, record.decision) == (key, request_, "row", False)
+    assert (record.numbers, record.categories, record.feature_times_us) == ([], [], [])
+    assert math.isnan(record.score)
+    assert record.id
+    assert record.time_us == record.recorded_us
+
+
+def test_rows_of_a_failed_call_have_no_score_even_where_they_had_one(plane, rig):
+    from tests.serving_rig import onnx_model
+
+    plane.serve(rig.load(rig.put(1, model=onnx_model(nan_below=50.0))))
+    plane.ask(row("fine", 500.0), row("bad", 5.0))
+    plane.turn()
+    assert [(record.key, record.error) for record in plane.sink.records] == [("fine", "serving"), ("bad", "serving")]
+    assert all(math.isnan(record.score) and not record.decision for record in plane.sink.records)
+
+
+def test_requests_rows_errors_and_gaps_are_counted_by_version(plane):
+    event = {"flight_id": ["x"], "landed": [5], "carrier": ["UA"], "arr_delay": [4.0]}
+    plane.features.ingest("arrivals", event, "b1")
+    plane.ask(row("a", carrier="UA"), row("b"), row("c"))
+    plane.ask(row(distance="far"))
+    plane.turn()
+    plane.sink.full = True
+    plane.ask(row("d"))
+    plane.turn()
+    counted = plane.counted()["late:1"]
+    assert (counted["requests"], counted["rows"], counted["unknown"]) == (3, 4, 3)
+    assert (counted["row"], counted["gaps"]) == (1, 1)
+    assert plane.sink.next_sequence() == 6
+
+
+def test_the_newest_event_of_each_view_is_recorded_with_the_features(plane):
+    event = {"flight_id": ["x", "y"], "landed": [5, 9], "carrier": ["UA", "UA"], "arr_delay": [4.0, 8.0]}
+    plane.features.ingest("arrivals", event, "b1")
+    plane.ask(row(carrier="UA"), row(carrier="AA"))
+    plane.turn()
+    assert [record.feature_times_us for record in plane.sink.records] == [[9], [0]]
+    assert plane.sink.records[0].numbers[0] == 6.0

@@ -1,0 +1,122 @@
+import math
+
+import pytest
+from tests.serving_rig import definition, expected_score, onnx_model
+from tests.serving_runs import row
+
+from seakeep.serving.shadow import MAX_WAITING, STEP_ROWS
+
+
+def shadows(plane):
+    return [record for record in plane.sink.records if record.role == "shadow"]
+
+
+@pytest.fixture
+def versions(plane, rig):
+    """Champion and candidate; the candidate only follows."""
+    first, second = plane.dataplane.traffic["late"].champion, rig.load(rig.put(2))
+    plane.serve(first, second)
+    return first, second
+
+
+def test_every_answered_row_is_scored_by_the_other_version_after_the_answer(plane, versions):
+    plane.ask(*[row(f"k{n}", float(n)) for n in range(STEP_ROWS + 6)])
+    plane.turn()
+    assert len(plane.replies) == 1
+    assert (shadows(plane), plane.shadow.waiting) == ([], STEP_ROWS + 6)
+    plane.turn()
+    assert (len(shadows(plane)), plane.shadow.waiting) == (STEP_ROWS, 6)
+    plane.finish()
+    twins = {record.id: record for record in plane.sink.records if record.role == "champion"}
+    assert [record.pair for record in shadows(plane)] == list(twins)
+    for record in shadows(plane):
+        twin = twins[record.pair]
+        assert (record.key, record.numbers[1], record.time_us, record.principal) == (
+            twin.key, twin.numbers[1], twin.time_us, "me",
+        )  # fmt: skip
+        assert record.score == pytest.approx(expected_score(math.nan, twin.numbers[1], "AA", 2 / 8), rel=1e-14)
+        assert (record.version, record.error, record.queue_us) == (2, "", 0.0)
+        assert record.total_us >= record.model_us > 0
+    assert plane.counted()["late:2"]["shadow_scored"] == STEP_ROWS + 6
+    assert plane.counted()["late:2"]["requests"] == 0
+
+
+def test_what_failed_or_was_pinned_has_no_shadow(plane, versions):
+    plane.ask(row("a"))
+    plane.ask(row(distance="far"))
+    plane.ask(row("b"), version=versions[1], role="pinned")
+    plane.finish()
+    assert [record.key for record in shadows(plane)] == ["a"]
+
+
+def test_only_the_row_without_a_score_fails(plane, rig):
+    broken = rig.load(rig.put(2, model=onnx_model(nan_below=50.0)))
+    plane.serve(plane.dataplane.traffic["late"].champion, broken)
+    plane.ask(row("a", 500.0), row("b", 5.0), row("c", 500.0))
+    plane.finish()
+    assert [(record.key, record.error, math.isnan(record.score)) for record in shadows(plane)] == [
+        ("a", "", False), ("b", "serving", True), ("c", "", False),
+    ]  # fmt: skip
+    assert not any(record.decision for record in shadows(plane) if record.error)
+
+
+@pytest.mark.parametrize(("fault", "code"), [("row", "row"), ("zero", "internal")])
+def test_only_the_row_that_the_candidate_cannot_take_fails(plane, rig, monkeypatch, caplog, fault, code):
+    other = rig.load(rig.put(2, of=definition(version=2)))
+    plane.serve(plane.dataplane.traffic["late"].champion, other)
+    decode = other.decoder.decode
+
+    def strict(rows):
+        if b'"bad"' in rows:
+            if fault == "zero":
+                raise ZeroDivisionError
+            return decode(b"[7]")
+        return decode(rows)
+
+    monkeypatch.setattr(other.decoder, "decode", strict)
+    plane.ask(row("a"), row("bad"), row("c"))
+    plane.ask(row("d"))
+    plane.finish()
+    assert [(record.key, record.error) for record in shadows(plane)] == [("a", ""), ("bad", code), ("c", ""), ("d", "")]
+    assert plane.shadow.waiting == 0
+    assert ("failed in the shadow" in caplog.text) is (fault == "zero")
+
+
+def test_a_candidate_of_another_definition_computes_inputs_as_of_the_answer(plane, rig):
+    plane.serve(plane.dataplane.traffic["late"].champion, rig.load(rig.put(2, of=definition(version=2))))
+    plane.ask(row("a"))
+    plane.turn()
+    answered = plane.clock.now_us()
+    plane.clock.value_us += 60_000_000
+    plane.finish()
+    (record,) = shadows(plane)
+    assert (record.time_us, record.recorded_us) == (answered, plane.clock.now_us())
+    assert record.parse_us > 0
+    assert record.features_us > 0
+
+
+def test_inputs_that_a_client_sent_serve_a_candidate_of_the_same_inputs_only(plane, rig, versions, direct_inputs):
+    first, _ = versions
+    plane.ask(direct=direct_inputs(1.0, 2.0), version=first)
+    plane.finish()
+    assert [record.error for record in shadows(plane)] == ["", ""]
+    plane.serve(first, rig.load(rig.put(3, of=definition(version=2))))
+    plane.ask(direct=direct_inputs(1.0, 2.0), version=first)
+    plane.finish()
+    assert len(shadows(plane)) == 2
+    assert plane.counted()["late:3"]["shadow_dropped"] == 2
+
+
+def test_what_there_is_no_room_for_is_dropped_and_counted_and_the_answers_stand(plane, versions):
+    for _ in range(MAX_WAITING // 4096):
+        plane.ask(*[row()] * 4096)
+        plane.turn()
+        plane.later.clear()
+    assert plane.shadow.waiting == MAX_WAITING
+    call = plane.ask(row(), row())
+    plane.turn()
+    assert len(call.answers) == 2
+    assert plane.counted()["late:2"]["shadow_dropped"] == 2
+    plane.shadow.finish()
+    assert plane.shadow.waiting == 0
+    assert len(shadows(plane)) == MAX_WAITING
