@@ -29,6 +29,7 @@ from seakeep.serving.ingest import Ingest, intakes_of
 from seakeep.serving.loaded import load
 from seakeep.serving.loader import Loader
 from seakeep.serving.metrics import Meters, State
+from seakeep.serving.open_inference import OpenInference
 from seakeep.serving.ports import (
     Authenticator,
     BundleSource,
@@ -164,17 +165,21 @@ class Worker:
             load, bundles=context.bundles, features=context.features, decoders=context.request_decoders
         )
         self._loader = Loader(context.routing, load_one, self._put_in_force, loading)
-        self._rest = Rest(
-            dataplane=self._dataplane,
-            ingest=self._ingest,
+        self._protocol = OpenInference(
+            self._dataplane,
             loading=lambda: self._loader.state,
-            authenticator=context.authenticator,
-            meters=meters,
-            metrics=context.metrics,
             clock=clock,
             ids=ids,
             max_rows=settings.max_rows,
             version=context.version,
+        )
+        self._rest = Rest(
+            self._protocol,
+            dataplane=self._dataplane,
+            ingest=self._ingest,
+            authenticator=context.authenticator,
+            meters=meters,
+            metrics=context.metrics,
         )
         hosts = loopback_names(settings.host)
         self._http = HttpServer(self._rest, Limits(body_bytes=settings.max_body_bytes), clock, hosts)
@@ -202,7 +207,7 @@ class Worker:
 
     async def _drain(self, loop: asyncio.AbstractEventLoop, server: asyncio.Server, listening: socket.socket) -> None:
         """Take no more connections; answer what is on its way, on every connection; let silent ones go."""
-        self._rest.draining = True
+        self._protocol.draining = True
         self._http.drain(_QUIET_S)
         self._report("draining")
         await self._accept_waiting(loop, listening)
