@@ -37,7 +37,10 @@ def typed(distance=("FP64", [500, 600.5]), carrier=("BYTES", [b"AA", b""]), **mo
     return message
 
 
-def raw(distance=("FP64", np.array([500, 600.5]).tobytes()), carrier=(b"AA", b"")):
+HALVES = np.array([500, 600.5]).tobytes()
+
+
+def raw(distance=("FP64", HALVES), carrier=(b"AA", b"")):
     message = ModelInferRequest(model_name="late")
     for name, datatype in ((LATE, "FP64"), (DISTANCE, distance[0]), (CARRIER, "BYTES")):
         message.inputs.add(name=name, datatype=datatype, shape=[2, 1])

@@ -10,8 +10,8 @@ from seakeep.serving.metrics import read
 
 grpc = pytest.importorskip("grpc")
 
-from seakeep.serving.grpc.messages import SERVICE, ModelInferRequest, message
-from seakeep.serving.grpc.service import PIPELINED
+from seakeep.serving.grpc.messages import SERVICE, ModelInferRequest, message  # noqa: E402 -- only where it is installed
+from seakeep.serving.grpc.service import PIPELINED  # noqa: E402 -- only where it is installed
 
 LATE, DISTANCE, CARRIER = "carrier_recent.late_1h", "distance", "carrier"
 
@@ -55,9 +55,9 @@ def ask(rig, serve, on_loop):
     def run(scenario, **changes):
         async def whole():
             port = free_port()
-            async with serve(grpc_port=port, **changes) as service:
-                async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                    return await scenario(service, Asker(channel))
+            channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+            async with serve(grpc_port=port, **changes) as service, channel:
+                return await scenario(service, Asker(channel))
 
         rig.releases.put(rig.put(3), candidate(rig.put(4), 0.0))
         return on_loop(whole())
