@@ -10,6 +10,7 @@ KServe Open Inference Protocol, ``specification/protocol/inference_grpc.md``; Tr
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
@@ -121,6 +122,7 @@ _pool = DescriptorPool()
 _pool.Add(_descriptor())
 
 
+@functools.cache
 def message(name: str) -> Any:
     """The class of a message of the protocol."""
     return GetMessageClass(_pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))

@@ -1,6 +1,6 @@
 """The calls on a real server, asked with bare bytes, as any client may send them."""
 
-import asyncio
+import time
 
 import pytest
 from tests.serving_rig import KeyTable, candidate, expected_score, onnx_model
@@ -187,13 +187,16 @@ def test_a_compressed_message_is_read(ask):
 
 def test_a_call_that_nobody_waits_for_is_not_executed(ask, rig):
     async def scenario(service, asker):
-        runner = service.worker._dataplane._runner
-        service.worker._dataplane._defer = lambda tick: asyncio.get_running_loop().call_later(0.3, tick)
-        error = await asker.refused("ModelInfer", infer(), timeout=0.05)
-        await until(lambda: not service.worker._dataplane.in_flight)
-        return error, runner, list(service.predictions)
+        dataplane, turns = service.worker._dataplane, []
+        dataplane._defer = turns.append
+        error = await asker.refused("ModelInfer", infer(), timeout=1)
+        (call,) = dataplane._calls
+        await until(lambda: time.perf_counter() > call.deadline_s)
+        turns.pop()()
+        return error, list(service.predictions), dataplane.in_flight
 
-    error, _, records = ask(scenario)
+    error, records, in_flight = ask(scenario)
+    assert in_flight == 0
     assert error.code().name == "DEADLINE_EXCEEDED"
     assert records == []
     assert {one.model: one.errors for one in read(rig.metrics).versions}[""]["deadline"] == 1
