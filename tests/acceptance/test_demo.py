@@ -50,7 +50,7 @@ def test_what_was_told_is_what_the_records_say(told):
     project = open_project(folder)
     (receipt,) = project.receipts()
     assert (receipt.outcome, receipt.failed) == ("rolled-back", 0)
-    assert f"requests   {receipt.requests:,} answered during the rollout, 0 failed" in text
+    assert f"recorded   {receipt.requests:,} predictions during the rollout, 0 failed" in text
     first, canary, *between, last = project.history()
     assert [release.action for release in (first, canary, last)] == ["promote", "promote", "rollback"]
     assert all(release.champion.version == 1 for release in (first, canary, *between, last))

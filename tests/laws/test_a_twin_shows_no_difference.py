@@ -14,7 +14,9 @@ from seakeep.replay.identity import replay_against_itself
 pytestmark = pytest.mark.slow
 
 ROWS = 250
-"""Asked at a time: more than the pairs that a stage needs."""
+"""Asked between two looks: more than the pairs that a stage needs."""
+CALL = 10
+"""Rows of one call: a batch is timed once, so that a stage needs many of them."""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,8 @@ def rolled_out(flights_root, history, tmp_path_factory):
             nonlocal place
             rows = [history.requests.rows[at % len(history.requests.rows)] for at in range(place, place + ROWS)]
             place += ROWS
-            answers.extend(server.predict(rows))
+            for first in range(0, ROWS, CALL):
+                answers.extend(server.predict(rows[first : first + CALL]))
             return project.stores.receipts.receipts(MODEL)
 
         receipt = wait_for(ended, process=server.process)[0]
@@ -89,7 +92,7 @@ def test_both_give_every_request_the_same_bits(predictions):
 
 def test_the_evidence_speaks_of_no_harm(rolled_out):
     _, _, receipt, _ = rolled_out
-    assert "no harm seen" in receipt.evidence[0]
+    assert "no harm" in receipt.evidence[0]
 
 
 @pytest.mark.parametrize(("ran", "asked"), [(1, 1), (2, 2), (2, 1), (1, 2)])

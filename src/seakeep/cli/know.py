@@ -118,12 +118,12 @@ def status_table(rows: Sequence[VersionStatus]) -> str:
 
 def receipt_text(one: Receipt) -> str:
     """A receipt: who was promoted over whom, what came of it, and the evidence."""
-    failed = f"{one.failed:,} failed"
+    left = f"; the candidate's last answer was {one.switch_s:.2f} s later" if one.switch_s > 0 else ""
     lines = [
         f"{one.model}:{one.candidate} over :{one.champion}  {one.outcome}  {format_moment(one.ended_us)}",
-        f"requests   {one.requests:,} answered during the rollout, {failed}",
+        f"recorded   {one.requests:,} predictions during the rollout, {one.failed:,} failed",
         f"exposed    {one.answered_by_candidate:,} answered by the candidate",
-        f"decided    after {one.detect_s:.2f} s; every worker had switched {one.switch_s:.2f} s later",
+        f"decided    after {one.detect_s:.2f} s{left}",
     ]
     evidence = [("evidence   " if place == 0 else " " * 11) + sentence for place, sentence in enumerate(one.evidence)]
     return "\n".join(lines + evidence)

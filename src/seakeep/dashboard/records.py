@@ -33,7 +33,7 @@ from seakeep.dashboard.values import (
 from seakeep.dashboard.watched import Reference, Watched
 from seakeep.dashboard.windows import traffic_windows, window_step
 from seakeep.errors import NotFoundError, RowError, SeakeepError
-from seakeep.monitoring.history import NEVER_US, Labelled
+from seakeep.monitoring.history import Labelled
 from seakeep.monitoring.proportion import proportion
 from seakeep.recorder import query
 from seakeep.recorder.pairs import pairs_of
@@ -291,7 +291,10 @@ class RecordedPages:
         champion, candidate = current.champion.version, current.candidate.version
         started_us = _since(self._project.history(name), current.candidate)
         rows = answers.select(answers.predictions.recorded_us >= started_us)
-        pairs = pairs_of(rows.predictions, champion, candidate, rows.labels(NEVER_US))
+        delay_us = self._project.bundle(self._project.resolve(f"{name}:{champion}")).definition.label.delay_us
+        pairs = pairs_of(
+            rows.predictions, champion, candidate, label=rows.value, known_us=rows.known_us, delay_us=delay_us
+        )
         canary = self._project.models[name].rollout
         judged = judge(pairs, canary) if canary else None
         reasons = judged.reasons if judged else ()

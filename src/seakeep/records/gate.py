@@ -18,9 +18,9 @@ class BaselineGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="gate", 
 
 
 class ChampionGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="gate", tag="champion"):
-    """The log-loss must not be worse than the champion's on the same rows by more than ``margin``."""
+    """The log-loss must be shown not to be worse than the champion's on the same rows by more than ``margin``."""
 
-    margin: float = 0.0
+    margin: float = 0.01
 
 
 class SliceGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="gate", tag="slices"):
@@ -77,8 +77,8 @@ def better_than_baselines() -> BaselineGate:
     return BaselineGate()
 
 
-def no_worse_than_champion(*, margin: float = 0.0) -> ChampionGate:
-    """Require the model not to be worse than the champion on the same rows."""
+def no_worse_than_champion(*, margin: float = 0.01) -> ChampionGate:
+    """Require proof, with 95 % confidence, that the log-loss is within ``margin`` of the champion's on the same rows."""
     return ChampionGate(margin=margin)
 
 

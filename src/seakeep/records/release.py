@@ -64,13 +64,15 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     outcome
         ``rolled-back`` or ``completed``.
     requests, failed
-        Requests answered from the rollout's start to the switch, and those that failed.
+        Predictions recorded from the rollout's start to its end (one a row), and those that failed. Calls that were
+        refused before they reached a version are not among them.
     answered_by_candidate
         Those that the candidate answered.
     detect_s, switch_s
-        Seconds from the rollout's start to the decision, and from the decision to the switch.
+        Seconds from the rollout's start to the decision, and from the decision to the last answer that a candidate
+        taken back still gave; 0 if it gave none after the decision.
     evidence
-        The comparison that decided, in words, one sentence each.
+        The comparison that decided, in words, one sentence each; what took it back comes first.
     """
 
     model: str

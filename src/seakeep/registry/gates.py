@@ -89,7 +89,7 @@ def _champion(gate: ChampionGate, evidence: Evidence) -> GateResult:
         observed = f"log-loss against {against.champion} {_signed(against.paired)} on {against.rows:,} rows"
     return GateResult(
         gate="champion",
-        passed=against.paired is not None and against.paired.low <= gate.margin,
+        passed=against.paired is not None and against.paired.high <= gate.margin,
         observed=observed,
         required=required,
         evidence=f"run {evidence.run.id} and version {against.champion} on the same rows",

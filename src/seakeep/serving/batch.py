@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,7 @@ class Batch:
     inputs
         Of all rows; None if the one part of this batch failed before it had any.
     answers
-        Of all rows, in the order of the parts.
+        Of all rows, in the order of the parts; those of a part that failed reach no client.
     started_s
         ``time.perf_counter()`` when it left the queue.
     """
@@ -79,7 +80,10 @@ class BatchRunner:
             if len(parts) > 1:
                 return [batch for part in parts for batch in self.run(version, [part])]
             parts[0].call.error = self._told(error, parts[0])
-            return [Batch(version=version, parts=parts, inputs=None, answers=[], started_s=started_s)]
+            answers = [self._unanswered(version, key) for key in _keys(version, parts[0])]
+            return [
+                Batch(version=version, parts=parts, inputs=parts[0].call.direct, answers=answers, started_s=started_s)
+            ]
 
     def inputs(self, version: LoadedVersion, rows: Sequence[msgspec.Raw], times_us: list[int] | None = None) -> Inputs:
         """Decode rows and look their features up.
@@ -123,6 +127,9 @@ class BatchRunner:
             version=version, parts=parts, inputs=inputs, answers=answers, started_s=started_s, model_us=model_us
         )
 
+    def _unanswered(self, version: LoadedVersion, key: str) -> RowAnswer:
+        return RowAnswer(self._ids.new(), key, math.nan, False, version.number, ())  # noqa: FBT003 -- a struct
+
     def _told(self, error: Exception, part: Part) -> SeakeepError:
         """The error as the client of a part is told: with its own count of rows, and nothing of our insides."""
         if not isinstance(error, SeakeepError):
@@ -152,6 +159,19 @@ class BatchRunner:
         if column in decoded.table:
             decoded.table[column] = moments.view("datetime64[us]")
         return moments
+
+
+def _keys(version: LoadedVersion, part: Part) -> list[str]:
+    """Keys of the rows of a part that failed, ``""`` where a row cannot be read."""
+    if part.call.direct:
+        return part.call.direct.keys
+    keys = []
+    for row in part.rows:
+        try:
+            keys.append(version.key_of(row))
+        except RowError:
+            keys.append("")
+    return keys
 
 
 def _rows(parts: list[Part]) -> list[msgspec.Raw]:

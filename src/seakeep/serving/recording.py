@@ -59,7 +59,7 @@ class Recording:
         now_us = self._clock.now_us()
         version = batch.version
         meter = self._meters.of(version.model, version.number)
-        rows = _rows(batch.inputs) if batch.inputs else []
+        rows = _rows(batch.inputs) if batch.inputs else _without_inputs(batch.parts[0].rows, now_us)
         unknown = batch.inputs.unknown if batch.inputs else []
         start = 0
         for part in batch.parts:
@@ -71,11 +71,8 @@ class Recording:
                 meter.answered(part.size, sum(map(len, unknown[start:stop])), stages)
             error = part.call.error.code if part.call.error else ""
             shared = Circumstances(version, part.role, now_us, stages, error)
-            if rows:
-                for answer, row in zip(batch.answers[start:stop], rows[start:stop], strict=True):
-                    self._write(shared, answer, row, part.call.principal)
-            else:
-                self._failed(shared, part)
+            for answer, row in zip(batch.answers[start:stop], rows[start:stop], strict=True):
+                self._write(shared, answer, row, part.call.principal)
             start = stop
 
     def unrouted(self, code: str) -> None:
@@ -83,27 +80,22 @@ class Recording:
         self._meters.server.failed(code)
 
     def shadowed(
-        self, shared: Circumstances, inputs: Inputs, answered: Sequence[RowAnswer], principals: Sequence[str],
+        self, shared: Circumstances, inputs: Inputs | Sequence[msgspec.Raw], answered: Sequence[RowAnswer], principals: Sequence[str],
         scores: Sequence[float],
     ) -> None:  # fmt: skip
-        """Record rows scored in the shadow of ``answered``; a row whose score is no number has failed, and it alone."""
+        """Record rows scored in the shadow of ``answered``; a row whose score is no number has failed, and it alone.
+
+        Parameters
+        ----------
+        inputs
+            Of the rows, or the rows as sent if they failed before they had inputs.
+        """
         threshold = shared.version.threshold
         failed = shared._replace(error=shared.error or ServingError.code)
-        for row, answer, principal, score in zip(_rows(inputs), answered, principals, scores, strict=True):
+        rows = _rows(inputs) if isinstance(inputs, Inputs) else _without_inputs(inputs, shared.recorded_us)
+        for row, answer, principal, score in zip(rows, answered, principals, scores, strict=True):
             twin = RowAnswer(self._ids.new(), answer.key, score, score >= threshold, 0, ())
             self._write(shared if math.isfinite(score) else failed, twin, row, principal, pair=answer.id)
-
-    def _failed(self, shared: Circumstances, part: Part) -> None:
-        """Record the rows of a call that failed before it had inputs."""
-        name = shared.version.definition.request.key
-        for sent in part.rows:
-            try:
-                raw = msgspec.json.decode(sent, type=dict[str, Any])
-            except UNREADABLE:
-                raw = {}
-            key = raw.get(name)
-            answer = RowAnswer(self._ids.new(), "" if key is None else str(key), math.nan, False, 0, ())  # noqa: FBT003 -- a struct
-            self._write(shared, answer, _Row([], [], [], shared.recorded_us, raw), part.call.principal)
 
     def _write(self, shared: Circumstances, answer: RowAnswer, row: _Row, principal: str, pair: str = "") -> None:
         version = shared.version
@@ -148,6 +140,18 @@ def _rows(inputs: Inputs) -> list[_Row]:
             inputs.raw,
         )
     )
+
+
+def _without_inputs(sent: Sequence[msgspec.Raw], now_us: int) -> list[_Row]:
+    """Rows that failed before they had inputs."""
+    return [_Row([], [], [], now_us, _object(row)) for row in sent]
+
+
+def _object(sent: msgspec.Raw) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(sent, type=dict[str, Any])
+    except UNREADABLE:
+        return {}
 
 
 def _stages(batch: Batch, part: Part, done_s: float) -> Stages:

@@ -157,15 +157,19 @@ class RolloutController:
         return next((span for span in spans if span.started.from_us not in self._finished), None)
 
     def _act(self, rollout: _Rollout, current: Release) -> None:
-        judgement = self._judge(rollout.table(), self._subject.canary)
+        pairs, canary = rollout.table(), self._subject.canary
+        judgement = self._judge(pairs, canary)
+        if judgement.action == "advance":
+            # All pairs of the rollout may take it back; each stage must be earned by pairs and outcomes of its own.
+            judgement = self._judge(pairs.since(current.from_us), canary)
+            if judgement.action != "advance":
+                return
         reason = "; ".join(judgement.reasons)
         try:
             if judgement.action == "rollback":
                 self._releases.rollback(self._subject.name, revision=current.revision, reason=reason)
-            elif (
-                judgement.action == "advance" and rollout.pairs_since(current.from_us) >= self._subject.canary.min_pairs
-            ):
-                share = _next_stage(self._subject.canary, current)
+            elif judgement.action == "advance":
+                share = _next_stage(canary, current)
                 self._releases.advance(self._subject.name, share, revision=current.revision, reason=reason)
         except ConflictError:
             return  # somebody else changed the release first; the next step sees what they did
@@ -184,7 +188,7 @@ class _Rollout:
         self._pairing = Pairing(subject.name, span.champion, span.candidate)
         self._predictions = Tail(predictions, since_us=span.started.from_us)
         self._events = Tail(events, since_us=span.started.from_us)
-        self._labels: dict[str, float] = {}
+        self._labels: dict[str, tuple[float, int]] = {}
         self._answers: list[tuple[int, bool, bool]] = []
         self._gaps: list[Gap] = []
         self._judged = 0.0
@@ -203,8 +207,9 @@ class _Rollout:
         for record in self._events.poll():
             if isinstance(record, EventBatch) and record.source == source.name:
                 found = outcomes_of([cells_to_table(record.columns, self._subject.schema, source)], self._subject.label)
-                for key, value in zip(found.key.tolist(), found.value.tolist(), strict=True):
-                    self._labels.setdefault(key, value)
+                columns = (found.key.tolist(), found.value.tolist(), found.known_us.tolist())
+                for key, value, known_us in zip(*columns, strict=True):
+                    self._labels.setdefault(key, (value, known_us))
 
     def has_news(self) -> bool:
         """Whether there is enough new evidence to judge again."""
@@ -216,16 +221,12 @@ class _Rollout:
 
     def table(self) -> PairTable:
         """All pairs so far."""
-        return self._pairing.table(self._labels)
-
-    def pairs_since(self, moment_us: int) -> int:
-        """Pairs answered from a moment on."""
-        return self._pairing.since(moment_us)
+        return self._pairing.table(self._labels, self._subject.label.delay_us)
 
     def receipt(self, ended: Release) -> Receipt:
         """What the rollout did to whom, counted from the records.
 
-        The candidate took its last request at the switch or, where a worker saw the switch later, after it.
+        It ended at the switch or, where a worker saw the switch later, with the candidate's last answer.
         """
         span = self.span
         taken_back = ended.champion is None or ended.champion.version != span.candidate

@@ -1,4 +1,8 @@
-"""Scores answered requests with the other version, where no client waits for it."""
+"""Scores answered requests with the other version, where no client waits for it.
+
+A batch is scored as it was answered, all its rows at once, so that the times of both versions compare. Between two batches
+the sockets are looked at: they wait for the shadow no longer than they waited for the answers.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +28,19 @@ from seakeep.serving.v1 import RowAnswer
 
 MAX_WAITING = 8192
 """Rows that may wait; more are dropped and counted."""
-STEP_ROWS = 64
-"""Rows scored between two looks at the sockets: about a millisecond."""
 
 _log = logging.getLogger("seakeep.serving")
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Job:
-    """Answered rows that wait for their shadow; ``rows`` as sent, if the other version needs inputs of its own."""
+    """Answered rows that wait for their shadow; ``rows`` as sent, if the other version needs inputs of its own.
+
+    ``inputs`` is None if the rows failed before they had any.
+    """
 
     version: LoadedVersion
-    inputs: Inputs
+    inputs: Inputs | None
     rows: list[msgspec.Raw]
     answers: list[RowAnswer]
     principals: list[str]
@@ -45,7 +50,7 @@ class _Job:
         return [
             _Job(
                 version=self.version,
-                inputs=self.inputs.take([row]),
+                inputs=self.inputs.take([row]) if self.inputs else None,
                 rows=self.rows[row : row + 1],
                 answers=[answer],
                 principals=[principal],
@@ -83,36 +88,33 @@ class Shadow:
         self.waiting = 0
 
     def offer(self, batch: Batch, other: LoadedVersion) -> None:
-        """Let ``other`` score the answered rows of a batch, if there is room."""
+        """Let ``other`` score the rows of a batch, if there is room; also those that failed, which it may not have."""
         inputs = batch.inputs
-        if inputs is None:
-            return
         chosen: list[int] = []
         rows: list[msgspec.Raw] = []
         principals: list[str] = []
         start = 0
         for part in batch.parts:
-            if not part.call.error and part.role != "pinned":
+            if part.role != "pinned":
                 chosen.extend(range(start, start + part.size))
                 rows.extend(part.rows)
                 principals.extend([part.call.principal] * part.size)
             start += part.size
-        same = other.inputs == batch.version.inputs
+        if not chosen:
+            return
+        same = inputs is not None and other.inputs == batch.version.inputs
         if self.waiting + len(chosen) > MAX_WAITING or (not same and len(rows) < len(chosen)):
             self._meters.of(other.model, other.number).shadow(dropped=len(chosen))
             return
-        answers = batch.answers
-        for begin in range(0, len(chosen), STEP_ROWS):
-            step = slice(begin, begin + STEP_ROWS)
-            self._jobs.append(
-                _Job(
-                    version=other,
-                    inputs=inputs.take(chosen[step]),
-                    rows=[] if same else rows[step],
-                    answers=[answers[row] for row in chosen[step]],
-                    principals=principals[step],
-                )
+        self._jobs.append(
+            _Job(
+                version=other,
+                inputs=inputs.take(chosen) if inputs else None,
+                rows=[] if same else rows,
+                answers=[batch.answers[row] for row in chosen],
+                principals=principals,
             )
+        )
         self.waiting += len(chosen)
         self._schedule()
 
@@ -138,8 +140,8 @@ class Shadow:
         model_us = 0.0
         scores: list[Any] = [math.nan] * len(job.answers)
         try:
-            if job.rows:
-                inputs = self._runner.inputs(version, job.rows, job.inputs.times_us)
+            if job.rows or inputs is None:
+                inputs = self._runner.inputs(version, job.rows, inputs.times_us if inputs else None)
             asked_s = time.perf_counter()
             scores = version.score(inputs.numbers, inputs.categories).tolist()
             model_us = (time.perf_counter() - asked_s) * 1e6
@@ -153,6 +155,7 @@ class Shadow:
         self.waiting -= len(job.answers)
         total_us = (time.perf_counter() - began_s) * 1e6
         self._meters.of(version.model, version.number).shadow(scored=len(scores))
-        stages = (inputs.decode_us, inputs.features_us, 0.0, model_us, total_us)
+        spent = (inputs.decode_us, inputs.features_us) if inputs else (0.0, 0.0)
+        stages = (*spent, 0.0, model_us, total_us)
         shared = Circumstances(version, "shadow", self._clock.now_us(), stages, error)
-        self._recording.shadowed(shared, inputs, job.answers, job.principals, scores)
+        self._recording.shadowed(shared, inputs or job.rows, job.answers, job.principals, scores)

@@ -62,17 +62,17 @@ def test_the_money_of_a_longer_path_is_never_less(steps, seed):
     assert won[0] == 0.0
 
 
-def looked_at(count, seed, *, delay=200, shift=0.0, slower=1.0, failing=0.0):
+def looked_at(count, seed, *, delay=200, shift=0.0, spread=0.15, slower=1.0, failing=0.0):
     """What the judge says, look by look, of a candidate that errs as the champion does, but for what is given.
 
-    Outcomes arrive in an order of their own, some time after their request.
+    Outcomes count some time after their request.
     """
     rng = np.random.default_rng(seed)
     truth = rng.uniform(0.05, 0.6, count)
     label = (rng.random(count) < truth).astype(float)
     old = np.clip(truth + rng.normal(0, 0.15, count), 0, 1)
-    new = np.clip(truth + shift + rng.normal(0, 0.15, count), 0, 1)
-    known_at = np.arange(count) + rng.exponential(delay, count)
+    new = np.clip(truth + shift + rng.normal(0, spread, count), 0, 1)
+    known_at = np.arange(count) + delay
     failed = rng.random((2, count)) < np.array([[0.01], [0.01 + failing]])
     times = rng.lognormal(3.5, 0.8, (2, count)) * np.array([[1.0], [slower]])
     look = 20
@@ -84,6 +84,8 @@ def looked_at(count, seed, *, delay=200, shift=0.0, slower=1.0, failing=0.0):
                 PairTable(
                     recorded_us=np.arange(look),
                     label=np.where(known_at[part] <= look, label[part], np.nan),
+                    label_us=known_at[part].astype(np.int64),
+                    timed=np.ones(look, dtype=np.bool_),
                     champion_score=np.where(failed[0, part], np.nan, old[part]),
                     candidate_score=np.where(failed[1, part], np.nan, new[part]),
                     champion_us=times[0, part],
@@ -115,5 +117,5 @@ def test_real_harm_is_found_in_time(harm, told):
 
 def test_a_better_candidate_gets_through():
     for seed in range(15):
-        last = [found for _, found in looked_at(1500, seed, slower=0.5)][-1]
+        last = [found for _, found in looked_at(1500, seed, spread=0.02, slower=0.5)][-1]
         assert last.action == "advance"

@@ -123,9 +123,9 @@ def test_a_receipt_tells_what_happened_to_whom():
     )
     assert receipt_text(receipt).splitlines() == [
         f"{MODEL}:2 over :1  rolled-back  1970-01-01T00:00:03Z",
-        "requests   1,200 answered during the rollout, 0 failed",
+        "recorded   1,200 predictions during the rollout, 0 failed",
         "exposed    12 answered by the candidate",
-        "decided    after 2.50 s; every worker had switched 0.04 s later",
+        "decided    after 2.50 s; the candidate's last answer was 0.04 s later",
         "evidence   it is slower",
         "           it is worse",
     ]

@@ -23,7 +23,7 @@ def test_answers_and_shadows_meet_in_any_order(order):
     pairing = Pairing("late-arrival", 1, 2)
     for place in (*order, 4, 5, 6):
         pairing.add(ANSWERS[place])
-    table = pairing.table({"x": 1.0})
+    table = pairing.table({"x": (1.0, 0)})
     assert len(pairing) == len(table) == 2
     rows = np.argsort(table.champion_score)
     assert table.champion_score[rows].tolist() == [0.1, 0.3]
@@ -40,11 +40,55 @@ def test_failures_of_either_side_are_kept():
     assert (table.champion_failed.tolist(), table.candidate_failed.tolist()) == ([False], [True])
 
 
-def test_pairs_are_counted_from_a_moment_on():
+def batch_of(count, *, version, role, at_us, first=0, model_us):
+    return [
+        prediction(n + 1, id=f"{role[0]}{n}", pair=f"c{n}" if role == "shadow" else "", role=role, version=version,
+                   key=f"k{n}", time_us=1_000 + n, recorded_us=at_us, model_us=model_us)
+        for n in range(first, first + count)
+    ]  # fmt: skip
+
+
+def paired(*records):
     pairing = Pairing("late-arrival", 1, 2)
-    for one in ANSWERS:
+    for one in records:
         pairing.add(one)
-    assert [pairing.since(one.recorded_us) for one in (ANSWERS[0], ANSWERS[1], ANSWERS[3], ANSWERS[4])] == [2, 1, 1, 0]
+    return pairing
+
+
+def test_rows_scored_together_are_timed_once():
+    answered = batch_of(60, version=1, role="champion", at_us=5, model_us=90.0)
+    shadow = batch_of(60, version=2, role="shadow", at_us=6, model_us=80.0)
+    more = batch_of(1, version=1, role="champion", at_us=7, first=60, model_us=9.0)
+    its = batch_of(1, version=2, role="shadow", at_us=8, first=60, model_us=8.0)
+    table = paired(*answered, *shadow, *more, *its).table({})
+    assert np.flatnonzero(table.timed).tolist() == [0, 60]
+
+
+def test_batches_of_different_sizes_are_not_compared():
+    answered = batch_of(100, version=1, role="champion", at_us=5, model_us=90.0)
+    steps = [
+        batch_of(50, version=2, role="shadow", at_us=6 + step, first=50 * step, model_us=50.0 + step) for step in (0, 1)
+    ]
+    table = paired(*answered, *steps[0], *steps[1]).table({})
+    assert len(table) == 100
+    assert not table.timed.any()
+
+
+@pytest.mark.parametrize(("delay_us", "counted"), [(0, 10), (4, 6), (100, 0)])
+def test_outcomes_of_requests_younger_than_the_usual_delay_do_not_count(delay_us, counted):
+    """Here negatives are known at once: were they counted, they would stand for all."""
+    answered = batch_of(10, version=1, role="champion", at_us=5, model_us=90.0)
+    shadow = batch_of(10, version=2, role="shadow", at_us=6, model_us=80.0)
+    table = paired(*answered, *shadow).table({f"k{n}": (0.0, 0) for n in range(10)}, delay_us)
+    assert np.isfinite(table.label).sum() == counted
+    assert table.label_us.tolist() == [1_000 + n + delay_us for n in range(10)]
+
+
+def test_the_pairs_of_a_stage_are_those_answered_from_its_beginning():
+    table = paired(*ANSWERS[:4]).table({})
+    stage = table.since(int(table.recorded_us.max()))
+    assert len(stage) == 1
+    assert stage.champion_score.tolist() == [0.3]
 
 
 def test_no_pairs_give_an_empty_table():

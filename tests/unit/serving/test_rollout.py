@@ -19,7 +19,7 @@ ARRIVALS = Events("arrivals", time="landed", key="flight_id")
 SUBJECT = Subject(
     name="late-arrival",
     canary=Canary((0.1, 0.5, 1.0), min_pairs=20),
-    label=Label(ARRIVALS, col("arr_delay") > 30),
+    label=Label(ARRIVALS, col("arr_delay") > 30, delay="0s"),
     schema=(
         ColumnSchema(name="flight_id", kind="string"),
         ColumnSchema(name="arr_delay", kind="float"),
@@ -44,6 +44,8 @@ def judge(pairs: PairTable, canary: Canary) -> Judged:
         worse = (pairs.candidate_score - pairs.label)[known] ** 2 - (pairs.champion_score - pairs.label)[known] ** 2
         if worse.mean() > 0.1:
             return Judged("rollback", (f"its error is {worse.mean():.2f} larger", f"on {known.sum()} labelled pairs"))
+    if len(pairs) < canary.min_pairs:
+        return Judged("wait", (f"{len(pairs)} pairs",))
     return Judged("advance", ("nothing speaks against it",))
 
 
@@ -242,6 +244,21 @@ def test_a_candidate_that_is_worse_on_the_same_traffic_is_taken_back(world):
     assert receipt.ended_us == late_us
     assert receipt.switch_s == pytest.approx(0.0011)
     assert receipt.evidence == ("its error is 0.77 larger", "on 20 labelled pairs")
+
+
+def test_harm_is_looked_for_in_all_pairs_and_each_stage_is_earned_by_its_own(world):
+    begin(world)
+    controller = world.controller()
+    world.ask(2, by_candidate=True, error="serving")
+    world.ask(18)
+    controller.step()
+    assert world.registry.releases[-1].candidate.weight == 0.5
+    world.ask(19)
+    controller.step()
+    assert world.registry.releases[-1].candidate.weight == 0.5, "19 of 20 fresh pairs"
+    world.ask(1, error="serving")
+    controller.step()
+    assert world.registry.releases[-1].action == "rollback", "its third failure, but the first in this stage"
 
 
 def test_a_changed_world_takes_nobody_back(world):

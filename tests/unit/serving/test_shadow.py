@@ -4,7 +4,19 @@ import pytest
 from tests.serving_rig import definition, expected_score, onnx_model
 from tests.serving_runs import row
 
-from seakeep.serving.shadow import MAX_WAITING, STEP_ROWS
+from seakeep.recorder.pairs import Pairing
+from seakeep.serving.shadow import MAX_WAITING
+
+
+def failing(score, broken):
+    """A version's ``score`` that raises in one version."""
+
+    def scored(self, numbers, categories):
+        if self is broken:
+            raise ZeroDivisionError
+        return score(self, numbers, categories)
+
+    return scored
 
 
 def shadows(plane):
@@ -20,13 +32,13 @@ def versions(plane, rig):
 
 
 def test_every_answered_row_is_scored_by_the_other_version_after_the_answer(plane, versions):
-    plane.ask(*[row(f"k{n}", float(n)) for n in range(STEP_ROWS + 6)])
+    plane.ask(*[row(f"k{n}", float(n)) for n in range(70)])
     plane.turn()
     assert len(plane.replies) == 1
-    assert (shadows(plane), plane.shadow.waiting) == ([], STEP_ROWS + 6)
+    assert (shadows(plane), plane.shadow.waiting) == ([], 70)
     plane.turn()
-    assert (len(shadows(plane)), plane.shadow.waiting) == (STEP_ROWS, 6)
-    plane.finish()
+    assert (len(shadows(plane)), plane.shadow.waiting) == (70, 0)
+    assert len({record.model_us for record in shadows(plane)}) == 1, "as answered: together"
     twins = {record.id: record for record in plane.sink.records if record.role == "champion"}
     assert [record.pair for record in shadows(plane)] == list(twins)
     for record in shadows(plane):
@@ -37,16 +49,44 @@ def test_every_answered_row_is_scored_by_the_other_version_after_the_answer(plan
         assert record.score == pytest.approx(expected_score(math.nan, twin.numbers[1], "AA", 2 / 8), rel=1e-14)
         assert (record.version, record.error, record.queue_us) == (2, "", 0.0)
         assert record.total_us >= record.model_us > 0
-    assert plane.counted()["late:2"]["shadow_scored"] == STEP_ROWS + 6
+    assert plane.counted()["late:2"]["shadow_scored"] == 70
     assert plane.counted()["late:2"]["requests"] == 0
 
 
-def test_what_failed_or_was_pinned_has_no_shadow(plane, versions):
+def test_what_was_pinned_has_no_shadow(plane, versions):
     plane.ask(row("a"))
-    plane.ask(row(distance="far"))
     plane.ask(row("b"), version=versions[1], role="pinned")
     plane.finish()
     assert [record.key for record in shadows(plane)] == ["a"]
+
+
+def test_what_neither_can_read_fails_twice_and_is_no_difference(plane, versions):
+    plane.ask(row("a", distance="far"))
+    plane.ask(b"7")
+    plane.finish()
+    assert [(record.key, record.error, record.numbers) for record in shadows(plane)] == [
+        ("a", "row", []),
+        ("", "row", []),
+    ]
+
+
+@pytest.mark.parametrize("fault", ["score", "crash"])
+def test_a_candidate_that_fails_real_users_is_paired_with_the_champion_that_would_not_have(
+    plane, rig, monkeypatch, fault, direct_inputs
+):
+    first, broken = plane.dataplane.traffic["late"].champion, rig.load(rig.put(2, model=onnx_model(nan_below=50.0)))
+    plane.serve(first, broken, 1.0)
+    if fault == "crash":
+        monkeypatch.setattr(type(broken), "score", failing(type(broken).score, broken))
+    plane.ask(row("b", 5.0))
+    plane.ask(direct=direct_inputs(5.0), version=broken, role="canary")
+    plane.finish()
+    pairing = Pairing("late", 1, 2)
+    for record in plane.sink.records:
+        pairing.add(record)
+    pairs = pairing.table({})
+    assert (pairs.champion_failed.tolist(), pairs.candidate_failed.tolist()) == ([False, False], [True, True])
+    assert all(math.isfinite(score) for score in pairs.champion_score)
 
 
 def test_only_the_row_without_a_score_fails(plane, rig):
