@@ -37,6 +37,8 @@ MIN_TIMED = 100
 """Pairs before latency is judged: the first inferences of a fresh version run on cold caches."""
 MIN_LABELLED = 100
 """Labelled pairs without which a candidate whose scores differ is not trusted with more."""
+GRID, GRIDS = 24, 3
+"""Points of each grid on which the ends of an interval are found, and how many grids; two in 24 ** 3 is fine enough."""
 SAME_SCORE = 0.01
 """Scores whose median difference is below this are the same for all that matters."""
 
@@ -54,6 +56,34 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
 
 
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked of the pairs.
+
+    Attributes
+    ----------
+    harm
+        What would be harm.
+    log_money
+        Log of the money won by betting on it; its negative is the log of a p-value that holds however often one looks.
+    sentence
+        What was counted; ``""`` if there was nothing to count.
+    """
+
+    harm: str
+    log_money: float
+    sentence: str
+
+    @property
+    def p_value(self) -> float:
+        """At most this probable, however often one looks, if there is no harm."""
+        return min(1.0, math.exp(-max(self.log_money, 0.0)))
+
+
+def questions(pairs: PairTable) -> tuple[Question, ...]:
+    """Whether the candidate fails more, is slower, is worse."""
+    return _failures(pairs), _latency(pairs), _quality(pairs)
+
+
 def judge(pairs: PairTable, canary: Canary) -> Judgement:
     """Decide about a candidate on the requests that both versions scored.
 
@@ -61,10 +91,10 @@ def judge(pairs: PairTable, canary: Canary) -> Judgement:
     ``canary.min_pairs`` pairs and no harm seen; where its scores differ from the champion's, only once outcomes show
     that they are not worse. Different scores alone never take a candidate back: to differ is what it was made for.
     """
-    limit = math.log(3 / ALPHA)
-    found = [_failures(pairs), _latency(pairs), _quality(pairs)]
-    harm = [sentence for money, sentence in found if money >= limit]
-    told = [sentence for _, sentence in found if sentence]
+    found = questions(pairs)
+    limit = math.log(len(found) / ALPHA)
+    harm = [one.sentence for one in found if one.log_money >= limit]
+    told = [one.sentence for one in found if one.sentence]
     if harm:
         return Judgement(action="rollback", reasons=(*harm, *(one for one in told if one not in harm)))
     if len(pairs) < canary.min_pairs:
@@ -77,33 +107,36 @@ def judge(pairs: PairTable, canary: Canary) -> Judgement:
     return Judgement(action="advance", reasons=(f"{len(pairs):,} pairs and no harm seen", *told))
 
 
-def _failures(pairs: PairTable) -> tuple[float, str]:
+def _failures(pairs: PairTable) -> Question:
+    harm = "it fails more"
     worse = int((pairs.candidate_failed & ~pairs.champion_failed).sum())
     better = int((pairs.champion_failed & ~pairs.candidate_failed).sum())
     if not worse + better:
-        return -math.inf, ""
+        return Question(harm=harm, log_money=-math.inf, sentence="")
     sentence = f"of {len(pairs):,} requests the candidate alone failed {worse}, the champion alone {better}"
-    return coin(worse, better), sentence
+    return Question(harm=harm, log_money=coin(worse, better), sentence=sentence)
 
 
-def _latency(pairs: PairTable) -> tuple[float, str]:
+def _latency(pairs: PairTable) -> Question:
+    harm = "it is slower"
     timed = ~(pairs.candidate_failed | pairs.champion_failed)
     old, new = pairs.champion_us[timed], pairs.candidate_us[timed]
     if len(old) < MIN_TIMED:
-        return -math.inf, ""
+        return Question(harm=harm, log_money=-math.inf, sentence="")
     slower = int(((new > SLOWER * old) & (new > old + SLOWER_US)).sum())
     sentence = f"model time {np.median(new):.0f} us against {np.median(old):.0f} us on the same {len(old):,} requests"
-    return coin(slower, len(old) - slower), sentence
+    return Question(harm=harm, log_money=coin(slower, len(old) - slower), sentence=sentence)
 
 
-def _quality(pairs: PairTable) -> tuple[float, str]:
+def _quality(pairs: PairTable) -> Question:
+    harm = "it is worse"
     known = _labelled(pairs)
     label = pairs.label[known]
     if not len(label):
-        return -math.inf, ""
+        return Question(harm=harm, log_money=-math.inf, sentence="")
     old, new = (pairs.champion_score[known] - label) ** 2, (pairs.candidate_score[known] - label) ** 2
     sentence = f"Brier score {new.mean():.4f} against {old.mean():.4f} on {len(label):,} requests with an outcome"
-    return bet((1 + new - old) / 2), sentence
+    return Question(harm=harm, log_money=bet((1 + new - old) / 2), sentence=sentence)
 
 
 def _labelled(pairs: PairTable) -> NDArray[np.bool_]:
@@ -129,7 +162,7 @@ def coin(heads: int, tails: int) -> float:
 
 
 def bet(values: NDArray[np.float64]) -> float:
-    """Log of the most money ever won by betting that the mean of ``values`` in [0, 1] is above a half.
+    """Log of the most money ever won by betting that the mean of ``values``, none below 0, is above a half.
 
     Each bet is a share of the money chosen from the values before it (the approximate GRAPA rule), never more than
     half of what can be lost.
@@ -140,4 +173,26 @@ def bet(values: NDArray[np.float64]) -> float:
     spread = (0.25 + np.cumsum((values - mean) ** 2)) / (n + 1)
     mean, spread = np.r_[0.5, mean[:-1]], np.r_[0.25, spread[:-1]]
     share = np.clip((mean - 0.5) / (spread + (mean - 0.5) ** 2), 0.0, 1.0)
-    return float(np.cumsum(np.log1p(share * (values - 0.5))).max())
+    return float(np.cumsum(np.log1p(share * (values - 0.5))).max(initial=0.0))
+
+
+def mean_between(values: NDArray[np.float64], alpha: float) -> tuple[float, float]:
+    """Where the mean of ``values`` in [-1, 1] lies: with probability ``1 - alpha`` at all moments together.
+
+    A mean is ruled out once the money bet against it has reached ``2 / alpha``; the ends are found on a grid of
+    :data:`GRID` points in :data:`GRIDS` steps, each time taking the last point that is ruled out.
+    """
+    low = _least(values, math.log(2 / alpha))
+    return low, -_least(-values, math.log(2 / alpha))
+
+
+def _least(values: NDArray[np.float64], limit: float) -> float:
+    """The largest point of a grid below which no mean is left: money bet on a larger mean has ruled them out."""
+    low, high = -1.0, 1.0
+    for _ in range(GRIDS):
+        points = np.linspace(low, high, GRID + 1)
+        # No value is further below the point than 1 + point: so scaled, the worst of them is 0 and the point is a half.
+        ruled_out = [bet(0.5 + (values - point) / (2 + 2 * point)) >= limit for point in points[1:].tolist()]
+        first = ruled_out.index(False) if False in ruled_out else GRID - 1
+        low, high = float(points[first]), float(points[first + 1])
+    return low
