@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from seakeep.cli import options, output
-from seakeep.clock import format_moment
+from seakeep.clock import format_duration, format_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,9 +51,7 @@ def replay(
 @options.period
 @options.folder
 @options.as_json
-def whatif(
-    candidate: str, against: str, from_us: int | None, to_us: int | None, folder: Path, as_json: bool
-) -> None:
+def whatif(candidate: str, against: str, from_us: int | None, to_us: int | None, folder: Path, as_json: bool) -> None:
     """What CANDIDATE (late@candidate, late:7) would have done to recorded traffic, with the features as they were.
 
     By default the last recorded week.
@@ -112,16 +110,16 @@ def _replayed_cells(one: ReplayedVersion, version: int) -> list[str]:
 def whatif_text(found: WhatIf) -> str:
     """A what-if on one screen: decisions, outcomes, metrics, time and the slices that shifted beyond chance."""
     new, old = found.candidate, found.against
+    period = f"from {format_moment(found.from_us)} to {format_moment(found.to_us)}"
     lines = [
-        f"{found.model}:{new.version} in the place of :{old.version}, on {found.rows:,} requests "
-        f"from {format_moment(found.from_us)} to {format_moment(found.to_us)}",
+        f"{found.model}:{new.version} in the place of :{old.version}, on {found.rows:,} requests {period}",
         *_left_out(found.failed, found.unmatched, found.recomputed),
     ]
     if found.irreproducible:
         lines.append(f"record     {found.irreproducible:,} ANSWERS OF :{old.version} DID NOT COME OUT AGAIN")
+    size = f"mean difference {found.mean_difference:+.4f}, largest {found.largest:.4f}"
     lines += [
-        f"scores     {found.rows - found.equal:,} differ; mean difference {found.mean_difference:+.4f}, "
-        f"largest {found.largest:.4f}",
+        f"scores     {found.rows - found.equal:,} differ; {size}",
         f"decisions  {_shift_words(found.decisions, 'no to yes', 'yes to no')}",
     ]
     if found.outcomes:
@@ -131,9 +129,16 @@ def whatif_text(found: WhatIf) -> str:
         lines.append("outcomes   none is known yet")
     lines += ["", output.table(["", f":{new.version}", f":{old.version}", "difference (95 %)"], [*_sides(found)])]
     lines += ["", *_slice_lines(found)]
-    kind = "days" if found.whole_days else "stretches of one period: too few days to resample days"
-    lines += ["", f"Intervals: {found.blocks} {kind}."]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", _interval_words(found)])
+
+
+def _interval_words(found: WhatIf) -> str:
+    if found.whole_days:
+        return f"95 % intervals resample the {found.blocks} days."
+    length = format_duration((found.to_us - found.from_us) // found.blocks)
+    return (
+        f"95 % intervals resample {found.blocks} stretches of about {length}: there are too few days to resample days."
+    )
 
 
 def _left_out(failed: int, unmatched: int, recomputed: tuple[str, ...]) -> Iterator[str]:
@@ -146,9 +151,7 @@ def _left_out(failed: int, unmatched: int, recomputed: tuple[str, ...]) -> Itera
 
 
 def _shift_words(shift: Shift, up: str, down: str) -> str:
-    return (
-        f"{shift.up:,} {up}, {shift.down:,} {down}; net {_points(shift.net)} of {shift.rows:,}, p {_chance(shift.p_value)}"
-    )
+    return f"{shift.up:,} {up}, {shift.down:,} {down}; net {_points(shift.net)} of {shift.rows:,}, p {_chance(shift.p_value)}"
 
 
 def _sides(found: WhatIf) -> Iterator[list[str]]:
@@ -231,7 +234,9 @@ def shadow_text(found: ShadowDifference) -> str:
         f"decisions  {found.up:,} no to yes, {found.down:,} yes to no",
     ]
     if found.differences:
-        rows = [[name, f"{one.value:+.4f}", f"{one.low:+.4f} to {one.high:+.4f}"] for name, one in found.differences.items()]
+        rows = [
+            [name, f"{one.value:+.4f}", f"{one.low:+.4f} to {one.high:+.4f}"] for name, one in found.differences.items()
+        ]
         lines += ["", output.table([f":{found.candidate} minus :{found.champion}", "mean", "at any time (95 %)"], rows)]
     rows = [[one.question, _chance(one.p_value), one.sentence or "nothing to count yet"] for one in found.tests]
     return "\n".join([*lines, "", output.table(["harm?", "p", "counted"], rows)])

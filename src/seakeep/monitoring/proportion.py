@@ -44,9 +44,9 @@ def paired_difference(both: int, first: int, second: int, trials: int) -> Metric
     if one is None or other is None:
         return None
     neither = trials - both - first - second
-    agreement = both * neither - first * second
+    agreement = float(both * neither - first * second)
     if agreement > 0:
-        agreement = max(0, agreement - trials / 2)
+        agreement = max(0.0, agreement - trials / 2)
     margins = (both + first) * (second + neither) * (both + second) * (first + neither)
     correlation = agreement / math.sqrt(margins) if margins else 0.0
 

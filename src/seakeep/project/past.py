@@ -35,9 +35,7 @@ class Past:
         The version that a reference names.
     """
 
-    def __init__(
-        self, loaded: LoadedProject, home: Home, stores: Stores, resolve: Callable[[str], Version]
-    ) -> None:
+    def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, resolve: Callable[[str], Version]) -> None:
         self._loaded, self._home, self._stores, self._resolve = loaded, home, stores, resolve
 
     def replay(self, reference: str = "", *, from_us: int | None = None, to_us: int | None = None) -> Replay:
@@ -131,7 +129,9 @@ class Past:
         found = spans(self._stores.releases.history(name))
         if not found:
             message = f"{name} has had no rollout yet: there are no requests that two versions scored"
-            raise NotFoundError(message, hint=f"promote a candidate beside the champion: seakeep promote {name}@candidate")
+            raise NotFoundError(
+                message, hint=f"promote a candidate beside the champion: seakeep promote {name}@candidate"
+            )
         span = found[-1]
         champion, candidate = (self._stores.versions.get(name, one) for one in (span.champion, span.candidate))
         table = self._paired(name, (champion.number, candidate.number), span.started.from_us)

@@ -29,6 +29,7 @@ from seakeep.registry.bundle import Bundle
 from seakeep.replay.why import Reexecution, environment_of, reexecute
 from seakeep.training.environment import host_class, installed
 
+
 class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How one version served in the last recorded day.
 

@@ -139,7 +139,8 @@ def groups(path: Path) -> Iterator[tuple[int, int]]:
     import duckdb
 
     with duckdb.connect() as connection:
-        (count,) = connection.execute(f"SELECT num_rows FROM parquet_file_metadata({_literal(str(path))})").fetchall()[0]  # noqa: S608 -- all names are ours
+        text = f"SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata({_literal(str(path))})"  # noqa: S608 -- as above
+        count = connection.execute(text).fetchall()[0][0]
     return ((start, min(start + _GROUP, count)) for start in range(0, count, _GROUP))
 
 

@@ -70,9 +70,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     to_us: int | None = None
 
 
-def load(
-    folder: Path, query: Query, *, inputs: bool = True, damage: list[Damage] | None = None
-) -> PredictionTable:
+def load(folder: Path, query: Query, *, inputs: bool = True, damage: list[Damage] | None = None) -> PredictionTable:
     """The predictions a query asks for, in the order of ``time_us``; failed ones have missing inputs.
 
     Parameters

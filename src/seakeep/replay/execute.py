@@ -95,7 +95,9 @@ def execute(tables: Iterable[PredictionTable], versions: Sequence[Executable], *
             for version, one in zip(versions, inputs, strict=True):
                 rows = found[one.found]
                 whole = bool(rows.all())
-                numbers, categories = (one.numbers, one.categories) if whole else (one.numbers[rows], one.categories[rows])
+                numbers, categories = (
+                    (one.numbers, one.categories) if whole else (one.numbers[rows], one.categories[rows])
+                )
                 score, cpu_s = _score(pool, version.scorer, numbers, categories)
                 executions.append(Execution(numbers=numbers, categories=categories, score=score, cpu_s=cpu_s))
             yield Block(

@@ -87,9 +87,7 @@ class Gathering:
         pairs = Pairs(
             time_us=time_us, label=label, candidate=candidate, against=against, slices=self._slices.most_frequent()
         )
-        found = compare(
-            pairs, candidate_threshold=self._candidate.threshold, against_threshold=self._against.threshold
-        )
+        found = compare(pairs, candidate_threshold=self._candidate.threshold, against_threshold=self._against.threshold)
         numbers, categories, other_numbers, other_categories = self._sample.rows()
         timed = measure_in_turn(
             [
@@ -126,7 +124,9 @@ class Gathering:
                 f"inputs of {model}:{self._candidate.number} are not recorded and must be recomputed, but history has none "
                 f"of the {self._unmatched:,} rows that asked"
             )
-            raise DataError(message, hint="let the loader of the asking source reach this period, or choose another one")
+            raise DataError(
+                message, hint="let the loader of the asking source reach this period, or choose another one"
+            )
         failed = f"; {self._failed:,} requests failed" if self._failed else ""
         message = f"no answered request of {model} is recorded in this period{failed}"
         raise NotFoundError(message, hint="choose another period with --from and --to")
@@ -209,9 +209,7 @@ class _Sample:
         rank = np.concatenate([self._rank, self._generator.random(len(columns[0]))])
         chosen = np.argsort(rank, kind="stable")[: self._size]
         before = self._columns or tuple(one[:0] for one in columns)
-        self._columns = tuple(
-            np.concatenate([old, new])[chosen] for old, new in zip(before, columns, strict=True)
-        )
+        self._columns = tuple(np.concatenate([old, new])[chosen] for old, new in zip(before, columns, strict=True))
         self._rank = rank[chosen]
 
     def rows(self) -> tuple[NDArray[Any], ...]:

@@ -70,7 +70,5 @@ def corrected(found: Sequence[Shift]) -> list[Shift]:
 
 def _shift(*, rows: int, up: int, down: int, both: int, resampled: Metric, p_value: float) -> Shift:
     few = paired_difference(both, up, down, rows) or resampled
-    net = Metric(
-        value=(up - down) / rows, low=min(resampled.low, few.low), high=max(resampled.high, few.high)
-    )
+    net = Metric(value=(up - down) / rows, low=min(resampled.low, few.low), high=max(resampled.high, few.high))
     return Shift(rows=rows, up=up, down=down, net=net, p_value=p_value)

@@ -15,6 +15,7 @@ from seakeep.training.evaluate import Beside, Resampled, Scored, evaluate_beside
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
     """Requests that two versions executed; every array has one entry a request.
@@ -126,7 +127,11 @@ def _corrected(found: Sequence[SliceShift]) -> tuple[SliceShift, ...]:
     decided = corrected([one.decisions for one in found])
     told = iter(corrected([one.outcomes for one in found if one.outcomes]))
     slices = [
-        SliceShift(column=one.column, value=one.value, decisions=decisions, outcomes=next(told) if one.outcomes else None)
+        SliceShift(
+            column=one.column, value=one.value, decisions=decisions, outcomes=next(told) if one.outcomes else None
+        )
         for one, decisions in zip(found, decided, strict=True)
     ]
-    return tuple(sorted(slices, key=lambda one: (one.decisions.p_value, -abs(one.decisions.net.value), -one.decisions.rows)))
+    return tuple(
+        sorted(slices, key=lambda one: (one.decisions.p_value, -abs(one.decisions.net.value), -one.decisions.rows))
+    )

@@ -177,7 +177,7 @@ class Resampled:
     whole_days: bool
 
     def __len__(self) -> int:
-        return self.weights.shape[1]
+        return len(self.weights[0])
 
     def sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """The sum of the rows' values in each block, ``(blocks,)``."""
@@ -207,7 +207,7 @@ def _values(rows: Scored, blocks: Resampled, threshold: float) -> dict[str, NDAr
     yes = (rows.score >= threshold).astype(np.float64)
     count, positive, alerted = blocks.totals(np.ones(len(yes))), blocks.totals(rows.label), blocks.totals(yes)
     hit = blocks.totals(yes * rows.label)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return {
             **_ranking(rows, blocks.block, blocks.weights),
             "log_loss": blocks.totals(log_losses(rows.label, rows.score)) / count,
