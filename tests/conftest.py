@@ -1,11 +1,18 @@
-"""What many tests share: the stages of the flights, and one running service to read from."""
+"""What all tests share: laws without a stop-watch, the stages of the flights, and one running service to read from."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests import flights
+
+from seakeep.cli import main
+
+# A law says what is true, not how long a busy machine takes to show it.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +56,20 @@ def history(recorded):
     loaded = recorded._loaded
     definition = recorded.bundle(recorded.resolve(flights.MODEL)).definition
     return stream.plan(loaded, definition, from_us=flights.AS_OF_US, to_us=flights.HISTORY_TO_US, share=1.0)
+
+
+@pytest.fixture
+def seakeep(capsys):
+    """``seakeep("status", "--project", folder)`` runs a command in this process; it must end with ``code``."""
+
+    def call(*arguments, code=0):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        found = ended.value.code or 0
+        assert found == code, (found, said)
+        return flights.Told(list(map(str, arguments)), found, said.out, said.err)
+
+    with flights.forgotten():
+        yield call

@@ -18,7 +18,7 @@ from seakeep.errors import ConfigError, Fault, PlatformError, ProjectFaults
 FILE_NAME = "seakeep.toml"
 PREFIX = "SEAKEEP_"
 
-Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -39,7 +39,7 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     host: str = "127.0.0.1"
     """Address to listen on. Beyond loopback every request needs an API key."""
     port: Port = 8080
-    """Port of the data plane."""
+    """Port of the data plane; 0: any free one."""
     workers: Positive = 2
     """Worker processes; one per core is a good start."""
     clock: OneOf["wall", "request"] = "wall"
@@ -58,7 +58,7 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     host: str = "127.0.0.1"
     """Address to listen on; only loopback is allowed until access control is configured."""
     port: Port = 8081
-    """Port of the dashboard."""
+    """Port of the dashboard; 0: any free one."""
 
 
 class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

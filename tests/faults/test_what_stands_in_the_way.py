@@ -1,13 +1,12 @@
 """Ports in use, a service that runs already, corrupted bundles and state: each is named, with what to do next."""
 
+import os
 import shutil
 import socket
 import sqlite3
 
 import pytest
-from tests.flights import MODEL, Server, change, opened, run, twin, wait_for
-
-from seakeep.cli import main
+from tests.flights import MODEL, Server, change, children, opened, twin, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -16,6 +15,12 @@ pytestmark = pytest.mark.slow
 def listener():
     with socket.create_server(("127.0.0.1", 0)) as held:
         yield held.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def free_ports(monkeypatch):
+    for name, value in {"SERVING__PORT": 0, "SERVING__WORKERS": 1, "DASHBOARD__PORT": 0}.items():
+        monkeypatch.setenv(f"SEAKEEP_{name}", str(value))
 
 
 def corrupt(project, reference, file="model.onnx"):
@@ -32,28 +37,28 @@ def corrupt(project, reference, file="model.onnx"):
 
 
 @pytest.mark.parametrize("command", ["serve", "up"])
-def test_the_servers_port_in_use_is_named(flights_at, listener, command):
-    done = run(flights_at("promoted"), command, SEAKEEP_SERVING__PORT=listener, SEAKEEP_DASHBOARD__PORT=0)
-    assert (done.code, done.out) == (1, "")
+def test_the_servers_port_in_use_is_named(seakeep, flights_at, listener, monkeypatch, command):
+    monkeypatch.setenv("SEAKEEP_SERVING__PORT", str(listener))
+    done = seakeep(command, "--project", flights_at("promoted"), code=1)
+    assert done.out == ""
     assert f"port {listener} of 127.0.0.1 is in use" in done.err
     assert "hint: " in done.err
     assert "code: platform" in done.err
-    assert "Traceback" not in done.err
 
 
-def test_the_dashboards_port_in_use_is_named_and_no_worker_stays(flights_at, listener):
-    done = run(flights_at("promoted"), "up", SEAKEEP_SERVING__PORT=0, SEAKEEP_DASHBOARD__PORT=listener)
-    assert done.code == 1
+def test_the_dashboards_port_in_use_is_named_and_no_worker_stays(seakeep, flights_at, listener, monkeypatch):
+    monkeypatch.setenv("SEAKEEP_DASHBOARD__PORT", str(listener))
+    before = children(os.getpid())
+    done = seakeep("up", "--project", flights_at("promoted"), code=1)
     assert f"the dashboard cannot listen on 127.0.0.1:{listener}" in done.err
     assert "dashboard.port" in done.err
+    assert children(os.getpid()) == before
 
 
-def test_a_second_service_of_the_same_project_is_refused_and_the_first_goes_on(flights_at, history):
+def test_a_second_service_of_the_same_project_is_refused_and_the_first_goes_on(seakeep, flights_at, history):
     folder = flights_at("promoted")
     with Server(folder) as server:
-        done = run(folder, "serve", SEAKEEP_SERVING__PORT=0)
-        assert done.code == 1
-        assert "is being served already" in done.err
+        assert "is being served already" in seakeep("serve", "--project", folder, code=1).err
         assert len(server.predict(history.requests.rows[:3])) == 3
 
 
@@ -63,15 +68,12 @@ def test_a_second_service_of_the_same_project_is_refused_and_the_first_goes_on(f
 @pytest.mark.parametrize(
     "file", ["model.onnx", "definition.json", "run.json", "parity.json", "manifest.json", "manifest.sig"]
 )
-def test_one_changed_byte_of_a_bundle_is_named_before_it_is_used(flights_at, capsys, file):
+def test_one_changed_byte_of_a_bundle_is_named_before_it_is_used(seakeep, flights_at, file):
     with opened(flights_at("converted")) as project:
         digest = corrupt(project, f"{MODEL}:1", file)
         told = "signature" if file == "manifest.sig" else f"{file} of {digest[:12]} was changed"
         for command in ("gates", "promote"):
-            with pytest.raises(SystemExit) as ended:
-                main([command, f"{MODEL}:1", "--project", str(project.folder)])
-            assert ended.value.code == 1
-            said = capsys.readouterr().err
+            said = seakeep(command, f"{MODEL}:1", "--project", project.folder, code=1).err
             assert told in said
             assert "code: integrity" in said
         assert project.history(MODEL) == []
@@ -79,25 +81,23 @@ def test_one_changed_byte_of_a_bundle_is_named_before_it_is_used(flights_at, cap
 
 
 @pytest.mark.parametrize("what", ["added", "removed"])
-def test_a_file_too_many_or_too_few_is_named(flights_at, what):
+def test_a_file_too_many_or_too_few_is_named(seakeep, flights_at, what):
     with opened(flights_at("converted")) as project:
         folder = project.home.bundles / project.resolve(f"{MODEL}:1").bundle
         if what == "added":
             (folder / "extra.py").write_text("import os\n")
         else:
             (folder / "environment.txt").unlink()
-        done = run(project.folder, "model", "show", f"{MODEL}:1")
-        assert done.code == 1
+        done = seakeep("model", "show", f"{MODEL}:1", "--project", project.folder, code=1)
         told = {"added": "extra.py does not belong to", "removed": "environment.txt is missing from"}
         assert f"{told[what]} {folder.name[:12]}" in done.err
 
 
-def test_a_champion_that_was_changed_is_not_served(flights_at):
+def test_a_champion_that_was_changed_is_not_served(seakeep, flights_at):
     folder = flights_at("promoted")
     with opened(folder) as project:
         digest = corrupt(project, MODEL)
-    done = run(folder, "serve", SEAKEEP_SERVING__PORT=0)
-    assert done.code == 1
+    done = seakeep("serve", "--project", folder, code=1)
     assert f"model.onnx of {digest[:12]} was changed" in done.err
     assert "serving on" not in done.err
 
@@ -139,17 +139,14 @@ def test_a_candidate_that_was_changed_never_answers_and_the_champion_goes_on(fli
         ),
         (lambda home: (home / "keys/signing.pub").chmod(0o644), "others may read"),
         (lambda home: (home / "keys/signing.key").write_bytes(b"short"), "holds no key"),
-        (lambda home: (shutil.rmtree(home), home.write_text("a file")), "cannot be made"),
+        (lambda home: (shutil.rmtree(home), home.write_text("a file")), "cannot make the folder"),
     ],
     ids=["no-database", "newer", "readable", "short-key", "file"],
 )
-def test_state_that_cannot_be_used_is_told_with_its_place(flights_at, capsys, break_it, told):
+def test_state_that_cannot_be_used_is_told_with_its_place(seakeep, flights_at, break_it, told):
     folder = flights_at("promoted")
     break_it(folder / ".seakeep")
-    with pytest.raises(SystemExit) as ended:
-        main(["history", "--project", str(folder)])
-    assert ended.value.code == 1
-    said = capsys.readouterr().err
+    said = seakeep("history", "--project", folder, code=1).err
     assert told in said
     assert str(folder / ".seakeep") in said
     assert "hint: " in said
@@ -172,14 +169,11 @@ FAULTS = [
 ]
 
 
-def test_check_tells_all_faults_of_the_flights_at_once_each_with_file_line_and_hint(flights_at, capsys):
+def test_check_tells_all_faults_of_the_flights_at_once_each_with_file_line_and_hint(seakeep, flights_at):
     folder = flights_at("example")
     change(folder, *((old, new) for old, new, _, _ in FAULTS))
     lines = (folder / "project.py").read_text().splitlines()
-    with pytest.raises(SystemExit) as ended:
-        main(["check", "--project", str(folder)])
-    assert ended.value.code == 1
-    told = capsys.readouterr()
+    told = seakeep("check", "--project", folder, code=1)
     assert told.out == ""
     # The entity is missing from both sources that should have it.
     assert told.err.endswith(f"found {len(FAULTS) + 1} faults\n")

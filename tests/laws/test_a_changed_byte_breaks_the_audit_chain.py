@@ -111,7 +111,7 @@ def test_every_flipped_bit_of_a_stored_entry_is_found(filled):
         assert not found(state)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_every_byte_that_is_changed_removed_or_inserted_in_a_stored_entry_is_found(filled, data):
     folder, state = filled

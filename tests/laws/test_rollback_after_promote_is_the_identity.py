@@ -131,7 +131,7 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistoriesInMemory = Histories.TestCase
-TestHistoriesInMemory.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestHistoriesInMemory.settings = settings(max_examples=60, stateful_step_count=25)
 
 
 def test_the_law_holds_over_the_real_store_too(tmp_path):

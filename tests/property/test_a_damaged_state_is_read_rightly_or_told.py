@@ -72,19 +72,19 @@ def test_the_whole_file_gives_every_answer():
     assert answers(CONTENT) == RIGHT
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=250, derandomize=True)
 @given(st.integers(0, len(CONTENT) - 1), st.binary(min_size=1, max_size=24))
 def test_bytes_that_were_overwritten(place, fresh):
     check(CONTENT[:place] + fresh + CONTENT[place + len(fresh) :])
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(st.sampled_from([found.start() for found in re.finditer(rb'[{}\[\]":,]', CONTENT)]))
 def test_bytes_of_the_records_that_were_overwritten(place):
     check(CONTENT[:place] + b"\xff" + CONTENT[place + 1 :])
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(st.integers(101, len(CONTENT) - 1))
 def test_a_file_that_was_cut(length):
     check(CONTENT[:length])

@@ -29,7 +29,7 @@ def sealed(files, **changes):
         yield folders, digest, Path(place) / digest
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(FILES, st.text(max_size=10), st.text(max_size=10), st.integers(-(2**53), 2**53))
 def test_what_was_put_is_read(files, model, run, created_us):
     with sealed(files, model=model, run=run, created_us=created_us) as (folders, digest, _):
@@ -38,7 +38,7 @@ def test_what_was_put_is_read(files, model, run, created_us):
         assert (manifest.model, manifest.run, manifest.created_us) == (model, run, created_us)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(FILES, FILES)
 def test_two_folders_have_one_digest_only_if_they_hold_the_same(files, others):
     with sealed(files) as (_, digest, _), sealed(others) as (_, other, _):
@@ -74,7 +74,7 @@ def alter(folder, data):
     return True
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(FILES, st.data())
 def test_any_change_is_refused(files, data):
     with sealed(files) as (folders, digest, folder):
@@ -85,7 +85,7 @@ def test_any_change_is_refused(files, data):
             assert folders.read(digest) == files
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(FILES, FILES)
 def test_one_folder_does_not_pass_for_another(files, others):
     with sealed(files) as (folders, digest, folder), sealed(others) as (_, other, theirs):

@@ -105,7 +105,7 @@ def test_unless_told_otherwise_the_environment_of_the_process_counts(tmp_path, m
         (SMALLEST + "\n[serving] # ours\n\nprot = 1\n", 6, "unknown setting 'prot' in [serving]", "'port'"),
         (SMALLEST + "[ serving ]\nport = '1'\n", 4, "serving.port = '1': expected `int`, got `str`", ""),
         (SMALLEST + "[serving]\nport = true\n", 4, "serving.port = True: expected `int`, got `bool`", ""),
-        (SMALLEST + "[serving]\nport = 0\n", 4, "serving.port = 0: expected `int` >= 1", ""),
+        (SMALLEST + "[serving]\nport = -1\n", 4, "serving.port = -1: expected `int` >= 0", ""),
         (SMALLEST + "[serving]\nport = 65536\n", 4, "serving.port = 65536: expected `int` <= 65535", ""),
         (SMALLEST + "[serving]\nworkers = 0\n", 4, "serving.workers = 0: expected `int` >= 1", ""),
         (SMALLEST + "[serving]\nmax_rows = -1\n", 4, "serving.max_rows = -1: expected `int` >= 1", ""),

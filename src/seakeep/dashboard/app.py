@@ -36,7 +36,9 @@ _STATUS: tuple[tuple[type[SeakeepError], int], ...] = (
 )
 
 
-def create_app(source: PageSource, *, name: str, hosts: tuple[str, ...] = LOOPBACK, refresh_s: float = 2) -> Starlette:
+def create_app(
+    source: PageSource, *, name: str, hosts: tuple[str, ...] = LOOPBACK, refresh_s: float = 2, past: bool = False
+) -> Starlette:
     """The dashboard over a source of values.
 
     Parameters
@@ -48,8 +50,10 @@ def create_app(source: PageSource, *, name: str, hosts: tuple[str, ...] = LOOPBA
         rebinding its own name to this address.
     refresh_s
         Seconds between two refreshes of a page that follows now.
+    past
+        Whether predictions speak for another time than that of the clock, which the pages then say.
     """
-    pages = _Pages(source, name=name, refresh_s=refresh_s)
+    pages = _Pages(source, name=name, refresh_s=refresh_s, past=past)
     return Starlette(
         routes=[
             Route("/", pages.now, methods=["GET"]),
@@ -72,7 +76,7 @@ def _twins(path: str, endpoint: Callable[[Request], Response]) -> tuple[Route, R
 class _Pages:
     """The endpoints: each asks the source for a value, and writes it as a page, as the live part of one, or as JSON."""
 
-    def __init__(self, source: PageSource, *, name: str, refresh_s: float) -> None:
+    def __init__(self, source: PageSource, *, name: str, refresh_s: float, past: bool) -> None:
         self._source = source
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("seakeep.dashboard", "templates"),
@@ -84,7 +88,8 @@ class _Pages:
         self._templates.filters.update(formatting.FILTERS)
         self._templates.globals.update(
             project=name,
-            refresh=f"{refresh_s:g}s",
+            refresh=f"{1_000 * refresh_s:.0f}ms",  # htmx takes the point of "0.5s" for a path
+            past=past,
             span=formatting.span,
             charts=charts,
             asset=_assets(),
@@ -106,7 +111,8 @@ class _Pages:
             ranges=range_links(asked, page.from_us, page.to_us, first_us=page.first_us, last_us=page.last_us),
             drawn=charts.model_charts(page, quality_metric(page)),
             metric=quality_metric(page),
-            ends=(write_moment(page.from_us), write_moment(page.to_us)),
+            asked=[write_moment(end) if end is not None else "" for end in (asked.from_us, asked.to_us)],
+            shown=(write_moment(page.from_us), write_moment(page.to_us)),
             findings=ranked,
             strongest=max((abs(finding.effect) for finding in ranked), default=0.0) or 1.0,
         )

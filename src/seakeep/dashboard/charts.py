@@ -116,7 +116,7 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
 def model_charts(page: ModelPage, metric: str) -> tuple[Chart, ...]:
     """The charts of a model's page: traffic, latency, alerts against what happened, and ``metric``."""
     start, end = page.from_us / MICROSECONDS, page.to_us / MICROSECONDS
-    markers = _markers(page.releases, page.from_us, page.to_us)
+    markers = _markers(page)
 
     def chart(
         key: str, title: str, unit: Unit, windows: Sequence[TrafficWindow | QualityWindow], *series: Series
@@ -125,19 +125,23 @@ def model_charts(page: ModelPage, metric: str) -> tuple[Chart, ...]:
         return Chart(key=key, title=title, unit=unit, start=start, end=end, x=middle, series=series, markers=markers)
 
     traffic, quality = page.traffic, page.quality
-    volume = Series(label="answered", tone="main", y=tuple(float(w.predictions) for w in traffic), filled=True)
-    errors = Series(label="failed", tone="bad", y=tuple(float(w.errors) for w in traffic))
-    p99 = Series(label="99 %", tone="main", y=tuple(_drawn(w.p99_ms) for w in traffic))
+    volume = Series(label="answered", tone="main", y=_counts([w.predictions for w in traffic]), filled=True)
+    errors = Series(label="failed", tone="bad", y=_counts([w.errors for w in traffic]))
+    p99 = Series(label="p99", tone="main", y=tuple(_drawn(w.p99_ms) for w in traffic))
     p50 = Series(label="median", tone="quiet", y=tuple(_drawn(w.p50_ms) for w in traffic))
-    alerts = _series(
-        "alert rate", "quiet", [w.realised.get("alert_rate") or w.estimated.get("alert_rate") for w in quality]
-    )
+    rates = [w.estimated.get("alert_rate") or w.realised.get("alert_rate") for w in quality]
+    alerts = Series(label="alert rate", tone="quiet", y=tuple(_drawn(rate.value) if rate else None for rate in rates))
     return (
         chart("traffic", "Predictions", "count", traffic, volume, errors),
         chart("latency", "Latency", "ms", traffic, p99, p50),
         chart("quality", words(metric).capitalize(), "score", quality, *_both(quality, metric)),
         chart("rates", "Base rate", "share", quality, *_both(quality, "base_rate"), alerts),
     )
+
+
+def _counts(counts: Sequence[int]) -> Values:
+    """Counts as a line; none at all draws no line, which along the bottom would look like something that happened."""
+    return tuple(float(one) if any(counts) else None for one in counts)
 
 
 def _both(windows: Sequence[QualityWindow], metric: str) -> tuple[Series, Series]:
@@ -161,11 +165,11 @@ def _drawn(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
 
 
-def _markers(releases: Sequence[Release], from_us: int, to_us: int) -> tuple[Marker, ...]:
+def _markers(page: ModelPage) -> tuple[Marker, ...]:
     return tuple(
-        Marker(x=release.from_us / MICROSECONDS, label=release_words(release), action=release.action)
-        for release in releases
-        if from_us <= release.from_us < to_us
+        Marker(x=moment_us / MICROSECONDS, label=release_words(release), action=release.action)
+        for release, moment_us in zip(page.releases, page.released_us, strict=True)
+        if page.from_us <= moment_us <= page.to_us
     )
 
 
@@ -212,28 +216,50 @@ def histogram(distribution: Distribution) -> tuple[Bar, ...]:
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """A number with its interval on a scale shared with its neighbours, 0 to 100; ``None`` where it has no place on it."""
+    """A number with its interval on a scale from 0 to 100."""
 
-    name: str
-    metric: Metric
-    at: float | None
+    at: float
     low: float
     high: float
-    zero: float
 
 
-def interval_marks(numbers: dict[str, Metric]) -> tuple[Mark, ...]:
-    """The numbers of a verdict, those between -1 and 1 (shares and their differences) placed on one scale."""
-    placed = [m for m in numbers.values() if -1 <= m.low <= m.high <= 1]
-    bottom = min(0.0, min((m.low for m in placed), default=0.0))
-    width = (max(0.0, max((m.high for m in placed), default=0.0)) - bottom) or 1.0
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric of a verdict: when the version was accepted, before, and now.
 
-    def at(value: float) -> float:
-        return round(100 * (value - bottom) / width, 1)
+    Attributes
+    ----------
+    metrics, marks
+        By period, ``accepted``, ``before``, ``now``; a period without the metric is absent, and so is a mark that has
+        no place on the common scale.
+    """
+
+    name: str
+    metrics: dict[str, Metric]
+    marks: dict[str, Mark]
+
+
+PERIODS = {"_reference": "accepted", "_before": "before", "_now": "now"}
+"""What the end of a number's name says about its period; without one of them it is of now."""
+
+
+def comparisons(numbers: dict[str, Metric]) -> tuple[Comparison, ...]:
+    """The numbers of a verdict by metric; those between 0 and 1 get a mark on a common scale."""
+    found: dict[str, dict[str, Metric]] = {}
+    for name, metric in numbers.items():
+        end = next((end for end in PERIODS if name.endswith(end)), "")
+        found.setdefault(name.removesuffix(end), {})[PERIODS.get(end, "now")] = metric
+    placed = [m for m in numbers.values() if 0 <= m.low <= m.value <= m.high <= 1]
+    top = max((m.high for m in placed), default=0.0) or 1.0
+
+    def mark(metric: Metric) -> Mark:
+        low, at, high = (round(100 * value / top, 1) for value in (metric.low, metric.value, metric.high))
+        return Mark(at=at, low=low, high=high)
 
     return tuple(
-        Mark(name=name, metric=metric, at=at(metric.value), low=at(metric.low), high=at(metric.high), zero=at(0.0))
-        if metric in placed
-        else Mark(name=name, metric=metric, at=None, low=0.0, high=0.0, zero=0.0)
-        for name, metric in numbers.items()
+        Comparison(
+            name=name,
+            metrics=metrics,
+            marks={period: mark(metric) for period, metric in metrics.items() if metric in placed},
+        )
+        for name, metrics in found.items()
     )

@@ -17,8 +17,8 @@ from seakeep.records.run import Metric
 
 MISSING = "\N{EN DASH}"
 _SPACE = "\N{NO-BREAK SPACE}"
-_SHARES = frozenset({"alert_rate", "base_rate"})
-_EVIDENCE = r"(?P<run>\br-[0-9a-f]{12}\b)|(?P<prediction>\b[0-9A-HJKMNP-TV-Z]{26}\b)|(?P<digest>\b[0-9a-f]{64}\b)"
+_SHARES = frozenset({"alert_rate", "base_rate", "false_positive_rate"})
+_EVIDENCE = r"`(?P<code>[^`]+)`|(?P<run>\br-[0-9a-f]{12}\b)|(?P<prediction>\b[0-9A-HJKMNP-TV-Z]{26}\b)|(?P<digest>\b[0-9a-f]{64}\b)"
 
 
 def _absent(value: float | None) -> bool:
@@ -107,7 +107,7 @@ def exact(value: object) -> str:
     if value is None:
         return MISSING
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 2**53 else repr(value)
     return str(value)
 
 
@@ -159,8 +159,8 @@ def digest(text: str) -> str:
 
 
 def words(name: str) -> str:
-    """A record's name as words: ``base_rate`` becomes ``base rate``."""
-    return name.replace("_", " ").replace("-", " ")
+    """A record's name as words: ``base_rate`` becomes ``base rate``, ``roc_auc`` becomes ``ROC AUC``."""
+    return "ROC AUC" if name == "roc_auc" else name.replace("_", " ").replace("-", " ")
 
 
 def capital(text: str) -> str:
@@ -193,17 +193,19 @@ def path(text: str) -> str:
 
 
 def evidence(text: str, model: str = "") -> Markup:
-    """The text, escaped, with the runs, predictions and versions of ``model`` that it names turned into links."""
+    """The text, escaped; the runs, predictions and versions of ``model`` that it names become links, `...` becomes code."""
     pattern = _EVIDENCE + (rf"|(?P<version>(?<![\w.:-]){re.escape(model)}:\d+\b)" if model else "")
     parts: list[Markup] = []
     end = 0
     for match in re.finditer(pattern, text):
-        parts.extend((escape(text[end : match.start()]), _link(str(match.lastgroup), match.group())))
+        parts.extend((escape(text[end : match.start()]), _link(str(match.lastgroup), match[str(match.lastgroup)])))
         end = match.end()
     return Markup("").join([*parts, escape(text[end:])])
 
 
 def _link(kind: str, text: str) -> Markup:
+    if kind == "code":
+        return Markup("<code>{}</code>").format(text)
     if kind == "digest":
         return Markup('<code title="{}">{}</code>').format(text, digest(text))
     return Markup('<a class="id" href="/{}s/{}">{}</a>').format(kind, path(text), text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from seakeep.clock import DAY_US, Clock
+from seakeep.clock import DAY_US, Clock, format_moment
 from seakeep.dashboard.values import (
     FeatureValue,
     ModelPage,
@@ -31,13 +32,13 @@ from seakeep.dashboard.values import (
 )
 from seakeep.dashboard.watched import Reference, Watched
 from seakeep.dashboard.windows import traffic_windows, window_step
-from seakeep.errors import NotFoundError, SeakeepError
+from seakeep.errors import NotFoundError, RowError, SeakeepError
 from seakeep.monitoring.history import NEVER_US, Labelled
 from seakeep.monitoring.proportion import proportion
 from seakeep.recorder import query
 from seakeep.recorder.pairs import pairs_of
 from seakeep.records.prediction import Prediction
-from seakeep.records.release import Receipt, Release
+from seakeep.records.release import Receipt, Release, Route
 from seakeep.records.run import Metric
 from seakeep.serving.comparison import judge
 
@@ -93,6 +94,12 @@ class RecordedPages:
         self.lock = threading.RLock()
 
     @_alone
+    def close(self) -> None:
+        """Let go of the recorder's files; the next page takes them up again."""
+        while self._watched:
+            self._watched.popitem()[1].close()
+
+    @_alone
     def now(self) -> NowPage:
         """All models, those that need attention first."""
         now_us = self._now_us()
@@ -118,11 +125,10 @@ class RecordedPages:
         now_us = self._now_us()
         watched, current = self._watch(name), self._current(name)
         answers = watched.answers if watched else None
-        times = answers.predictions.time_us if answers and len(answers) else np.array([now_us])
-        first_us, last_us = int(times[0]), int(times[-1])
-        to_us = now_us if to_us is None else to_us
-        from_us = min(max(first_us, to_us - DEFAULT_DAYS * DAY_US), to_us - 1) if from_us is None else from_us
-        rows = answers.between(from_us, to_us).predictions if answers else None
+        times = np.empty(0, dtype=np.int64) if answers is None else answers.predictions.time_us
+        first_us, last_us = (int(times[0]), int(times[-1])) if len(times) else (0, 0)
+        from_us, to_us = _range(from_us, to_us, now_us=now_us, first_us=first_us)
+        rows = None if answers is None else answers.between(from_us, to_us).predictions
         champion = current.champion.version if current and current.champion else 0
         seen = watched.brief(champion, now_us) if watched and champion else None
         shown = {line.subject for line in seen.lines} if seen else set()
@@ -139,11 +145,14 @@ class RecordedPages:
             action=seen.action if seen else "",
             serving=tuple(self._serving(rows, releases)) if rows is not None else (),
             rollout=self._rollout(name, current, answers),
-            traffic=traffic_windows(rows, from_us, to_us, window_step(from_us, to_us)) if rows is not None else (),
+            traffic=traffic_windows(rows, from_us, min(to_us, now_us), window_step(from_us, to_us))
+            if rows is not None
+            else (),
             quality=watched.quality(champion, from_us, to_us, now_us) if watched and seen else (),
             findings=seen.lines if seen else (),
             distributions=watched.distributions(champion, shown, now_us) if watched and seen else {},
             releases=tuple(releases),
+            released_us=self._on_time_line(releases, answers, now_us),
             gates={
                 f"{name}:{route.version}": self._project.stores.gates.get(name, route.version)
                 for route in (current.routes if current else ())
@@ -193,31 +202,34 @@ class RecordedPages:
         """One version."""
         version = self._project.resolve(ref)
         releases = self._project.history(version.model)
+        routes = [_route_of(version.number, release) for release in releases]
         return VersionPage(
             version=version,
             parity=self._project.bundle(version).proof,
             gates=self._project.stores.gates.get(version.model, version.number),
-            releases=tuple(one for one in releases if any(route.version == version.number for route in one.routes)),
+            route=routes[-1] if routes else None,
+            releases=tuple(
+                release
+                for release, before, route in zip(releases, (None, *routes), routes, strict=False)
+                if route or before
+            ),
+            receipts=tuple(one for one in self._receipts(version.model) if one.candidate == version.number),
         )
 
     def _row(self, name: str, now_us: int) -> ModelRow:
         watched, current = self._watch(name), self._current(name)
         champion = current.champion if current else None
         answers = watched.answers if watched else None
-        rows = answers.between(now_us - DAY_US, now_us).predictions if answers else None
+        rows = None if answers is None else answers.between(now_us - DAY_US, now_us).predictions
         seen = watched.brief(champion.version, now_us) if watched and champion else None
-        windows = (
-            watched.quality(champion.version, now_us - 7 * DAY_US, now_us, now_us)
-            if watched and champion and seen
-            else ()
-        )
+        known = watched.week(champion.version, now_us) if watched and champion and seen else {}
         summary = _summarise(rows)
         return ModelRow(
             name=name,
             verdict=seen.verdict if seen else None,
             quality_metric=METRIC,
-            estimated=_newest([window.estimated for window in windows]),
-            realised=_newest([window.realised for window in windows]),
+            estimated=seen.estimate.metrics.get(METRIC) if seen and seen.estimate else None,
+            realised=known.get(METRIC),
             champion=champion,
             candidate=current.candidate if current else None,
             rollout=self._rollout(name, current, answers),
@@ -238,6 +250,14 @@ class RecordedPages:
             if watched and len(watched.answers)
         ]
         return max(newest) + 1 if newest else self._clock.now_us()
+
+    def _on_time_line(self, releases: Sequence[Release], answers: Labelled | None, now_us: int) -> tuple[int, ...]:
+        """When releases took effect, in the time that the predictions speak for."""
+        if self._project.settings.serving.clock == "wall" or answers is None:
+            return tuple(one.from_us for one in releases)
+        table = answers.predictions
+        after = [table.time_us[table.recorded_us >= one.from_us] for one in releases]
+        return tuple(int(times[0]) if len(times) else now_us for times in after)
 
     def _watch(self, name: str) -> Watched | None:
         if name not in self._watched:
@@ -269,19 +289,23 @@ class RecordedPages:
         if current is None or current.candidate is None or current.champion is None or answers is None:
             return None
         champion, candidate = current.champion.version, current.candidate.version
-        began = next(one for one in self._project.history(name) if one.candidate and one.candidate.version == candidate)
-        rows = answers.select(answers.predictions.recorded_us >= began.from_us)
+        started_us = _since(self._project.history(name), current.candidate)
+        rows = answers.select(answers.predictions.recorded_us >= started_us)
         pairs = pairs_of(rows.predictions, champion, candidate, rows.labels(NEVER_US))
         canary = self._project.models[name].rollout
+        judged = judge(pairs, canary) if canary else None
+        reasons = judged.reasons if judged else ()
+        if canary and judged and judged.action == "wait" and len(pairs) < canary.min_pairs:
+            reasons = reasons[1:]  # that there are too few pairs, which the numbers say
         return Rollout(
             champion=champion,
             candidate=candidate,
-            started_us=began.from_us,
+            started_us=started_us,
             weight=current.candidate.weight,
             stages=tuple(canary.stages) if canary else (),
             pairs=int((pairs.recorded_us >= current.from_us).sum()),
             pairs_needed=canary.min_pairs if canary else 0,
-            evidence=judge(pairs, canary).reasons if canary else (),
+            evidence=reasons,
         )
 
     @staticmethod
@@ -291,11 +315,10 @@ class RecordedPages:
             mine = rows.select(rows.version == route.version)
             answered = mine.select(mine.role != "shadow")
             summary = _summarise(answered)
-            took = [one for one in releases if (route.version, route.role) in _places(one)]
             found.append(
                 Serving(
                     route=route,
-                    since_us=min(one.from_us for one in took),
+                    since_us=_since(releases, route),
                     answered=len(answered),
                     shadowed=len(mine) - len(answered),
                     p99_ms=summary.p99_ms,
@@ -323,8 +346,13 @@ class RecordedPages:
         )
 
 
-def _places(release: Release) -> set[tuple[int, str]]:
-    return {(route.version, route.role) for route in release.routes}
+def _since(releases: Sequence[Release], held: Route) -> int:
+    """Since when a version of the newest release has had its part without a break."""
+
+    def holds(release: Release) -> bool:
+        return any((route.version, route.role) == (held.version, held.role) for route in release.routes)
+
+    return [release.from_us for release in itertools.takewhile(holds, reversed(releases))][-1]
 
 
 def _summarise(rows: PredictionTable | None) -> _Summary:
@@ -341,8 +369,29 @@ def _summarise(rows: PredictionTable | None) -> _Summary:
     )
 
 
-def _newest(windows: list[dict[str, Metric]]) -> Metric | None:
-    return next((window[METRIC] for window in reversed(windows) if METRIC in window), None)
+def _range(from_us: int | None, to_us: int | None, *, now_us: int, first_us: int) -> tuple[int, int]:
+    """The range to show: what is asked for, by default the last days or all that is recorded of them.
+
+    Raises
+    ------
+    RowError
+        It begins after now and has no end.
+    """
+    end = now_us if to_us is None else to_us
+    if from_us is None:
+        start = end - DEFAULT_DAYS * DAY_US
+        return max(start, first_us) if first_us < end else start, end
+    if from_us >= end:
+        raise RowError(
+            f"the range from {format_moment(from_us)} on has not begun: now is {format_moment(now_us)}",
+            column="from",
+            hint="`from` must lie before now, or give `to` as well",
+        )
+    return from_us, end
+
+
+def _route_of(number: int, release: Release) -> Route | None:
+    return next((route for route in release.routes if route.version == number), None)
 
 
 def _recent(name: str, rows: PredictionTable) -> list[PredictionRow]:

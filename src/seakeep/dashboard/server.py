@@ -35,7 +35,13 @@ class DashboardServer:
 
     def __init__(self, project: Project, *, clock: Clock | None = None) -> None:
         self._settings = project.settings.dashboard
-        app = create_app(RecordedPages(project, clock=clock or SystemClock()), name=project.settings.project.name)
+        settings = project.settings
+        self._pages = RecordedPages(project, clock=clock or SystemClock())
+        app = create_app(
+            self._pages,
+            name=settings.project.name,
+            past=settings.serving.clock == "request",
+        )
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="dashboard", daemon=True)
@@ -51,19 +57,21 @@ class DashboardServer:
             The port is in use, or the address is not this machine's own.
         """
         host, port = self._settings.host, self._settings.port
-        if host not in LOOPBACK:
+        name = f"[{host}]" if ":" in host else host
+        if name not in LOOPBACK:
             raise PlatformError(
                 f"the dashboard does not listen on {host!r}: it asks nobody who they are",
                 hint='set dashboard.host = "127.0.0.1" and reach it through an SSH tunnel',
             )
         try:
-            self._socket = socket.create_server((host, port), backlog=_BACKLOG)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         except OSError as error:
             raise PlatformError(
-                f"the dashboard cannot listen on {host}:{port}: {error.strerror}",
+                f"the dashboard cannot listen on {name}:{port}: {error.strerror}",
                 hint="stop what listens there, or set dashboard.port",
             ) from error
-        self.url = f"http://{host}:{self._socket.getsockname()[1]}/"
+        self.url = f"http://{name}:{self._socket.getsockname()[1]}/"
         self._thread.start()
         return self
 
@@ -75,6 +83,7 @@ class DashboardServer:
         self._thread.join(timeout=10)
         if self._socket:
             self._socket.close()
+        self._pages.close()
 
     def _run(self) -> None:
         try:

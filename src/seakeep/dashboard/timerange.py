@@ -69,8 +69,13 @@ def _moment(query: Mapping[str, str], name: str) -> int | None:
 
 
 def write_moment(moment_us: int) -> str:
-    """How an address writes a moment: the day alone where it is midnight."""
+    """How an address writes a moment: the day alone where it is midnight; one outside the calendar as its nearest end."""
+    moment_us = _in_calendar(moment_us)
     return format_day(moment_us) if moment_us % DAY_US == 0 else format_moment(moment_us).replace(":00Z", "Z")
+
+
+def _in_calendar(moment_us: int) -> int:
+    return min(max(moment_us, 0), _LAST_US)
 
 
 def write_query(asked: TimeRange) -> str:
@@ -83,12 +88,19 @@ def write_query(asked: TimeRange) -> str:
 def range_links(asked: TimeRange, from_us: int, to_us: int, *, first_us: int, last_us: int) -> tuple[Link, ...]:
     """Ways on from a shown range: one step earlier and later, everything recorded, and the range that follows now."""
     width = to_us - from_us
-    links = [Link("Latest", "", current=asked == TimeRange())]
-    if first_us and last_us > first_us:
-        every = TimeRange(first_us // DAY_US * DAY_US, -(-(last_us + 1) // DAY_US) * DAY_US)
-        links.append(Link("Everything", write_query(every), current=asked == every))
-    if from_us > first_us and from_us - width >= 0:
-        links.append(Link("Earlier", write_query(TimeRange(from_us - width, from_us))))
-    if to_us <= last_us and to_us + width <= _LAST_US:
-        links.append(Link("Later", write_query(TimeRange(to_us, to_us + width))))
-    return tuple(links)
+    every = TimeRange(_in_calendar(first_us // DAY_US * DAY_US), _in_calendar(-(-(last_us + 1) // DAY_US) * DAY_US))
+    ways = (
+        ("Everything", every, last_us > first_us),
+        ("Earlier", TimeRange(from_us - width, from_us), from_us > first_us),
+        ("Later", TimeRange(to_us, to_us + width), to_us <= last_us),
+    )
+    links = [
+        Link(label, write_query(way), current=asked == way)
+        for label, way, leads in ways
+        if last_us and leads and _can_be_asked(way)
+    ]
+    return (Link("Latest", "", current=asked == TimeRange()), *links)
+
+
+def _can_be_asked(way: TimeRange) -> bool:
+    return way.from_us is not None and way.to_us is not None and 0 <= way.from_us < way.to_us <= _LAST_US

@@ -85,7 +85,7 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     quality_metric
         Name of the metric in ``estimated`` and ``realised``, for example ``recall``.
     estimated, realised
-        The newest window's estimate, and the newest value on labels that have come.
+        Over the last seven days: as estimated before all labels are in, and on the labels that have come.
     recent
         Equal windows in the order of time, for the small charts.
     """
@@ -162,7 +162,7 @@ class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     first_us, last_us
-        The moments of the oldest and of the newest recorded prediction; what the range can show.
+        The moments of the oldest and of the newest recorded prediction, what the range can show; 0 without any.
     action
         What to do next, in words; empty if nothing.
     gates
@@ -171,6 +171,8 @@ class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
         What changed, of every kind; the page ranks drift by the size of its effect.
     distributions
         Then and now, by the ``subject`` of a finding.
+    released_us
+        When each release took effect, on the time line of the predictions; they may live in the past, releases do not.
     """
 
     name: str
@@ -192,6 +194,7 @@ class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     distributions: dict[str, Distribution]
     releases: tuple[Release, ...]
+    released_us: tuple[int, ...]
     gates: dict[str, tuple[GateResult, ...]]
     receipts: tuple[Receipt, ...]
     recent: tuple[PredictionRow, ...]
@@ -278,12 +281,24 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One version: its proof, its gates, and the releases it took part in."""
+    """One version: its proof, its gates, and what it did in production.
+
+    Attributes
+    ----------
+    route
+        Its part in answering now; ``None`` if it has none.
+    releases
+        Those it took part in, and those that took it out.
+    receipts
+        Of the rollouts in which it was the candidate.
+    """
 
     version: Version
     parity: ParityProof | None
     gates: tuple[GateResult, ...]
+    route: Route | None
     releases: tuple[Release, ...]
+    receipts: tuple[Receipt, ...]
 
 
 Page = NowPage | ModelPage | PredictionPage | RunPage | VersionPage

@@ -12,6 +12,7 @@ import numpy as np
 
 from seakeep.clock import DAY_US
 from seakeep.dashboard.values import Distribution, QualityWindow
+from seakeep.dashboard.windows import window_step
 from seakeep.diagnosis.morning import WEEK_DAYS, WINDOW_DAYS, brief
 from seakeep.monitoring.estimate import estimate
 from seakeep.monitoring.history import History, Labelled
@@ -20,6 +21,7 @@ from seakeep.recorder.follow import Followed
 from seakeep.recorder.table import OutcomeTable, PredictionTable
 from seakeep.records.finding import Brief
 from seakeep.records.model import AlertBudget
+from seakeep.records.run import Metric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,6 +72,10 @@ class Watched:
             self._answers = None
         self._looked = time.monotonic()
 
+    def close(self) -> None:
+        """Let go of the recorder's files."""
+        self._followed.close()
+
     @property
     def answers(self) -> Labelled:
         """The records of all versions and roles with their outcomes, without the inputs."""
@@ -108,11 +114,19 @@ class Watched:
         self._brief, self._judged_until = (version, now_us, made), ended + (ended - began) / DUTY
         return made
 
+    def week(self, version: int, now_us: int) -> dict[str, Metric]:
+        """Quality of the last seven days on the labels known by now."""
+        rows = self.history(version).live.between(now_us - WEEK_DAYS * DAY_US, now_us)
+        return realised(rows, now_us=now_us)
+
     def quality(self, version: int, from_us: int, to_us: int, now_us: int) -> tuple[QualityWindow, ...]:
-        """Quality in windows of a day, or of a week in a long range; past windows are computed once."""
-        step_us = DAY_US if to_us - from_us <= 45 * DAY_US else WEEK_DAYS * DAY_US
+        """Quality since the first record, in windows of a day, or of weeks in a long range; past ones are computed once."""
+        weeks_us = max(WEEK_DAYS * DAY_US, window_step(from_us, to_us))
+        step_us = DAY_US if to_us - from_us <= 45 * DAY_US else weeks_us
         history = self.history(version)
-        first = from_us // step_us * step_us
+        if not len(history.live):
+            return ()
+        first = max(from_us, int(history.live.predictions.time_us[0])) // step_us * step_us
         starts = range(first, min(to_us, now_us), step_us)
         return tuple(self._window(version, history, start, start + step_us, now_us) for start in starts)
 

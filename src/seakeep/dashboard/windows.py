@@ -28,7 +28,9 @@ _STEPS_US = (
 
 def window_step(from_us: int, to_us: int, *, at_most: int = 250) -> int:
     """The shortest customary window, in microseconds, that cuts the range into ``at_most`` pieces or fewer."""
-    return next((step for step in _STEPS_US if (to_us - from_us) <= step * at_most), _STEPS_US[-1])
+    span_us, week_us = to_us - from_us, _STEPS_US[-1]
+    weeks = -(-span_us // (at_most * week_us))
+    return next((step for step in _STEPS_US if span_us <= step * at_most), weeks * week_us)
 
 
 def traffic_windows(table: PredictionTable, from_us: int, to_us: int, step_us: int) -> tuple[TrafficWindow, ...]:

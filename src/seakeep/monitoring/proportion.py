@@ -22,7 +22,8 @@ def proportion(hits: int, trials: int) -> Metric | None:
     shrunk = 1 + _Z**2 / trials
     centre = (share + _Z**2 / (2 * trials)) / shrunk
     half = _Z / shrunk * math.sqrt(share * (1 - share) / trials + (_Z / (2 * trials)) ** 2)
-    return Metric(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half))
+    # Wilson's interval holds the share; rounding must not push it out.
+    return Metric(value=share, low=max(0.0, min(share, centre - half)), high=min(1.0, max(share, centre + half)))
 
 
 def paired_difference(both: int, first: int, second: int, trials: int) -> Metric | None:

@@ -1,4 +1,7 @@
-"""Realised quality on labelled predictions, each number with an interval from resampled days."""
+"""Realised quality on labelled predictions, each number with an interval from resampled days.
+
+An interval of a share of rows is never narrower than that of as many independent rows (Wilson's).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 
 from seakeep.clock import DAY_US
 from seakeep.monitoring.days import NEGATIVE, POSITIVE, UNKNOWN, DayCounts, ScoreBins, day_weights, interval, roc_auc
+from seakeep.monitoring.proportion import proportion
 from seakeep.records.run import Metric
 
 if TYPE_CHECKING:
@@ -53,7 +57,8 @@ def realised(rows: Labelled, *, now_us: int, seed: int = 0) -> dict[str, Metric]
     exact = _exact_roc_auc(score, positive)
     samples["roc_auc"] += exact - values["roc_auc"]
     values["roc_auc"] = np.asarray(exact)
-    return {name: interval(float(values[name]), samples[name]) for name in METRICS if np.isfinite(values[name])}
+    found = {name: interval(float(values[name]), samples[name]) for name in METRICS if np.isfinite(values[name])}
+    return {**found, **{name: _widen(found[name], share) for name, share in _shares(counts).items() if name in found}}
 
 
 def by_window(
@@ -61,6 +66,26 @@ def by_window(
 ) -> tuple[dict[str, Metric], ...]:
     """:func:`realised` of each window ``[start, start + length)``."""
     return tuple(realised(rows.between(start, start + length_us), now_us=now_us, seed=seed) for start in starts_us)
+
+
+def _shares(counts: DayCounts) -> dict[str, Metric | None]:
+    """The metrics that are shares of rows, with the intervals that hold if rows are independent."""
+    (silent, false_alarm), (missed, hit) = counts.total.sum(axis=0)[:UNKNOWN].astype(int).tolist()
+    positives, alerts = hit + missed, hit + false_alarm
+    return {
+        "base_rate": proportion(positives, positives + silent + false_alarm),
+        "alert_rate": proportion(alerts, alerts + silent + missed),
+        "recall": proportion(hit, positives),
+        "precision": proportion(hit, alerts),
+        "false_positive_rate": proportion(false_alarm, false_alarm + silent),
+    }
+
+
+def _widen(metric: Metric, independent: Metric | None) -> Metric:
+    """No narrower than with independent rows: a few resampled days, or one, do not show how days differ."""
+    if independent is None:
+        return metric
+    return Metric(value=metric.value, low=min(metric.low, independent.low), high=max(metric.high, independent.high))
 
 
 def _day_sums(rows: Labelled) -> NDArray[np.float64]:

@@ -416,6 +416,7 @@ class SimulatedSource:
             findings=self._findings(name) if name == MODELS[0] else (),
             distributions=self._distributions(name),
             releases=releases(name),
+            released_us=tuple(release.from_us for release in releases(name)),
             gates={
                 f"{name}:{version}": self._gates(name, version) for version in ((3, 4) if newest.candidate else (3,))
             },
@@ -542,5 +543,7 @@ class SimulatedSource:
             version=self._version(parsed.model, number),
             parity=proof,
             gates=self._gates(parsed.model, number),
+            route=next((one for one in releases(parsed.model)[-1].routes if one.version == number), None),
             releases=took_part,
+            receipts=(self._receipt(parsed.model),) if number == 2 else (),
         )

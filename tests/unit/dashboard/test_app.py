@@ -157,7 +157,7 @@ def test_the_model_page_ranks_what_changed_by_effect(app, source):
 def test_a_live_page_polls_itself_and_gets_only_its_live_part(app):
     page = Tree(ask(app, "/").text)
     assert page.values("hx-get") == ["/"]
-    assert page.values("hx-trigger") == ["every 2s"]
+    assert page.values("hx-trigger") == ["every 2000ms"]
     part = ask(app, "/", hx_request="true")
     assert "<html" not in part.text
     assert "<script" not in part.text

@@ -3,6 +3,7 @@ import pytest
 from tests.unit.diagnosis.streams import CHANGE_US, END_US, LIVE_US, Change, simulate
 
 from seakeep.clock import DAY_US
+from seakeep.monitoring.proportion import proportion
 from seakeep.monitoring.quality import METRICS, by_window, realised
 
 LATER_US = END_US + DAY_US
@@ -51,3 +52,25 @@ def test_windows_see_only_their_own_rows_and_labels_known_by_then():
     windows = by_window(rows, starts_us=(LIVE_US, CHANGE_US), length_us=7 * DAY_US, now_us=CHANGE_US)
     assert windows[1] == {}
     assert windows[0] == realised(rows.between(LIVE_US, LIVE_US + 7 * DAY_US), now_us=CHANGE_US)
+
+
+def test_a_share_of_a_single_day_has_the_interval_of_independent_rows():
+    rows = simulate(Change(per_day=40), 3).live
+    day = rows.between(LIVE_US, LIVE_US + DAY_US)
+    found = realised(day, now_us=LATER_US)
+    hits, trials = int(day.value.sum()), len(day)
+    assert 0 < hits < trials
+    assert found["base_rate"] == proportion(hits, trials)
+    none = realised(day.select(day.value == 0), now_us=LATER_US)["base_rate"]
+    assert (none.value, none.low) == (0, 0)
+    assert none.high > 0.05
+
+
+def test_days_that_differ_widen_an_interval_beyond_that_of_independent_rows():
+    rows = simulate(Change(per_day=100), 4).live
+    restless = rows.predictions.time_us // DAY_US % 2 == 0
+    few = rows.select(restless | (rows.value > 0))
+    found = realised(few, now_us=LATER_US)["base_rate"]
+    alone = proportion(int(few.value.sum()), len(few))
+    assert found.low < alone.low
+    assert found.high > alone.high

@@ -88,7 +88,7 @@ def test_a_folder_that_is_no_project_is_told(tmp_path, shop):
 
 def test_a_home_that_is_a_file_is_told(shop):
     folder = shop(toml='[project]\nname = "x"\nhome = "learn.py"\n')
-    with pytest.raises(PlatformError, match=r"learn.py, cannot be made: File exists") as caught:
+    with pytest.raises(PlatformError, match=r"cannot make the folder .*learn.py: File exists") as caught:
         open_project(folder)
     assert "project.home" in caught.value.hint
 

@@ -35,13 +35,14 @@ def listens(port):
 
 
 def test_it_runs_until_it_is_stopped_and_keeps_its_workers_alive(project):
+    before = set(children(os.getpid()))
     with project.service() as service:
-        (worker,) = children(os.getpid())
+        (worker,) = set(children(os.getpid())) - before
         assert listens(service.port)
 
         def watch():
             os.kill(worker, signal.SIGKILL)
-            wait_for(lambda: (found := children(os.getpid())) and found != [worker] and listens(service.port))
+            wait_for(lambda: set(children(os.getpid())) - before - {worker} and listens(service.port))
             service.stop()
 
         watcher = threading.Thread(target=watch)
@@ -49,15 +50,22 @@ def test_it_runs_until_it_is_stopped_and_keeps_its_workers_alive(project):
         service.run()
         watcher.join()
         port = service.port
-    assert children(os.getpid()) == []
+    assert set(children(os.getpid())) == before
     assert not listens(port)
 
 
 def test_a_signal_ends_it_and_the_handlers_before_are_put_back(project):
     before = signal.getsignal(signal.SIGTERM)
+
+    def end():
+        wait_for(lambda: signal.getsignal(signal.SIGTERM) is not before)
+        os.kill(os.getpid(), signal.SIGTERM)
+
     with project.service() as service:
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        ender = threading.Thread(target=end)
+        ender.start()
         service.run()
+        ender.join()
         assert signal.getsignal(signal.SIGTERM) is before
         service.close()
         service.close()  # and once more at the end of the block

@@ -5,7 +5,7 @@ from tests.serving_rig import expected_score, onnx_model
 from tests.serving_runs import row
 
 from seakeep.errors import NotFoundError, RowError, UnavailableError
-from seakeep.serving.dataplane import MAX_WAITING, TICK_ROWS
+from seakeep.serving.dataplane import TICK_ROWS
 from seakeep.serving.routing import place_of
 
 
@@ -40,10 +40,11 @@ def test_rows_beyond_a_turn_s_worth_wait_for_the_next(plane, monkeypatch):
     assert (sizes, len(plane.replies)) == ([2, 2, 1], 5)
 
 
-def test_more_rows_or_calls_than_fit_are_refused_and_room_comes_back(make_plane, rig):
+def test_more_rows_or_calls_than_fit_are_refused_and_room_comes_back(make_plane, rig, monkeypatch):
+    monkeypatch.setattr("seakeep.serving.dataplane.MAX_WAITING", 1000)
     plane = make_plane(max_in_flight=3)
     plane.serve(rig.load(rig.put(1)))
-    rows = plane.call(row()).rows * (MAX_WAITING // 2)
+    rows = plane.call(row()).rows * 500
     plane.ask(rows=rows)
     plane.ask(rows=rows)
     with pytest.raises(UnavailableError, match="too many requests"):
@@ -55,7 +56,7 @@ def test_more_rows_or_calls_than_fit_are_refused_and_room_comes_back(make_plane,
         plane.ask(row())
     plane.finish()
     assert plane.dataplane.in_flight == 0
-    assert [len(call.answers) for call in plane.replies] == [MAX_WAITING // 2] * 2 + [1] * 3
+    assert [len(call.answers) for call in plane.replies] == [500] * 2 + [1] * 3
 
 
 def test_a_model_that_is_not_there_and_one_that_is_not_loaded_are_told_apart(plane):

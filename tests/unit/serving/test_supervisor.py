@@ -161,7 +161,7 @@ def test_a_worker_that_does_not_end_in_time_is_killed(supervise, monkeypatch):
 
 
 RUN = """
-import sys
+import signal, sys, threading, time
 sys.path[:0] = {path!r}
 from pathlib import Path
 from tests.serving_rig import Rig
@@ -171,7 +171,11 @@ rig = Rig(Path(sys.argv[1]))
 one = Supervisor(rig.command, ServingSettings(port=0), rig.metrics)
 one.start()
 one.wait_ready(60)
-print(one.port, *(status.pid for status in one.status()), flush=True)
+def tell():
+    while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        time.sleep(0.001)
+    print(one.port, *(status.pid for status in one.status()), flush=True)
+threading.Thread(target=tell).start()
 one.run()
 print("over", flush=True)
 """
@@ -211,6 +215,7 @@ def test_a_signal_ends_the_service_in_order(service, number):
         pass
 
 
+@pytest.mark.slow
 def test_workers_whose_supervisor_was_killed_end_by_themselves(service):
     process, port, workers = service
     process.kill()

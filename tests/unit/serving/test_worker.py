@@ -120,7 +120,8 @@ def test_a_worker_that_is_stopped_while_it_loads_ends(rig):
     run(scenario())
 
 
-def test_requests_on_their_way_are_answered_and_recorded_when_it_ends(rig, serve, on_loop):
+def test_requests_on_their_way_are_answered_and_recorded_when_it_ends(rig, serve, on_loop, monkeypatch):
+    monkeypatch.setattr("seakeep.serving.worker._QUIET_S", 0.1)
     rig.releases.put(rig.put(1))
     head, _, sent = request(PREDICT, body(row("late"))).partition(b"\r\n\r\n")
 

@@ -32,7 +32,7 @@ class FileDatasetStore:
     def __init__(self, root: Path) -> None:
         self._chunks = root / "chunks"
         self._versions = root / "versions"
-        for folder in (self._chunks, self._versions):
+        for folder in (root, self._chunks, self._versions):
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:

@@ -51,6 +51,14 @@ CREATE TABLE audit (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
 )
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that closes itself: Python warns of those that are let go while they are open."""
+
+    def __del__(self) -> None:
+        with suppress(sqlite3.ProgrammingError):  # one that could not be opened
+            self.close()
+
+
 class Database:
     """Connections to one file, for any number of threads and processes; also after a fork.
 
@@ -123,6 +131,7 @@ class Database:
             timeout=BUSY_MS / 1_000,
             isolation_level=None,
             check_same_thread=False,
+            factory=_Connection,
         )
         connection.execute("PRAGMA synchronous = FULL")
         return connection

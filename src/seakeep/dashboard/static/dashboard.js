@@ -105,7 +105,7 @@
     const outputs = [...figure.querySelectorAll("output")];
     const axis = { stroke: paint.muted, font: `11px ${paint.sans}`, ticks: { show: false } };
     const options = {
-      width: host.clientWidth, height: host.clientHeight, padding: [6, 6, 0, 0],
+      width: host.clientWidth, height: host.clientHeight, padding: [6, 20, 0, 0],
       series, bands, legend: { show: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       cursor: { y: false, sync: { key: "page" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
@@ -174,27 +174,38 @@
 
   // Whether the page refreshes: said in a word, and stopped or resumed by the same button.
   const button = document.getElementById("refreshing");
-  const say = (word, lost) => {
+  const bar = document.getElementById("lost");
+  const clock = () => new Date().toISOString().slice(11, 19);
+  let answered = clock();
+  const say = (word, lost = "") => {
     button.textContent = word;
-    button.classList.toggle("lost", lost);
+    button.classList.toggle("lost", Boolean(lost));
+    bar.hidden = !lost;
+    if (bar.textContent !== lost) bar.textContent = lost;
   };
   if (button) {
+    const on = () => button.getAttribute("aria-pressed") === "true";
+    const lose = (fault) => {
+      if (on()) say("No answer", `${fault} What you see is from ${answered} UTC.`);
+    };
     button.hidden = false;
     button.addEventListener("click", () => {
-      const on = button.getAttribute("aria-pressed") !== "true";
-      button.setAttribute("aria-pressed", on);
-      say(on ? "Live" : "Paused", false);
+      button.setAttribute("aria-pressed", !on());
+      say(on() ? "Live" : "Paused");
     });
     document.addEventListener("htmx:before:request", (event) => {
-      if (button.getAttribute("aria-pressed") !== "true" || document.hidden) event.preventDefault();
+      if (!on() || document.hidden) event.preventDefault();
     });
-    for (const fault of ["htmx:error", "htmx:response:error"]) {
-      document.addEventListener(fault, () => say("No answer", true));
-    }
+    document.addEventListener("htmx:error", () => lose("The dashboard does not answer."));
+    document.addEventListener("htmx:response:error", ({ detail }) => {
+      lose(`The dashboard answers with a fault (${detail.ctx.response.status}).`);
+    });
+    document.addEventListener("htmx:after:swap", ({ detail }) => {
+      if (detail.ctx.response.status >= 400) return; // nothing was swapped in
+      answered = clock();
+      if (on()) say("Live");
+    });
   }
-  document.addEventListener("htmx:after:swap", () => {
-    refresh();
-    if (button?.classList.contains("lost")) say("Live", false);
-  });
+  document.addEventListener("htmx:after:swap", refresh);
   refresh();
 })();
