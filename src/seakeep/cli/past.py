@@ -112,7 +112,8 @@ def whatif_text(found: WhatIf) -> str:
     new, old = found.candidate, found.against
     period = f"from {format_moment(found.from_us)} to {format_moment(found.to_us)}"
     lines = [
-        f"{found.model}:{new.version} in the place of :{old.version}, on {found.rows:,} requests {period}",
+        f"{found.model}:{new.version} in the place of :{old.version}",
+        f"requests   {found.rows:,} {period}",
         *_left_out(found.failed, found.unmatched, found.recomputed),
     ]
     if found.irreproducible:
@@ -151,7 +152,7 @@ def _left_out(failed: int, unmatched: int, recomputed: tuple[str, ...]) -> Itera
 
 
 def _shift_words(shift: Shift, up: str, down: str) -> str:
-    return f"{shift.up:,} {up}, {shift.down:,} {down}; net {_points(shift.net)} of {shift.rows:,}, p {_chance(shift.p_value)}"
+    return f"{shift.up:,} {up}, {shift.down:,} {down}; net {_points(shift.net)}, p {_chance(shift.p_value)}"
 
 
 def _sides(found: WhatIf) -> Iterator[list[str]]:
@@ -247,7 +248,7 @@ def _signed(metric: Metric) -> str:
 
 
 def _points(metric: Metric) -> str:
-    return f"{metric.value:+.2%} ({metric.low:+.2%} to {metric.high:+.2%})"
+    return f"{metric.value:+.1%} ({metric.low:+.1%} to {metric.high:+.1%})"
 
 
 def _chance(p_value: float) -> str:

@@ -63,7 +63,7 @@ class Block:
     table
         Those that every version executed.
     executions
-        One a version, in their order; each over the rows of ``table``.
+        One a version, in their order, each over the rows of ``table``; none if all rows had failed.
     failed
         Others, which had failed when they were recorded.
     unmatched
@@ -89,6 +89,9 @@ def execute(tables: Iterable[PredictionTable], versions: Sequence[Executable], *
     with ThreadPoolExecutor(threads) as pool:
         for table in _ahead(tables):
             answered = table.select(table.error == "")
+            if not len(answered):
+                yield Block(table=answered, executions=(), failed=len(table), unmatched=0)
+                continue
             inputs = [version.inputs.of(answered) for version in versions]
             found = np.logical_and.reduce([one.found for one in inputs])
             executions = []

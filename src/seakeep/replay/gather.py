@@ -55,9 +55,10 @@ class Gathering:
         """Take in a block."""
         self._failed += block.failed
         self._unmatched += block.unmatched
-        table, (candidate, against) = block.table, block.executions
+        table = block.table
         if not len(table):
             return
+        candidate, against = block.executions
         labels = np.array([self._labels.get(key, np.nan) for key in table.key.tolist()], dtype=np.float64)
         self._kept.append((table.time_us, labels, candidate.score, against.score))
         answered_by = int(table.version[0])

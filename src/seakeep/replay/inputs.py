@@ -85,8 +85,8 @@ class InputSource:
         return tuple(column.name for column in self._wanted.columns if column.name in names)
 
     def of(self, table: PredictionTable) -> Inputs:
-        """The inputs for the rows of a table, all answered by one version."""
-        number = int(table.version[0]) if len(table) else 0
+        """The inputs for the rows of a table, at least one, all answered by one version."""
+        number = int(table.version[0])
         if number not in self._wirings:
             self._wirings[number] = _wiring(self._recorded(number), self._wanted)
         wiring = self._wirings[number]

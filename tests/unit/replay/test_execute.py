@@ -85,3 +85,11 @@ def test_what_a_model_raises_reaches_the_one_who_asks():
     version = executable(weights=(0.7, -0.3, 0.1))
     with pytest.raises(AssertionError):
         list(execute([table(20)], [version], threads=2))
+
+
+def test_of_a_block_that_failed_as_a_whole_nothing_is_asked():
+    rows = table(50)
+    version = executable()
+    (block,) = execute([rows.select(rows.error != "")], [version], threads=1)
+    assert (len(block.table), block.executions, block.failed, block.unmatched) == (0, (), 5, 0)
+    assert version.scorer.asked == 0

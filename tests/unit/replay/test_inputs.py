@@ -55,12 +55,6 @@ def test_what_is_not_recorded_is_recomputed_once_a_version_and_rows_without_hist
     assert found.categories.tolist() == [[f"to-{n}", rows.categories[n, 0]] for n in even]
 
 
-def test_no_rows_need_no_history():
-    rows = table(5).select(np.zeros(5, dtype=bool))
-    found = source(with_columns(*DEFINITION.columns[::-1])).of(rows)
-    assert (found.numbers.shape, found.categories.shape) == ((0, 2), (0, 1))
-
-
 CHANGED = {
     "another window": {"features": {"delay": mean("arr_delay", over=["48h"])}},
     "another value": {"features": {"delay": mean(col("arr_delay") > 15, over=["24h"])}},
