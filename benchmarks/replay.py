@@ -54,16 +54,18 @@ def record(folder):
     from seakeep.conversion.session import ScoringSession
     from seakeep.project import open_project
     from seakeep.project.history import PastFeatures
+    from seakeep.project.load import load_project
     from seakeep.recorder.writer import Writer
     from seakeep.records.prediction import Prediction
 
     project = open_project(folder)
     bundle = project.bundle(project.resolve(MODEL))
-    flights = project._loaded.read("flights")
+    loaded = load_project(folder)
+    flights = loaded.read("flights")
     order = np.argsort(flights["scheduled"], kind="stable")
     flights = {name: values[order] for name, values in flights.items()}
     times = flights["scheduled"].astype("datetime64[us]").view(np.int64)
-    _, values = PastFeatures(project._loaded, bundle.definition).at(flights["flight_id"], times)
+    _, values = PastFeatures(loaded, bundle.definition).at(flights["flight_id"], times)
     kinds = {column.name: column.kind for column in bundle.definition.columns}
     numbers = np.column_stack([values[name] for name, kind in kinds.items() if kind == "number"])
     categories = np.column_stack([values[name] for name, kind in kinds.items() if kind == "category"])

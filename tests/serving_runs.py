@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -15,6 +16,7 @@ import msgspec
 from tests.serving_rig import Rig
 
 from seakeep.config import ServingSettings
+from seakeep.errors import PlatformError
 from seakeep.serving.client import Client
 from seakeep.serving.supervisor import Supervisor, reserve
 from seakeep.serving.worker import Worker, WorkerContext
@@ -110,6 +112,14 @@ async def serving(rig: Rig, *, ready: bool = True, **changes: Any) -> AsyncItera
             worker.stop()
             await asyncio.wait_for(task, 15)
             gc.unfreeze()
+
+
+def free_port() -> int:
+    """A port nobody uses, of those that the system does not hand out by itself: nobody gets it by accident."""
+    for port in range(20_000 + os.getpid() % 9_000, 32_000):
+        with contextlib.suppress(PlatformError), reserve("127.0.0.1", port):
+            return port
+    raise AssertionError("no port is free")
 
 
 @contextlib.contextmanager

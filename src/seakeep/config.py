@@ -40,6 +40,8 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Address to listen on. Beyond loopback every request needs an API key."""
     port: Port = 8080
     """Port of the data plane; 0: any free one."""
+    grpc_port: Port = 0
+    """Port of the Open Inference Protocol over gRPC, shared by all workers; 0: none. Needs the extra ``grpc``."""
     workers: Positive = 2
     """Worker processes; one per core is a good start."""
     clock: OneOf["wall", "request"] = "wall"

@@ -23,7 +23,9 @@ def test_all_is_sorted_complete_and_importable():
 
 def test_import_loads_no_engine():
     loaded = _modules_after("import seakeep")
-    assert loaded.isdisjoint({"duckdb", "onnxruntime", "onnx", "pandas", "sklearn", "starlette", "lmdb", "sqlite3"})
+    assert loaded.isdisjoint(
+        {"duckdb", "onnxruntime", "onnx", "pandas", "sklearn", "starlette", "lmdb", "sqlite3", "grpc"}
+    )
 
 
 def test_help_loads_no_engine():
@@ -40,7 +42,7 @@ def test_help_loads_no_engine():
 
 def test_a_serving_worker_stays_light():
     loaded = _modules_after("import seakeep.project.worker")
-    assert loaded.isdisjoint({"pandas", "sklearn", "torch", "onnx", "duckdb", "scipy", "starlette", "jinja2"})
+    assert loaded.isdisjoint({"pandas", "sklearn", "torch", "onnx", "duckdb", "scipy", "starlette", "jinja2", "grpc"})
 
 
 def test_layers_hold():

@@ -46,6 +46,7 @@ def killed(tmp_path):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        kill.process = process
         wait_for(at, process=process)
         started = children(process.pid)
         process.kill()
@@ -83,7 +84,7 @@ def test_train(seakeep, flights_at, killed):
     folder = flights_at("example")
     killed(folder, *TRAIN, at=lambda: any(folder.glob(".seakeep/data/chunks/*.parquet")))
     assert ask(folder, "runs") == 0
-    learners = killed(folder, *TRAIN, at=lambda: any(killed.scratch.glob("seakeep-train-*/train.log")))
+    learners = killed(folder, *TRAIN, at=lambda: children(killed.process.pid))
     # The learner was ended with its parent: it did not go on to the end on its own.
     assert len(learners) == 1
     assert not [*killed.scratch.glob("seakeep-train-*/run.json")]
@@ -97,7 +98,7 @@ def test_train(seakeep, flights_at, killed):
 
 def test_convert(flights_at, killed):
     folder = flights_at("trained")
-    converters = killed(folder, "convert", at=lambda: any(killed.scratch.glob("seakeep-convert-*/request.json")))
+    converters = killed(folder, "convert", at=lambda: children(killed.process.pid))
     assert len(converters) == 1
     assert not [*killed.scratch.glob("seakeep-convert-*/parity.json")]
     assert ask(folder, "versions") == 0

@@ -111,6 +111,18 @@ def test_every_flipped_bit_of_a_stored_entry_is_found(filled):
         assert not found(state)
 
 
+@pytest.mark.parametrize("space", [b" ", b"\t", b"\n"])
+def test_a_space_that_changes_no_meaning_is_found_too(filled, space):
+    folder, state = filled
+    with rows_of(folder) as (records, replace):
+        record = records[0]
+        for changed in (space + record, record + space, record.replace(b":", b":" + space, 1)):
+            replace(1, changed)
+            assert found(state)
+        replace(1, record)
+        assert not found(state)
+
+
 @settings(max_examples=150)
 @given(data=st.data())
 def test_every_byte_that_is_changed_removed_or_inserted_in_a_stored_entry_is_found(filled, data):

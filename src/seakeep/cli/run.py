@@ -8,6 +8,7 @@ import click
 
 from seakeep.cli import options, output
 from seakeep.clock import format_day
+from seakeep.config import ServingSettings
 
 
 @click.command()
@@ -16,6 +17,7 @@ def serve(folder: Path) -> None:
     """Serve the champions and candidates until interrupted."""
     project = options.open_project(folder)
     with project.service() as service:
+        _tell_grpc(project.settings.serving)
         output.done(f"serving on http://{project.settings.serving.host}:{service.port}", undo="Ctrl-C")
         service.run()
 
@@ -28,9 +30,15 @@ def up(folder: Path) -> None:
 
     project = options.open_project(folder)
     with project.service() as service, DashboardServer(project) as dashboard:
+        _tell_grpc(project.settings.serving)
         output.done(f"serving on http://{project.settings.serving.host}:{service.port}")
         output.done(f"dashboard on {dashboard.url}", undo="Ctrl-C")
         service.run()
+
+
+def _tell_grpc(settings: ServingSettings) -> None:
+    if settings.grpc_port:
+        output.done(f"serving gRPC on {settings.host}:{settings.grpc_port}")
 
 
 @click.command("replay-traffic")

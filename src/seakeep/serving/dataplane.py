@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from seakeep.errors import NotFoundError, SeakeepError, UnavailableError
+from seakeep.errors import DeadlineError, NotFoundError, SeakeepError, UnavailableError
 from seakeep.records.prediction import Role
 from seakeep.serving.batch import Batch, BatchRunner
 from seakeep.serving.errors import InternalError
@@ -162,6 +162,7 @@ class Dataplane:
     def _parts(self, call: Call) -> list[Part]:
         """The rows of a call by the version that answers them; none if it fails at once."""
         try:
+            _check_time(call)
             if call.version:
                 return [Part(call, call.version, call.role)]
             traffic = self.traffic_of(call.model)
@@ -176,6 +177,12 @@ class Dataplane:
             call.error = InternalError("a fault in the server")
         self._recording.unrouted(call.error.code)
         return []
+
+
+def _check_time(call: Call) -> None:
+    """Nobody waits any more for what is past its deadline: it is not executed."""
+    if call.deadline_s is not None and time.perf_counter() > call.deadline_s:
+        raise DeadlineError("the request's time was over before its turn came", hint="allow it more time")
 
 
 def _split(call: Call, traffic: Traffic) -> list[Part]:

@@ -7,6 +7,7 @@ import msgspec
 from seakeep.errors import (
     AccessError,
     DataError,
+    DeadlineError,
     ForbiddenError,
     NotFoundError,
     RecorderError,
@@ -47,6 +48,7 @@ STATUS: tuple[tuple[type[SeakeepError], int], ...] = (
     (AccessError, 401),
     (UnavailableError, 503),
     (RecorderError, 503),
+    (DeadlineError, 504),
     (SeakeepError, 500),
 )
 """The first class that fits decides."""
@@ -59,6 +61,7 @@ CODES = (
     "access",
     "forbidden",
     "unavailable",
+    "deadline",
     "recorder",
     "serving",
     "internal",
@@ -85,16 +88,24 @@ def status_of(error: SeakeepError) -> int:
     return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
-def body_of(error: SeakeepError) -> bytes:
-    """The JSON body of an error.
+def told(error: SeakeepError) -> ErrorBody:
+    """What a client learns of an error.
 
     The text of errors that are not the client's may name files and settings, so it stays here; the client learns the
     code.
     """
-    told = isinstance(error, (RequestError, DataError, NotFoundError, AccessError, UnavailableError))
-    message = error.message if told else "the request could not be answered because of a fault in the server"
-    hint = error.hint if told else "try again; if it persists, look into the server's log"
-    return _encode(ErrorBody(error=message, code=error.code, hint=hint))
+    if isinstance(error, (RequestError, DataError, NotFoundError, AccessError, UnavailableError, DeadlineError)):
+        return ErrorBody(error=error.message, code=error.code, hint=error.hint)
+    return ErrorBody(
+        error="the request could not be answered because of a fault in the server",
+        code=error.code,
+        hint="try again; if it persists, look into the server's log",
+    )
+
+
+def body_of(error: SeakeepError) -> bytes:
+    """The JSON body of an error."""
+    return _encode(told(error))
 
 
 def headers_of(error: SeakeepError) -> bytes:

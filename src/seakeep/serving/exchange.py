@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import zlib
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -12,6 +13,9 @@ from seakeep.serving.errors import RequestError, body_of, headers_of, status_of
 
 JSON = b"application/json"
 
+COMPRESSED_BYTES = 16 * 1024
+"""Size of a body from which on it is worth compressing."""
+_LEVEL = 1  # the fastest: the event loop waits meanwhile, about 5 ms for a megabyte
 _METHODS = frozenset({b"GET", b"HEAD", b"POST"})
 _CROSS_SITE_TYPES = (b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data")
 """What a foreign page may make a browser send without asking first."""
@@ -90,7 +94,15 @@ class Exchange:
         self.principal = ""
 
     def respond(self, status: int, body: bytes, content_type: bytes = JSON, headers: bytes = b"") -> None:
-        """Answer; nothing happens if the client has gone. ``headers`` are lines that each begin with CRLF."""
+        """Answer; nothing happens if the client has gone. ``headers`` are lines that each begin with CRLF.
+
+        A large body is compressed for a client that accepts gzip.
+        """
+        if len(body) >= COMPRESSED_BYTES:
+            headers += b"\r\nvary: accept-encoding"
+            if accepts_gzip(self.headers.get(b"accept-encoding", b"")):
+                body = zlib.compress(body, _LEVEL, wbits=31)
+                headers += b"\r\ncontent-encoding: gzip"
         self.answer = b"%b%b\r\ncontent-length: %d%b%b%b\r\n\r\n%b" % (
             _status_line(status),
             content_type,
@@ -159,6 +171,20 @@ def decompress(exchange: Exchange, body: bytes, limits: Limits) -> bytes:
     if not stream.eof or stream.unused_data:
         raise RequestError(400, "the body is not one complete gzip stream")
     return plain
+
+
+@functools.lru_cache(256)
+def accepts_gzip(accepted: bytes) -> bool:
+    """Whether an ``Accept-Encoding`` header names gzip, or ``*``, with a weight above zero (RFC 9110, 12.5.3)."""
+    weights = {}
+    for one in accepted.lower().split(b","):
+        coding, _, parameter = one.partition(b";")
+        name, _, weight = parameter.partition(b"=")
+        try:
+            weights[coding.strip()] = float(weight) if name.strip() == b"q" else 1.0
+        except ValueError:
+            weights[coding.strip()] = 0.0
+    return weights.get(b"gzip", weights.get(b"*", 0.0)) > 0
 
 
 def too_large(limits: Limits) -> RequestError:

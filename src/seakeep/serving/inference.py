@@ -73,6 +73,8 @@ class Call:
         Called once, with the call; ``answers`` or ``error`` is set by then.
     arrived_s, parsed_s
         ``time.perf_counter()`` when the request had arrived, and when it was queued.
+    deadline_s
+        ``time.perf_counter()`` after which nobody waits for the answer; None: there is none.
     answers
         One a row.
     """
@@ -82,6 +84,7 @@ class Call:
     reply: Callable[[Call], None]
     arrived_s: float
     parsed_s: float
+    deadline_s: float | None = None
     rows: list[msgspec.Raw] = dataclasses.field(default_factory=list)
     direct: Inputs | None = None
     version: LoadedVersion | None = None

@@ -57,7 +57,7 @@ class Supervisor:
         self._command, self._settings, self._metrics = command, settings, metrics_folder
         self._seats = [_Seat(index) for index in range(settings.workers)]
         self._stop = threading.Event()
-        self._reserved: socket.socket | None = None
+        self._reserved: list[socket.socket] = []
         self.port = settings.port
 
     def start(self) -> None:
@@ -68,8 +68,10 @@ class Supervisor:
         PlatformError
             The port is in use; nothing was started.
         """
-        self._reserved = reserve(self._settings.host, self._settings.port)
-        self.port = self._reserved.getsockname()[1]
+        self._reserved.append(reserve(self._settings.host, self._settings.port))
+        self.port = self._reserved[0].getsockname()[1]
+        if self._settings.grpc_port:
+            self._reserved.append(reserve(self._settings.host, self._settings.grpc_port, "serving.grpc_port"))
         self._metrics.mkdir(mode=0o700, parents=True, exist_ok=True)
         metrics.prepare(self._metrics)
         for seat in self._seats:
@@ -154,8 +156,8 @@ class Supervisor:
                 process.stdin.close()
         for seat in self._seats:
             seat.process = None
-        if self._reserved:
-            self._reserved.close()
+        for reserved in self._reserved:
+            reserved.close()
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._stop.set()
@@ -168,7 +170,7 @@ class Supervisor:
         seat.started_s = time.monotonic()
 
 
-def reserve(host: str, port: int) -> socket.socket:
+def reserve(host: str, port: int, setting: str = "serving.port") -> socket.socket:
     """Hold a port for the workers: bound, not listening.
 
     Raises
@@ -191,7 +193,7 @@ def reserve(host: str, port: int) -> socket.socket:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # from here on another service's probe fails
     except OSError as error:
         holder.close()
-        raise cannot_listen(host, port, error) from error
+        raise cannot_listen(host, port, error, setting) from error
     finally:
         probe.close()
     return holder

@@ -29,6 +29,7 @@ from seakeep.serving.ingest import Ingest, intakes_of
 from seakeep.serving.loaded import load
 from seakeep.serving.loader import Loader
 from seakeep.serving.metrics import Meters, State
+from seakeep.serving.open_inference import OpenInference
 from seakeep.serving.ports import (
     Authenticator,
     BundleSource,
@@ -43,6 +44,7 @@ from seakeep.serving.rest import Rest
 from seakeep.serving.shadow import Shadow
 
 if TYPE_CHECKING:
+    from seakeep.serving.grpc.server import GrpcServer
     from seakeep.serving.routing import Traffic
 
 DRAIN_S = 10.0
@@ -133,6 +135,8 @@ class Worker:
             server = await loop.create_server(
                 functools.partial(Connection, self._http), sock=listening, backlog=_BACKLOG
             )
+            if self._grpc:
+                await self._grpc.start()
             sweeper = loop.create_task(self._sweep())
             await stopping
             await self._drain(loop, server, listening)
@@ -164,18 +168,23 @@ class Worker:
             load, bundles=context.bundles, features=context.features, decoders=context.request_decoders
         )
         self._loader = Loader(context.routing, load_one, self._put_in_force, loading)
-        self._rest = Rest(
-            dataplane=self._dataplane,
-            ingest=self._ingest,
+        self._protocol = OpenInference(
+            self._dataplane,
             loading=lambda: self._loader.state,
-            authenticator=context.authenticator,
-            meters=meters,
-            metrics=context.metrics,
             clock=clock,
             ids=ids,
             max_rows=settings.max_rows,
             version=context.version,
         )
+        self._rest = Rest(
+            self._protocol,
+            dataplane=self._dataplane,
+            ingest=self._ingest,
+            authenticator=context.authenticator,
+            meters=meters,
+            metrics=context.metrics,
+        )
+        self._grpc = _open_grpc(self._protocol, context, meters) if settings.grpc_port else None
         hosts = loopback_names(settings.host)
         self._http = HttpServer(self._rest, Limits(body_bytes=settings.max_body_bytes), clock, hosts)
 
@@ -202,16 +211,19 @@ class Worker:
 
     async def _drain(self, loop: asyncio.AbstractEventLoop, server: asyncio.Server, listening: socket.socket) -> None:
         """Take no more connections; answer what is on its way, on every connection; let silent ones go."""
-        self._rest.draining = True
+        self._protocol.draining = True
         self._http.drain(_QUIET_S)
         self._report("draining")
         await self._accept_waiting(loop, listening)
         server.close()
         deadline_s = loop.time() + DRAIN_S
+        closing = loop.create_task(self._grpc.close(DRAIN_S)) if self._grpc else None
         while (self._http.connections or self._ingest.in_flight) and loop.time() < deadline_s:  # noqa: ASYNC110 -- of many
             await asyncio.sleep(0.02)
         for connection in list(self._http.connections):
             connection.expire()
+        if closing:
+            await closing
         self._shadow.finish()
 
     async def _accept_waiting(self, loop: asyncio.AbstractEventLoop, listening: socket.socket) -> None:
@@ -229,6 +241,24 @@ class Worker:
             except RecorderError:
                 _log.exception("the recorder could not be closed in order")
         self._report("stopped")
+
+
+def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters) -> GrpcServer:
+    """A server for gRPC, which nobody else pays for.
+
+    Raises
+    ------
+    PlatformError
+        The extra is not installed.
+    """
+    try:
+        from seakeep.serving.grpc.server import GrpcServer
+        from seakeep.serving.grpc.service import InferenceService
+    except ImportError as error:
+        message = f"serving.grpc_port is {context.settings.grpc_port}, but gRPC is not installed"
+        raise PlatformError(message, hint="pip install 'seakeep[grpc]', or set serving.grpc_port = 0") from error
+    service = InferenceService(protocol, authenticator=context.authenticator, meters=meters)
+    return GrpcServer(service, context.settings)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -253,13 +283,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def cannot_listen(host: str, port: int, error: OSError) -> PlatformError:
+def cannot_listen(host: str, port: int, error: OSError, setting: str = "serving.port") -> PlatformError:
     """What to tell a person about an address that cannot be listened on."""
     if error.errno == errno.EADDRINUSE:
         message = f"port {port} of {host} is in use"
-        return PlatformError(message, hint="stop what listens there, or set another serving.port")
+        return PlatformError(message, hint=f"stop what listens there, or set another {setting}")
     message = f"cannot listen on port {port} of {host}: {error.strerror}"
-    return PlatformError(message, hint="set serving.host to an address of this machine and serving.port above 1023")
+    return PlatformError(message, hint=f"set serving.host to an address of this machine and {setting} above 1023")
 
 
 def loopback_names(host: str) -> frozenset[bytes]:

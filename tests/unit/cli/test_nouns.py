@@ -93,7 +93,8 @@ def test_a_changed_entry_of_the_audit_log_is_named(seakeep, flights_at):
     folder = flights_at("promoted")
     with sqlite3.connect(folder / ".seakeep/state.db") as connection:
         connection.execute("drop trigger audit_no_update")
-        connection.execute("update audit set record = replace(cast(record as text), '\"judge\"', '\"jugde\"')")
+        changed = "cast(replace(cast(record as text), '\"judge\"', '\"jugde\"') as blob)"
+        connection.execute(f"update audit set record = {changed} where number = 3")
     connection.close()
     said = seakeep("audit", "verify", "--project", folder, code=1)
     assert "code: integrity" in said.err

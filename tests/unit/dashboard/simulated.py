@@ -230,7 +230,7 @@ class SimulatedSource:
             verdict=self._verdict(name),
             predictions=sum(w.predictions for w in windows),
             errors=sum(w.errors for w in windows),
-            p99_ms=float(np.percentile(table.total_us, 99)) / 1_000,
+            p99_ms=float(np.percentile(table.total_us, 99)) / 1_000 if len(table) else 0.0,
             alert_rate=latest.estimated["alert_rate"],
             quality_metric="recall",
             estimated=latest.estimated.get("recall"),

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from tests.replaying import DEFINITION, DEST, Kept, executable, table, with_columns
 
-from seakeep.conversion.latency import ROWS
+from seakeep.conversion.latency import ROUNDS, ROWS
 from seakeep.errors import DataError, NotFoundError
 from seakeep.replay import gather
 from seakeep.replay.execute import execute
@@ -121,7 +121,7 @@ def test_a_sample_of_the_rows_is_timed():
     candidate, against = executable(2, (0.6, -0.2)), executable(1)
     gathered([rows], candidate, against)
     answered = int((rows.error == "").sum())
-    assert candidate.scorer.asked == against.scorer.asked == answered + ROWS + 100  # and the warm-up
+    assert candidate.scorer.asked == against.scorer.asked == answered + ROUNDS * ROWS + 100  # and the warm-up
 
 
 def test_nothing_recorded_is_told_apart_from_nothing_that_can_be_executed():

@@ -7,6 +7,7 @@ from seakeep.errors import (
     AccessError,
     ConflictError,
     DataError,
+    DeadlineError,
     ForbiddenError,
     IntegrityError,
     NotFoundError,
@@ -37,6 +38,7 @@ def tree(kind=SeakeepError):
         (UnavailableError("x"), 503, "unavailable", b"\r\nretry-after: 1"),
         (UnavailableError("x", retry_after_s=30), 503, "unavailable", b"\r\nretry-after: 30"),
         (RecorderError("x"), 503, "recorder", b"\r\nretry-after: 1"),
+        (DeadlineError("x"), 504, "deadline", b""),
         (ServingError("x"), 500, "serving", b""),
         (InternalError("x"), 500, "internal", b""),
         (IntegrityError("x"), 500, "integrity", b""),
@@ -56,7 +58,7 @@ def test_only_faults_of_the_client_or_of_the_moment_are_told_in_full():
     told = {kind for kind in tree() if kind.__init__ is SeakeepError.__init__}
     for kind in told:
         body = json.loads(body_of(kind("/secret/place", hint="look into /secret/place")))
-        outside = issubclass(kind, (DataError, NotFoundError, AccessError, UnavailableError))
+        outside = issubclass(kind, (DataError, NotFoundError, AccessError, UnavailableError, DeadlineError))
         assert ("/secret/place" in body["error"]) is outside, kind
         assert ("/secret/place" in body["hint"]) is outside, kind
         assert body["error"]
@@ -77,6 +79,7 @@ def status_table():
 
 
 def test_what_is_told_to_clients_is_counted_by_its_code():
-    clients = {RequestError, RowError, DataError, NotFoundError, AccessError, ForbiddenError, UnavailableError}
+    clients = {RequestError, RowError, DataError, NotFoundError, AccessError, ForbiddenError}
+    clients |= {UnavailableError, DeadlineError}
     ours = {RecorderError, ServingError, InternalError}
     assert {kind.code for kind in clients | ours} | {"other"} == set(CODES)

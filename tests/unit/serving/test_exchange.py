@@ -1,7 +1,9 @@
+import gzip
+
 import pytest
 
 from seakeep.serving.errors import RequestError
-from seakeep.serving.exchange import Exchange, Limits, check_head, decompress
+from seakeep.serving.exchange import COMPRESSED_BYTES, Exchange, Limits, accepts_gzip, check_head, decompress
 
 LIMITS = Limits(body_bytes=100)
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
@@ -116,3 +118,36 @@ def test_a_body_that_grows_beyond_the_limit_is_not_kept():
     assert decompress(one, gzip.compress(bytes(100)), LIMITS) == bytes(100)
     with pytest.raises(RequestError, match="larger than 100 bytes"):
         decompress(one, gzip.compress(bytes(101)), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "wanted"),
+    [
+        (b"gzip", True), (b"GZIP", True), (b"deflate, gzip;q=0.5", True), (b"gzip; q=1.0", True), (b"*", True),
+        (b"br, *;q=0.1", True), (b"", False), (b"identity", False), (b"gzip;q=0", False), (b"gzip;q=0, *", False),
+        (b"*;q=0", False), (b"gzip;q=x", False), (b"gzipped", False), (b"deflate, br", False), (b";;,,", False),
+    ],
+)  # fmt: skip
+def test_a_client_says_whether_it_takes_gzip(accepted, wanted):
+    assert accepts_gzip(accepted) is wanted
+
+
+def test_a_large_answer_is_compressed_for_who_takes_it():
+    body = b'{"score":0.5}' * COMPRESSED_BYTES
+    one, other = exchange(accept_encoding=b"gzip"), exchange()
+    one.respond(200, body)
+    other.respond(200, body)
+    head, _, sent = one.answer.partition(b"\r\n\r\n")
+    assert b"\r\ncontent-encoding: gzip" in head
+    assert b"\r\ncontent-length: %d\r\n" % len(sent) in head
+    assert gzip.decompress(sent) == body
+    assert other.answer.endswith(body)
+    assert b"content-encoding" not in other.answer
+    for answer in (one.answer, other.answer):
+        assert b"\r\nvary: accept-encoding" in answer
+
+
+def test_a_small_answer_is_not_worth_it():
+    one = exchange(accept_encoding=b"gzip")
+    one.respond(200, bytes(COMPRESSED_BYTES - 1))
+    assert b"content-encoding" not in one.answer

@@ -81,7 +81,7 @@ def test_a_worker_that_drains_is_not_ready(rig, serve, on_loop):
         async with serve() as service, service.connect() as (reader, writer):
             await until(lambda: len(service.worker._http.connections) == 2)
             service.worker.stop()
-            await until(lambda: service.worker._rest.draining)
+            await until(lambda: service.worker._protocol.draining)
             writer.write(request("/v2/health/ready", method=b"GET"))
             return await reader.read()
 

@@ -6,8 +6,9 @@ import pytest
 
 from seakeep.errors import SeakeepError
 from seakeep.serving.errors import RequestError, status_of
+from seakeep.serving.tensors import MAX_TENSORS
 from seakeep.serving.v1 import RowAnswer
-from seakeep.serving.v2 import MAX_TENSORS, encode_answer, model_metadata, parse_infer
+from seakeep.serving.v2 import encode_answer, parse_infer
 
 LATE, DISTANCE, CARRIER = "carrier_recent.late_1h", "distance", "carrier"
 
@@ -284,24 +285,6 @@ def test_outputs_come_in_the_form_and_order_they_are_wanted_in(version, default,
             assert one["data"] == values
     assert at == (len(body) if length else None)
     assert (length is None) is not any(form for _, form in wanted)
-
-
-def test_metadata_name_the_inputs_as_they_are_asked_for(version):
-    told = json.loads(model_metadata(version, [3, 4]))
-    assert told == {
-        "name": "late",
-        "versions": ["3", "4"],
-        "platform": "onnxruntime_onnx",
-        "inputs": [
-            {"name": LATE, "datatype": "FP64", "shape": [-1]},
-            {"name": DISTANCE, "datatype": "FP64", "shape": [-1]},
-            {"name": CARRIER, "datatype": "BYTES", "shape": [-1]},
-        ],
-        "outputs": [
-            {"name": "score", "datatype": "FP64", "shape": [-1]},
-            {"name": "decision", "datatype": "BOOL", "shape": [-1]},
-        ],
-    }
 
 
 def test_every_refusal_is_an_error_a_client_may_be_told(version):

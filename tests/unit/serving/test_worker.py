@@ -131,7 +131,7 @@ def test_requests_on_their_way_are_answered_and_recorded_when_it_ends(rig, serve
             await until(lambda: len(service.worker._http.connections) == 3)
             await until(lambda: any(one._exchange for one in service.worker._http.connections))
             service.worker.stop()
-            await until(lambda: service.worker._rest.draining)
+            await until(lambda: service.worker._protocol.draining)
             writer.write(sent[-1:])
             async with asyncio.timeout(20):
                 return await reader.read(), await silent[0].read(), service.predictions

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from seakeep.backends.sql.database import Database
 from seakeep.backends.sql.record import RecordFormat
+from seakeep.errors import IntegrityError
 from seakeep.records.release import AuditEntry
 from seakeep.security.audit import RECORD, follow
 
@@ -30,12 +31,12 @@ class SqlAudit:
     def list(self) -> list[AuditEntry]:
         """Every entry, oldest first."""
         with self._database.read() as connection:
-            return [_ENTRY.decode(record) for (record,) in connection.execute(_ENTRIES)]
+            return [_entry(record) for (record,) in connection.execute(_ENTRIES)]
 
     def evidence(self) -> tuple[Sequence[AuditEntry], Sequence[str]]:
         """Every entry, and the digest of every record that the other stores hold, at one moment."""
         with self._database.write() as connection:
-            entries = [_ENTRY.decode(record) for (record,) in connection.execute(_ENTRIES)]
+            entries = [_entry(record) for (record,) in connection.execute(_ENTRIES)]
             return entries, [_digest(record) for (record,) in connection.execute(_RECORDS)]
 
 
@@ -51,10 +52,25 @@ def enter(
 ) -> None:
     """Write an entry as part of the transaction that writes the record it tells of."""
     row = connection.execute("SELECT record FROM audit ORDER BY number DESC LIMIT 1").fetchone()
-    last = _ENTRY.decode(row[0]) if row else None
+    last = _entry(row[0]) if row else None
     details = {**details, RECORD: _digest(record)}
     entry = follow(last, time_us=time_us, actor=actor, action=action, subject=subject, details=details)
     connection.execute("INSERT INTO audit VALUES (?, ?)", (entry.number, _ENTRY.encode(entry)))
+
+
+def _entry(record: bytes) -> AuditEntry:
+    """An entry as it was written, to the byte: a space more would not change its digest.
+
+    Raises
+    ------
+    IntegrityError
+        It was changed.
+    """
+    entry = _ENTRY.decode(record)
+    if _ENTRY.encode(entry) != record:
+        message = f"entry {entry.number} of the audit log was changed"
+        raise IntegrityError(message, hint="restore state.db from a backup")
+    return entry
 
 
 def _digest(record: object) -> str:

@@ -53,8 +53,8 @@ class Season:
 
 
 SEASONS = {
-    "year": Season(until="2013-12-10", share=1.0, sample=20_000),
-    "fast": Season(until="2013-10-01", share=0.3, sample=5_000),
+    "year": Season(until="2013-12-07", share=1.0, sample=20_000),
+    "fast": Season(until="2013-10-08", share=0.3, sample=5_000),
 }
 
 
@@ -242,8 +242,8 @@ def _mornings(project: Project, season: Season, narrator: Narrator, found: Found
 def _bad_candidate(project: Project, season: Season, narrator: Narrator, found: Found) -> str:
     narrator.chapter("A candidate, before it meets anybody: what would it have done last week?")
     narrator.say(
-        "Somebody is in a hurry and trains far too many trees on a fortieth of the flights. The conversion is proved as "
-        "always: it is the same bad model."
+        "Somebody is in a hurry, balances the classes, which makes every probability too high, and adds up far too many "
+        "trees learnt from a fortieth of the flights. The conversion is proved as always: it is the same bad model."
     )
     narrator.command(f"seakeep train {MODEL} --trainer train_hastily --as-of {TRAINED} --validate-from {VALIDATED}")
     with output.step("training and converting"):

@@ -1,0 +1,96 @@
+"""Messages of inference become requests, and answers become messages; what tensors mean is not decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from seakeep.serving.errors import RequestError
+from seakeep.serving.grpc.messages import ModelInferResponse
+from seakeep.serving.loaded import LoadedVersion
+from seakeep.serving.tensors import (
+    MAX_TENSORS,
+    OUTPUTS,
+    PREDICTION_IDS,
+    InferRequest,
+    Tensor,
+    fault,
+    output_bytes,
+    output_values,
+    prediction_ids,
+    read_request,
+)
+from seakeep.serving.v1 import RowAnswer
+
+CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+"""Where the typed elements of each datatype stand; FP16 travels as raw bytes only."""
+
+
+def read_infer(message: Any, version: LoadedVersion, max_rows: int) -> InferRequest:
+    """The request of a ``ModelInferRequest`` to a version; its answer goes back raw if its tensors came raw.
+
+    Raises
+    ------
+    RequestError
+        Its tensors are not the model's inputs.
+    """
+    if len(message.inputs) > MAX_TENSORS:
+        raise RequestError(400, f"more than {MAX_TENSORS} inputs")
+    wanted = [(output.name, None) for output in message.outputs]
+    raw = message.raw_input_contents
+    tensors = _raw(message, raw) if raw else map(_typed, message.inputs)
+    return read_request(message.id, tensors, wanted, version, max_rows, binary=bool(raw))
+
+
+def answer(request: InferRequest, version: LoadedVersion, answers: Sequence[RowAnswer]) -> Any:
+    """The ``ModelInferResponse`` to a request."""
+    message = ModelInferResponse(model_name=version.model, model_version=str(version.number), id=request.id)
+    message.parameters[PREDICTION_IDS].string_param = prediction_ids(answers)
+    for name, as_binary in request.outputs:
+        values = output_values(name, answers)
+        output = message.outputs.add(name=name, datatype=OUTPUTS[name], shape=[len(values)])
+        if as_binary:
+            message.raw_output_contents.append(output_bytes(name, values))
+        else:
+            getattr(output.contents, CONTENTS[OUTPUTS[name]]).extend(values)
+    return message
+
+
+def _raw(message: Any, raw: Sequence[bytes]) -> Iterator[Tensor]:
+    if len(raw) != len(message.inputs):
+        raise RequestError(400, f"there are {len(message.inputs)} inputs, but {len(raw)} raw contents")
+    for tensor, content in zip(message.inputs, raw, strict=True):
+        if tensor.HasField("contents"):
+            raise fault(tensor.name, "has both typed and raw contents")
+        yield Tensor(tensor.name, tensor.datatype, _shape(tensor), content)
+
+
+def _typed(tensor: Any) -> Tensor:
+    field = CONTENTS.get(tensor.datatype)
+    given = [one.name for one, _ in tensor.contents.ListFields()]
+    other = next((name for name in given if name != field), None)
+    if other is not None:
+        raise fault(tensor.name, f"is {tensor.datatype[:16]!r}, but has {other}")
+    if field is None and tensor.datatype == "FP16":
+        raise fault(tensor.name, "is 'FP16', which travels in raw_input_contents alone")
+    return Tensor(tensor.name, tensor.datatype, _shape(tensor), getattr(tensor.contents, field) if field else ())
+
+
+def _shape(tensor: Any) -> list[int]:
+    shape = list(tensor.shape)
+    if any(size < 0 for size in shape):
+        raise fault(tensor.name, f"has shape {shape[:8]}, with a negative size")
+    return shape

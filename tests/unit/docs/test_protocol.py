@@ -1,0 +1,67 @@
+"""The support tables are those of the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from seakeep.serving.exchange import COMPRESSED_BYTES
+from seakeep.serving.routes import OPERATIONS
+from seakeep.serving.tensors import DTYPES, OUTPUTS
+
+TEXT = (Path(__file__).resolve().parents[3] / "docs" / "protocol.md").read_text("utf-8")
+
+
+def table(head):
+    """The rows of the table whose first column has that head; cells without their backticks."""
+    lines = TEXT[TEXT.index(f"\n| {head} |") :].split("\n\n")[0].strip().splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def codes(cell):
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_every_route_is_in_the_table_with_what_it_needs():
+    told = {codes(http)[0]: codes(action) for http, _, action, _ in table("HTTP") if codes(http)}
+    assert told == {
+        f"{'POST' if one.posts else 'GET'} {one.path}": [one.action] if one.action else [] for one in OPERATIONS
+    }
+
+
+def test_every_call_is_in_the_table():
+    pytest.importorskip("grpc", reason="gRPC is not installed")
+    from seakeep.serving.grpc.service import PIPELINED, InferenceService
+
+    told = {name for _, grpc, *_ in table("HTTP") for name in codes(grpc)}
+    handlers = InferenceService(None, authenticator=None, meters=None).handler()
+    assert {f"/inference.GRPCInferenceService/{name}" for name in told} == set(handlers._method_handlers)
+    assert f"up to {PIPELINED} requests" in TEXT
+
+
+def test_every_datatype_is_in_the_table():
+    rows = table("datatype")
+    assert {codes(row[0])[0] for row in rows} == {*DTYPES, "BYTES"}
+    assert all(f"`{name}`, `{datatype}`" in TEXT for name, datatype in OUTPUTS.items())
+
+
+def test_every_typed_content_is_in_the_table():
+    pytest.importorskip("grpc", reason="gRPC is not installed")
+    from seakeep.serving.grpc.inference import CONTENTS
+
+    assert {codes(row[0])[0]: codes(row[4])[0] for row in table("datatype") if codes(row[4])} == CONTENTS
+
+
+def test_every_status_has_its_code():
+    pytest.importorskip("grpc", reason="gRPC is not installed")
+    from seakeep.serving.errors import STATUS, RequestError
+    from seakeep.serving.grpc.status import code_of
+
+    rows = [row for row in re.findall(r"^\| (\d+) \| `(\w+)` \|", TEXT, re.MULTILINE)]  # noqa: C416
+    assert {int(status) for status, _ in rows} >= {status for _, status in STATUS}
+    for status, code in rows:
+        assert code_of(RequestError(int(status), "x")).name == code
+
+
+def test_the_size_from_which_answers_are_compressed_is_told():
+    assert f"Answers of {COMPRESSED_BYTES // 1024} KiB and more" in TEXT
