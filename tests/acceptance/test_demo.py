@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from seakeep.clock import parse_moment
 from seakeep.project import open_project
 
 
@@ -26,7 +27,7 @@ def told(tmp_path_factory):
 @pytest.mark.slow
 def test_every_promise_is_kept(told):
     _, text = told
-    assert len(re.findall(r"^  ✓ ", text, re.MULTILINE)) == 5
+    assert len(re.findall(r"^  ✓ ", text, re.MULTILINE)) == 6
     assert "NOT KEPT" not in text
     assert "DISAGREES" not in text
 
@@ -57,6 +58,13 @@ def test_what_was_told_is_what_the_records_say(told):
     assert last.candidate is None
     assert f"{project.verify_audit()} changes in the audit chain" in text
     (id_,) = re.findall(r"\$ seakeep why (\w+)", text)
+    ((candidate, first, last),) = re.findall(r"\$ seakeep whatif (\S+) --from (\S+) --to (\S+)", text)
+    week = project.past.whatif(
+        candidate, against="late-arrival:1", from_us=parse_moment(first), to_us=parse_moment(last)
+    )
+    assert (week.irreproducible, week.unmatched) == (0, 0)
+    assert f"requests   {week.rows:,} from {first}" in text
+    assert f"decisions  {week.decisions.up:,} no to yes, {week.decisions.down:,} yes to no" in text
     again = project.why(id_)
     assert again.equal
     assert f"{again.recorded_bits}" in text

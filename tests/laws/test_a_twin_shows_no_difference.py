@@ -9,7 +9,7 @@ from seakeep.recorder import query
 from seakeep.recorder.pairs import Pairing
 from seakeep.recorder.reader import scan
 from seakeep.records.prediction import Prediction
-from seakeep.replay.identity import replay_against_itself
+from seakeep.replay.identity import compare
 
 pytestmark = pytest.mark.slow
 
@@ -95,14 +95,39 @@ def test_the_evidence_speaks_of_no_harm(rolled_out):
     assert "no harm" in receipt.evidence[0]
 
 
-@pytest.mark.parametrize(("ran", "asked"), [(1, 1), (2, 2), (2, 1), (1, 2)])
-def test_either_replays_the_records_of_both(rolled_out, ran, asked):
-    project = rolled_out[0]
-    table = query.load(project.home.predictions, query.Query(model=MODEL, versions=(asked,)))
-    session = ScoringSession(project.bundle(project.resolve(f"{MODEL}:{ran}")).model)
-    again = replay_against_itself(table, session)
+@pytest.mark.parametrize("ran", [1, 2])
+def test_either_replays_the_records_of_both(rolled_out, ran):
+    project, _, _, answers = rolled_out
+    again = project.past.replay(f"{MODEL}:{ran}")
+    assert (again.failed, again.unmatched, again.recomputed) == (0, 0, ())
+    assert [one.version for one in again.versions] == [1, 2]
+    assert again.rows == len(answers)
+    for one in again.versions:
+        assert (one.equal, one.decisions, one.refused, one.largest, one.examples) == (one.rows, 0, 0, 0.0, ())
     assert again.holds
-    assert again.rows == len(table) > ROWS
+
+
+def test_what_the_twin_would_have_done_is_nothing(rolled_out):
+    project, _, _, answers = rolled_out
+    found = project.past.whatif(f"{MODEL}:1", against=f"{MODEL}:2")
+    assert found.rows == found.equal == len(answers)
+    assert (found.largest, found.irreproducible) == (0.0, 0)
+    assert (found.decisions.up, found.decisions.down, found.decisions.p_value) == (0, 0, 1.0)
+    assert found.candidate.alerts == found.against.alerts
+    assert {one.decisions.p_value for one in found.slices} == {1.0}
+    assert {one.column for one in found.slices} == {"carrier", "origin", "dest"}
+
+
+def test_the_shadow_of_the_twin_differs_in_nothing(rolled_out, predictions):
+    found = rolled_out[0].past.shadow()
+    shadows = sum(one.role == "shadow" for one in predictions)
+    assert (found.champion, found.candidate, found.to_us is not None) == (1, 2, True)
+    assert found.pairs == found.equal == shadows > 3 * ROWS
+    assert (found.up, found.down, found.largest) == (0, 0, 0.0)
+    for one in found.differences.values():
+        assert one.low < 0.0 == one.value < one.high < 0.05
+    harm = {test.question: test.p_value for test in found.tests}
+    assert harm["it fails more"] == harm["it is worse"] == 1.0
 
 
 def test_another_model_would_have_shown_a_difference(rolled_out):
@@ -111,6 +136,6 @@ def test_another_model_would_have_shown_a_difference(rolled_out):
     table = query.load(project.home.predictions, query.Query(model=MODEL, versions=(1,)))
     table.numbers[:, 0] = np.nan
     session = ScoringSession(project.bundle(project.resolve(MODEL)).model)
-    again = replay_against_itself(table, session)
-    assert len(again.differing) > ROWS
+    again = compare(table, session.score(table.numbers, table.categories), 0.5)
+    assert again.rows - again.equal > ROWS
     assert again.largest > 0

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from tests.flights import MODEL, REPLAY_FROM_US, REPLAY_TO_US, told
 
+from seakeep.clock import DAY_US
 from seakeep.conversion.session import ScoringSession
 from seakeep.recorder import query
-from seakeep.replay.identity import replay_against_itself
+from seakeep.replay.identity import compare
 from seakeep.replay.why import bits, reexecute
 
 pytestmark = pytest.mark.slow
@@ -34,9 +35,17 @@ def test_every_flight_was_asked_for_answered_and_recorded_once(recorded, table, 
 
 
 def test_three_days_replayed_through_the_version_differ_in_no_bit(recorded, table):
-    session = ScoringSession(recorded.bundle(recorded.resolve(MODEL)).model)
-    again = replay_against_itself(table, session)
-    assert (again.rows, again.differing, again.largest) == (len(table), (), 0.0)
+    again = recorded.past.replay()
+    (one,) = again.versions
+    assert again.holds
+    assert (one.version, one.rows, one.equal, one.largest, one.examples) == (1, len(table), len(table), 0.0, ())
+    assert (one.decisions, one.refused, again.failed, again.unmatched, again.recomputed) == (0, 0, 0, 0, ())
+
+
+def test_a_day_of_them_is_that_day(recorded, table):
+    again = recorded.past.replay(f"{MODEL}:1", from_us=REPLAY_FROM_US, to_us=REPLAY_FROM_US + DAY_US)
+    assert again.rows == again.equal == (table.time_us < REPLAY_FROM_US + DAY_US).sum()
+    assert 0 < again.rows < len(table)
 
 
 @pytest.mark.parametrize("at", [0, 700, -1])
@@ -87,7 +96,8 @@ def test_a_record_of_which_one_bit_is_wrong_is_not_called_equal(recorded, table)
     assert not reexecute(wrong, bundle.definition, bundle.digest, session).equal
     table.score[5] = np.nextafter(table.score[5], 1)
     try:
-        assert replay_against_itself(table, session).differing == (table.id[5],)
+        found = compare(table, session.score(table.numbers, table.categories), bundle.threshold)
+        assert (found.examples, found.rows - found.equal, found.decisions) == ((table.id[5],), 1, 0)
     finally:
         table.score[5] = prediction.score
 

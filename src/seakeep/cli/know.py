@@ -139,16 +139,39 @@ def why_text(found: Reexecution) -> str:
         f"decision  {'yes' if p.decision else 'no'}",
         f"recorded  {found.recorded!r}  {found.recorded_bits}",
         f"again     {found.recomputed!r}  {found.recomputed_bits}  {bits}",
+        *_environment_lines(found),
         "",
-        output.table(["feature", "value", "from", "newest event"], [_feature_cells(one) for one in found.features]),
+        output.table(
+            ["feature", "value", "from", "newest event known", ""], [_feature_cells(one) for one in found.features]
+        ),
     ]
     return "\n".join(lines)
 
 
+def _environment_lines(found: Reexecution) -> list[str]:
+    """What the version was proved on; and what is another thing here."""
+    from seakeep.replay.why import HOST
+
+    proved = {one.name: one.proved for one in found.environment}
+    if not proved:
+        return []
+    host = proved.pop(HOST, "") or "a host of unknown class"
+    libraries = ", ".join(f"{name} {version}" for name, version in proved.items())
+    lines = [f"proved    on {host}; {libraries}"]
+    other = [one for one in found.environment if one.now != one.proved and (one.name != HOST or one.proved)]
+    if other:
+        told = [f"{one.name} {one.now or 'not installed'}" if one.name != HOST else one.now for one in other]
+        lines.append(f"here      {'; '.join(told)}")
+    if found.other_host:
+        lines.append("          another class of host than the one that proved it: the last bits may differ")
+    return lines
+
+
 def _feature_cells(one: FeatureValue) -> list[str]:
     value = one.value if isinstance(one.value, str) else f"{one.value:.6g}"
+    event = format_moment(one.event_us) if one.event_us is not None else ""
     age = f"{format_duration(one.age_us)} before" if one.age_us is not None else ""
-    return [one.name, "missing" if value in {"", "nan"} else value, one.view or "request", age]
+    return [one.name, "missing" if value in {"", "nan"} else value, one.view or "request", event, age]
 
 
 def parity_text(report: ParityReport) -> str:

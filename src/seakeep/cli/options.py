@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,3 +54,17 @@ def open_project(folder: Path) -> Project:
     from seakeep.project import open_project as opened
 
     return opened(find_project(folder))
+
+
+def period(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--from`` and ``--to``, as ``from_us`` and ``to_us``; both may be left out."""
+
+    def later(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+        from_us = ctx.params.get("from_us")
+        if value is not None and from_us is not None and value <= from_us:
+            raise click.BadParameter("it must be later than --from", ctx, param)
+        return value
+
+    first = click.option("--from", "from_us", type=Moment(), is_eager=True, help="First moment of the traffic.")
+    last = click.option("--to", "to_us", type=Moment(), callback=later, help="Moment at which the traffic ends.")
+    return first(last(command))

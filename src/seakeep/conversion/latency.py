@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -18,6 +20,7 @@ ROWS = 2_000
 ROUNDS = 3
 """Times that each row is measured; the least counts, because what else the machine does is not the model's."""
 _WARM_UP = 100
+_TURN = 20
 
 
 class Scorer(Protocol):
@@ -29,11 +32,12 @@ class Scorer(Protocol):
 
 
 class LatencyEvidence(msgspec.Struct, frozen=True, kw_only=True):
-    """Times of single-row inferences, microseconds."""
+    """Times of single-row inferences, microseconds; ``cpu_us`` is the mean of the processor's own."""
 
     rows: int
     p50_us: float
     p99_us: float
+    cpu_us: float = math.nan
 
 
 def measure(session: Scorer, frame: Frame, *, rows: int = ROWS) -> LatencyEvidence:
@@ -45,12 +49,37 @@ def measure(session: Scorer, frame: Frame, *, rows: int = ROWS) -> LatencyEviden
         Rows to score; evenly spread ones are taken.
     """
     chosen = frame.select(np.unique(np.linspace(0, len(frame) - 1, min(rows, len(frame)), dtype=np.int64)))
-    numbers, categories = chosen.numbers(), chosen.categories()
-    took_ns = np.full(len(chosen), np.inf)
-    for row in [*range(min(_WARM_UP, len(chosen))), *(list(range(len(chosen))) * ROUNDS)]:
-        one, other = numbers[row : row + 1], categories[row : row + 1]
-        began = time.perf_counter_ns()
-        session.score(one, other)
-        took_ns[row] = min(took_ns[row], time.perf_counter_ns() - began)
-    p50, p99 = np.quantile(took_ns, (0.5, 0.99)) / 1_000
-    return LatencyEvidence(rows=len(chosen), p50_us=float(p50), p99_us=float(p99))
+    return measure_in_turn([(session, chosen.numbers(), chosen.categories())])[0]
+
+
+def measure_in_turn(
+    sides: Sequence[tuple[Scorer, NDArray[np.float64], NDArray[np.object_]]],
+) -> tuple[LatencyEvidence, ...]:
+    """Time single-row inferences of several models on the same rows, a few rows of each in turn.
+
+    What else the machine does meanwhile so hits all of them alike.
+
+    Parameters
+    ----------
+    sides
+        Each a model with its own inputs ``(n, numbers)`` and ``(n, categories)``; ``n >= 1`` is the same for all.
+    """
+    count = len(sides[0][1])
+    took_ns = np.full((len(sides), count), np.inf)
+    cpu_s = np.zeros(len(sides))
+    turns = [range(start, min(start + _TURN, count)) for start in range(0, count, _TURN)] * ROUNDS
+    for turn, rows in enumerate([range(min(_WARM_UP, count)), *turns]):
+        for side, (session, numbers, categories) in enumerate(sides):
+            before_s = time.thread_time()
+            for row in rows:
+                one, other = numbers[row : row + 1], categories[row : row + 1]
+                began = time.perf_counter_ns()
+                session.score(one, other)
+                took_ns[side, row] = min(took_ns[side, row], time.perf_counter_ns() - began)
+            cpu_s[side] += time.thread_time() - before_s if turn else 0.0
+    quantiles = np.quantile(took_ns, (0.5, 0.99), axis=1) / 1_000
+    cpu_us = cpu_s / (count * ROUNDS) * 1e6
+    return tuple(
+        LatencyEvidence(rows=count, p50_us=float(p50), p99_us=float(p99), cpu_us=float(cpu))
+        for p50, p99, cpu in zip(*quantiles, cpu_us, strict=True)
+    )

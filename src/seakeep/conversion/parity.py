@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import platform
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +20,7 @@ from seakeep.conversion.rows import Rows, Scorer, joined, spread
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import ConversionError
 from seakeep.records.version import ParityProof
+from seakeep.training.environment import host_class, installed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,10 +139,11 @@ def prove(
         tolerance=emission.tolerance,
         batch_sizes=BATCH_SIZES,
         worst=_worst(compared, compare, emission.columns, emission.tolerance),
-        versions={"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
+        versions=installed(_PACKAGES),
         model_sha256=model_sha256,
         artefact_sha256=artefact_sha256,
         digest=_digest(compared, model_sha256),
+        host=host_class(),
     )
 
 

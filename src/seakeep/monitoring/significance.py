@@ -62,3 +62,31 @@ def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     result = np.empty(n)
     result[order] = np.minimum(adjusted, 1.0)
     return result
+
+
+def sign_flips(sums: NDArray[np.float64]) -> float:
+    """How often a total this far from zero would arise if each block's sum could as well have the other sign.
+
+    Exact, for whole numbers: all ``2 ** blocks`` ways are counted. With one block it is 1, and it is never below
+    ``2 ** (1 - blocks)``: a few blocks cannot prove much, however many rows they have.
+
+    Parameters
+    ----------
+    sums
+        Whole numbers, one a block of rows that are alike, ``(blocks,)``.
+
+    References
+    ----------
+    Canay, Romano and Shaikh, "Randomization tests under an approximate symmetry assumption", Econometrica 85, 2017.
+    """
+    sizes = np.abs(sums[sums != 0]).astype(np.int64)
+    reach = int(sizes.sum())
+    chances = np.zeros(2 * reach + 1)
+    chances[reach] = 1.0
+    for size in sizes.tolist():
+        flipped = np.zeros_like(chances)
+        flipped[size:] = chances[:-size] / 2
+        flipped[:-size] += chances[size:] / 2
+        chances = flipped
+    observed = abs(round(float(sums.sum())))
+    return min(1.0, float(chances[: reach - observed + 1].sum() + chances[reach + observed :].sum()))

@@ -11,6 +11,7 @@ from seakeep.config import Home, Settings
 from seakeep.project.build import Builder
 from seakeep.project.load import load_project
 from seakeep.project.online import OnlineViews
+from seakeep.project.past import Past
 from seakeep.project.release import Releaser
 from seakeep.project.stores import open_stores
 from seakeep.records.gate import GateResult
@@ -50,6 +51,8 @@ class Project:
         The declared models by name.
     stores
         What the project keeps: runs, versions, releases, gates, receipts, audit, keys, datasets, bundles.
+    past
+        Recorded traffic through any version: ``replay``, ``whatif``, ``shadow``.
     """
 
     def __init__(self, folder: Path, *, clock: Clock) -> None:
@@ -63,6 +66,7 @@ class Project:
         self._online = OnlineViews(self.home, self.stores)
         self._builder = Builder(self._loaded, self.home, self.stores, clock)
         self._releaser = Releaser(self._loaded, self.stores, self._builder, self._online, clock)
+        self.past = Past(self._loaded, self.home, self.stores, self.resolve)
         self._watching: Watcher | None = None
 
     # Build

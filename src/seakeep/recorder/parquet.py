@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 GAPS_KEY = "seakeep.gaps"
 
 _CHUNK = 16_384
+_GROUP = 61_440
+"""Rows read at once: half a row group as the engine writes it, which keeps a reader's memory small."""
 _SQL_TYPES = {"numbers": "DOUBLE[]", "categories": "VARCHAR[]", "feature_times_us": "BIGINT[]", "request": "VARCHAR"}
 _SCALAR_TYPES = {int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
 _LISTS = {"numbers": np.float64, "categories": object, "feature_times_us": np.int64}
@@ -132,8 +134,34 @@ def find(path: Path, prediction_id: str) -> Prediction | None:
     return _prediction(rows[0]) if rows else None
 
 
-def columns(path: Path, names: Iterable[str], where: str) -> dict[str, NDArray[Any]]:
+def groups(path: Path) -> Iterator[tuple[int, int]]:
+    """First row and the row after the last one of each stretch that is read at once."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        text = f"SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata({_literal(str(path))})"  # noqa: S608 -- as above
+        count = connection.execute(text).fetchall()[0][0]
+    return ((start, min(start + _GROUP, count)) for start in range(0, count, _GROUP))
+
+
+def latest_us(path: Path, where: str) -> int | None:
+    """The newest moment spoken for among the rows that a condition of our own making chooses."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        found = connection.execute(f"SELECT max(time_us) FROM {_literal(str(path))} WHERE {where}").fetchall()[0][0]  # noqa: S608 -- all names are ours
+    return None if found is None else int(found)
+
+
+def columns(
+    path: Path, names: Iterable[str], where: str, *, rows: tuple[int, int] | None = None
+) -> dict[str, NDArray[Any]]:
     """Columns of the rows that a condition of our own making chooses, as arrays; lists become matrices.
+
+    Parameters
+    ----------
+    rows
+        Only of this stretch of the file; see :func:`groups`.
 
     Raises
     ------
@@ -144,7 +172,9 @@ def columns(path: Path, names: Iterable[str], where: str) -> dict[str, NDArray[A
 
     wanted = list(names)
     lists = [name for name in wanted if name in _LISTS]
-    source = f"{_literal(str(path))} WHERE {where}"
+    source = f"read_parquet({_literal(str(path))}, file_row_number = true) WHERE {where}"
+    if rows:
+        source += f" AND file_row_number >= {rows[0]} AND file_row_number < {rows[1]}"
     with duckdb.connect() as connection:
         widths = dict.fromkeys(lists, 0)
         if lists:

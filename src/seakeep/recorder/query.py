@@ -70,11 +70,13 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     to_us: int | None = None
 
 
-def load(folder: Path, query: Query, *, damage: list[Damage] | None = None) -> PredictionTable:
+def load(folder: Path, query: Query, *, inputs: bool = True, damage: list[Damage] | None = None) -> PredictionTable:
     """The predictions a query asks for, in the order of ``time_us``; failed ones have missing inputs.
 
     Parameters
     ----------
+    inputs
+        Whether to keep what went into the model; without, versions that differ in it may be loaded together.
     damage
         Collects the places that cannot be read.
 
@@ -83,7 +85,8 @@ def load(folder: Path, query: Query, *, damage: list[Damage] | None = None) -> P
     RecorderError
         The versions asked for differ in their inputs, or something cannot be read and ``damage`` is not given.
     """
-    return _table(_found(folder, query, damage))
+    found = _found(folder, query, damage)
+    return _table(list(found if inputs else map(_without_inputs, found)))
 
 
 def load_by_version(folder: Path, query: Query, *, damage: list[Damage] | None = None) -> dict[int, PredictionTable]:
@@ -94,7 +97,41 @@ def load_by_version(folder: Path, query: Query, *, damage: list[Damage] | None =
     RecorderError
         Something cannot be read and ``damage`` is not given.
     """
-    return _by_version(_found(folder, query, damage))
+    return _by_version(list(_found(folder, query, damage)))
+
+
+def blocks(folder: Path, query: Query, *, damage: list[Damage] | None = None) -> Iterator[PredictionTable]:
+    """The predictions a query asks for, a block at a time, so that any number of them fits into memory.
+
+    Each block is of one version, and in the order of time within itself; together they are in the order of files.
+
+    Raises
+    ------
+    RecorderError
+        Something cannot be read and ``damage`` is not given.
+    """
+    for columns in _found(folder, query, damage):
+        yield from _by_version([columns]).values()
+
+
+def latest_us(folder: Path, query: Query, *, damage: list[Damage] | None = None) -> int | None:
+    """The newest moment that one of the predictions asked for speaks for; None if there is none.
+
+    Raises
+    ------
+    RecorderError
+        Something cannot be read and ``damage`` is not given.
+    """
+    newest: list[int] = []
+    for part in parts(folder)[0]:
+        source = segment(folder, part)
+        if isinstance(source, Part):
+            found = parquet.latest_us(source.path, _condition(query) + _only(part))
+            newest += [] if found is None else [found]
+        else:
+            newest += [int(columns["time_us"].max()) for columns in _from_segment(source, query)]
+            report(source, part, damage)
+    return max(newest, default=None)
 
 
 def tables_of(predictions: Sequence[Prediction]) -> dict[int, PredictionTable]:
@@ -209,19 +246,30 @@ def outcomes_of(tables: Sequence[Mapping[str, NDArray[Any]]], label: Label) -> O
     return OutcomeTable(key=key[rows], known_us=known_us[rows], value=outcome[rows])
 
 
-def _found(folder: Path, query: Query, damage: list[Damage] | None) -> list[Columns]:
-    """What a query finds, a block for each part read."""
-    found: list[Columns] = []
+def _found(folder: Path, query: Query, damage: list[Damage] | None) -> Iterator[Columns]:
+    """What a query finds, block by block; none is empty."""
     for part in parts(folder)[0]:
         source = segment(folder, part)
         if isinstance(source, Part):
-            only = "" if part.state == "parquet" else f" AND segment = {part.first}"
-            names = (*_DTYPES, *_MATRICES)
-            found.append(parquet.columns(source.path, names, _condition(query) + only))
+            condition = _condition(query) + _only(part)
+            for rows in parquet.groups(source.path):
+                columns = parquet.columns(source.path, (*_DTYPES, *_MATRICES), condition, rows=rows)
+                if len(columns["id"]):
+                    yield columns
         else:
-            found.extend(_from_segment(source, query))
+            yield from _from_segment(source, query)
             report(source, part, damage)
-    return [columns for columns in found if len(columns["id"])]
+
+
+def _without_inputs(columns: Columns) -> Columns:
+    rows = len(columns["id"])
+    none = {name: np.empty((rows, 0), dtype=dtype) for name, dtype in _MATRICES.items()}
+    return {**columns, **none, **{f"{name}_width": np.zeros(rows, dtype=np.int64) for name in _MATRICES}}
+
+
+def _only(part: Part) -> str:
+    """The condition by which a Parquet file is read in the place of a part."""
+    return "" if part.state == "parquet" else f" AND segment = {part.first}"
 
 
 def _from_segment(source: SegmentReader, query: Query) -> Iterator[Columns]:
@@ -303,8 +351,11 @@ def _table(found: list[Columns]) -> PredictionTable:
             raise RecorderError(message, hint="ask for one version, or for versions with the same inputs")
         width = max(widths, default=0)
         empty = np.nan if dtype is np.float64 else ""
+        # A block may be wider, by rows of another version, or narrower, if all its rows failed.
         wide = [
-            columns[name] if columns[name].shape[1] == width else np.full((len(columns["id"]), width), empty, dtype)
+            columns[name][:, :width]
+            if columns[name].shape[1] >= width
+            else np.full((len(columns["id"]), width), empty, dtype)
             for columns in found
         ]
         joined[name] = np.concatenate([np.empty((0, width), dtype=dtype), *wide])

@@ -8,6 +8,8 @@ from typing import Literal as OneOf
 import msgspec
 
 Role = OneOf["champion", "canary", "shadow", "pinned"]
+ANSWERED: tuple[Role, ...] = ("champion", "canary", "pinned")
+"""Roles of predictions that reached a client."""
 Cell = bool | int | float | str | None
 
 

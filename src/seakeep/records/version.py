@@ -37,8 +37,13 @@ class ParityProof(msgspec.Struct, frozen=True, kw_only=True):
     worst
         The row of the largest difference, by feature, as text; empty if every row is equal. With it ``(kind)``,
         ``(trained)`` and ``(served)``, and for a failure ``(matters)``: the features without which the sides agree.
+    versions
+        Of the interpreter and the libraries that took part, by name.
     digest
         SHA-256 over the inputs and both sides' outputs, and over the model's bytes.
+    host
+        The class of host that proved it, by which libraries choose their code and so the last bits; ``""`` in proofs
+        of earlier releases.
     """
 
     passed: bool
@@ -57,6 +62,7 @@ class ParityProof(msgspec.Struct, frozen=True, kw_only=True):
     model_sha256: str
     artefact_sha256: str
     digest: str
+    host: str = ""
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):

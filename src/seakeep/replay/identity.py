@@ -1,60 +1,89 @@
-"""A version replayed against its own recorded predictions must show no difference: no bit of any score."""
+"""A version's recorded answers beside its answers now: they must not differ in any bit."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seakeep.recorder.table import PredictionTable
-from seakeep.replay.why import Scorer
+from seakeep.records.replay import ReplayedVersion
+from seakeep.replay.execute import Block
 
-_BATCH = 4_096
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
+    from seakeep.recorder.table import PredictionTable
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """How a version's recorded scores compare with its scores now.
-
-    Attributes
-    ----------
-    rows
-        Predictions executed again; failed ones have no score and are left out.
-    differing
-        Ids of those whose score differs in any bit, in the order of time.
-    largest
-        Largest absolute difference; 0 if none differs.
-    """
-
-    rows: int
-    differing: tuple[str, ...]
-    largest: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether no bit differs."""
-        return not self.differing
+EXAMPLES = 10
+"""Ids of differing predictions that are kept."""
 
 
-def replay_against_itself(table: PredictionTable, session: Scorer) -> Identity:
-    """Score recorded predictions of one version again with that version, in batches.
+@dataclasses.dataclass(slots=True)
+class Tally:
+    """Counts block after block how recorded scores and scores now compare.
 
     Parameters
     ----------
-    table
-        Recorded predictions of the version that ``session`` has loaded.
+    threshold
+        Of the version under replay.
+
+    Attributes
+    ----------
+    versions
+        By the version that had answered, in the order met.
+    failed, unmatched
+        Requests that were not executed; see :class:`seakeep.records.replay.Replay`.
     """
-    answered = table.select(np.flatnonzero(table.error == ""))
-    batches = [
-        session.score(answered.numbers[start : start + _BATCH], answered.categories[start : start + _BATCH])
-        for start in range(0, len(answered), _BATCH)
-    ]
-    again = np.concatenate([np.empty(0), *batches])
-    unequal = answered.score.view(np.int64) != again.view(np.int64)
-    difference = np.abs(answered.score[unequal] - again[unequal])
-    return Identity(
-        rows=len(answered),
-        differing=tuple(answered.id[unequal].tolist()),
-        # A difference in missing values has no size, and is the worst there is.
-        largest=float(np.max(np.nan_to_num(difference, nan=np.inf), initial=0.0)),
+
+    threshold: float
+    versions: dict[int, ReplayedVersion] = dataclasses.field(default_factory=dict)
+    failed: int = 0
+    unmatched: int = 0
+
+    def add(self, block: Block) -> None:
+        """Count a block, executed by the version under replay alone."""
+        self.failed += block.failed
+        self.unmatched += block.unmatched
+        if not len(block.table):
+            return
+        number = int(block.table.version[0])
+        found = compare(block.table, block.executions[0].score, self.threshold)
+        before = self.versions.get(number)
+        self.versions[number] = _joined(before, found) if before else found
+
+
+def compare(table: PredictionTable, again: NDArray[np.float64], threshold: float) -> ReplayedVersion:
+    """How the recorded scores of one version and other scores of the same rows compare.
+
+    Parameters
+    ----------
+    again
+        float64 ``(n,)``, NaN where the row was refused.
+    threshold
+        Of the version that gave them.
+    """
+    unequal = table.score.view(np.int64) != again.view(np.int64)
+    refused = np.isnan(again) & ~np.isnan(table.score)
+    difference = np.abs(table.score[unequal] - again[unequal])
+    return ReplayedVersion(
+        version=int(table.version[0]),
+        rows=len(table),
+        equal=len(table) - int(unequal.sum()),
+        decisions=int((table.decision != (again >= threshold)).sum()),
+        refused=int(refused.sum()),
+        largest=float(np.max(difference[np.isfinite(difference)], initial=0.0)),
+        examples=tuple(table.id[np.flatnonzero(unequal)[:EXAMPLES]].tolist()),
+    )
+
+
+def _joined(one: ReplayedVersion, other: ReplayedVersion) -> ReplayedVersion:
+    return ReplayedVersion(
+        version=one.version,
+        rows=one.rows + other.rows,
+        equal=one.equal + other.equal,
+        decisions=one.decisions + other.decisions,
+        refused=one.refused + other.refused,
+        largest=max(one.largest, other.largest),
+        examples=(*one.examples, *other.examples)[:EXAMPLES],
     )

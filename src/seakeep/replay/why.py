@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -13,9 +13,13 @@ from seakeep.errors import IntegrityError, RecorderError
 from seakeep.records.feature import FeatureKind
 from seakeep.records.model import ModelDefinition
 from seakeep.records.prediction import Prediction
+from seakeep.records.version import ParityProof
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+HOST = "host"
 
 
 class Scorer(Protocol):
@@ -39,6 +43,8 @@ class FeatureValue:
     age_us
         From the moment the newest event in its view became known to the moment the prediction speaks for; None for
         what came with the request and for a view without events.
+    event_us
+        The moment the newest event in its view became known; None as ``age_us`` is.
     """
 
     name: str
@@ -46,6 +52,22 @@ class FeatureValue:
     value: float | str
     view: str
     age_us: int | None
+    event_us: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """Something the last bits depend on, when the version was proved and now; ``""`` where it is not known.
+
+    Attributes
+    ----------
+    name
+        ``host``: the class of host; else the interpreter or a library, by version.
+    """
+
+    name: str
+    proved: str
+    now: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +84,8 @@ class Reexecution:
         Their IEEE 754 binary64 patterns, as 16 hexadecimal digits.
     features
         The inputs, in the model's order.
+    environment
+        In which the version was proved, and which executed it again.
     """
 
     prediction: Prediction
@@ -71,9 +95,34 @@ class Reexecution:
     recorded_bits: str
     recomputed_bits: str
     features: tuple[FeatureValue, ...]
+    environment: tuple[Component, ...] = ()
+
+    @property
+    def other_host(self) -> bool:
+        """Whether this host is known to be of another class than the one that proved the version."""
+        return any(one.name == HOST and one.proved not in {"", one.now} for one in self.environment)
 
 
-def reexecute(prediction: Prediction, definition: ModelDefinition, bundle: str, session: Scorer) -> Reexecution:
+def environment_of(proof: ParityProof, *, host: str, versions: Mapping[str, str]) -> tuple[Component, ...]:
+    """What a version was proved on, beside what there is now: the class of host first.
+
+    Parameters
+    ----------
+    host, versions
+        Of this host: its class, and interpreter and libraries by name.
+    """
+    libraries = (Component(name=name, proved=then, now=versions.get(name, "")) for name, then in proof.versions.items())
+    return Component(name=HOST, proved=proof.host, now=host), *libraries
+
+
+def reexecute(
+    prediction: Prediction,
+    definition: ModelDefinition,
+    bundle: str,
+    session: Scorer,
+    *,
+    environment: tuple[Component, ...] = (),
+) -> Reexecution:
     """Execute a recorded prediction again.
 
     Bits are promised on one class of host: another processor may round otherwise.
@@ -82,6 +131,8 @@ def reexecute(prediction: Prediction, definition: ModelDefinition, bundle: str, 
     ----------
     definition, bundle, session
         Of the version that made it: its resolved definition, its digest and its loaded model.
+    environment
+        For the answer; see :func:`environment_of`.
 
     Raises
     ------
@@ -109,6 +160,7 @@ def reexecute(prediction: Prediction, definition: ModelDefinition, bundle: str, 
         recorded_bits=before,
         recomputed_bits=after,
         features=features,
+        environment=environment,
     )
 
 
@@ -139,6 +191,7 @@ def named_features(prediction: Prediction, definition: ModelDefinition) -> tuple
             value=next(remaining[column.kind]),
             view=column.view if column.view in newest_us else "",
             age_us=prediction.time_us - newest_us[column.view] if newest_us.get(column.view) else None,
+            event_us=newest_us.get(column.view) or None,
         )
         for column in definition.columns
     )

@@ -49,6 +49,8 @@ COLD = 20
 """Timings set aside: the first inferences of a fresh version run on cold caches."""
 MIN_LABELLED = 100
 """Labelled pairs without which a candidate whose scores differ is not trusted with more."""
+GRID, GRIDS = 24, 3
+"""Points of each grid on which the ends of an interval are found, and how many grids; two in 24 ** 3 is fine enough."""
 SAME_SCORE = 0.01
 """Scores are the same if their mean difference is below this share of the champion's mean distance from certainty: a
 calibrated champion's Brier score then differs by less than 4 %."""
@@ -86,6 +88,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     log_money: float = -math.inf
     sentence: str = ""
     doubt: str = ""
+
+    @property
+    def p_value(self) -> float:
+        """At most this probable, however often one looks, if there is no harm."""
+        return min(1.0, math.exp(-max(self.log_money, 0.0)))
 
 
 def questions(pairs: PairTable) -> tuple[Question, ...]:
@@ -201,7 +208,7 @@ def coin(heads: int, tails: int) -> float:
 
 
 def bet(values: NDArray[np.float64]) -> float:
-    """Log of the most money ever won by betting that the mean of ``values`` in [0, 1] is above a half.
+    """Log of the most money ever won by betting that the mean of ``values``, none below 0, is above a half.
 
     Each bet is a share of the money chosen from the values before it (the approximate GRAPA rule), never more than
     half of what can be lost.
@@ -213,3 +220,25 @@ def bet(values: NDArray[np.float64]) -> float:
     mean, spread = np.r_[0.5, mean[:-1]], np.r_[0.25, spread[:-1]]
     share = np.clip((mean - 0.5) / (spread + (mean - 0.5) ** 2), 0.0, 1.0)
     return float(np.cumsum(np.log1p(share * (values - 0.5))).max(initial=0.0))
+
+
+def mean_between(values: NDArray[np.float64], alpha: float) -> tuple[float, float]:
+    """Where the mean of ``values`` in [-1, 1] lies: with probability ``1 - alpha`` at all moments together.
+
+    A mean is ruled out once the money bet against it has reached ``2 / alpha``; the ends are found on a grid of
+    :data:`GRID` points in :data:`GRIDS` steps, each time taking the last point that is ruled out.
+    """
+    low = _least(values, math.log(2 / alpha))
+    return low, -_least(-values, math.log(2 / alpha))
+
+
+def _least(values: NDArray[np.float64], limit: float) -> float:
+    """The largest point of a grid below which no mean is left: money bet on a larger mean has ruled them out."""
+    low, high = -1.0, 1.0
+    for _ in range(GRIDS):
+        points = np.linspace(low, high, GRID + 1)
+        # No value is further below the point than 1 + point: so scaled, the worst of them is 0 and the point is a half.
+        ruled_out = [bet(0.5 + (values - point) / (2 + 2 * point)) >= limit for point in points[1:].tolist()]
+        first = ruled_out.index(False) if False in ruled_out else GRID - 1
+        low, high = float(points[first]), float(points[first + 1])
+    return low

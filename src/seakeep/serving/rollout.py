@@ -149,12 +149,12 @@ class RolloutController:
         self._forget()
         return receipt
 
-    def _unfinished(self, history: Sequence[Release]) -> _Span | None:
+    def _unfinished(self, history: Sequence[Release]) -> Span | None:
         """The oldest rollout without a receipt."""
-        spans = _spans(history)
-        if len(spans) > len(self._finished):
+        found = spans(history)
+        if len(found) > len(self._finished):
             self._finished = {one.started_us for one in self._receipts.receipts(self._subject.name)}
-        return next((span for span in spans if span.started.from_us not in self._finished), None)
+        return next((span for span in found if span.started.from_us not in self._finished), None)
 
     def _act(self, rollout: _Rollout, current: Release) -> None:
         pairs, canary = rollout.table(), self._subject.canary
@@ -183,7 +183,7 @@ class RolloutController:
 class _Rollout:
     """One rollout: what the recorder tells of it so far."""
 
-    def __init__(self, subject: Subject, span: _Span, predictions: Path, events: Path) -> None:
+    def __init__(self, subject: Subject, span: Span, predictions: Path, events: Path) -> None:
         self.span, self._subject = span, subject
         self._pairing = Pairing(subject.name, span.champion, span.candidate)
         self._predictions = Tail(predictions, since_us=span.started.from_us)
@@ -259,7 +259,7 @@ class _Rollout:
         self._events.close()
 
 
-class _Span(msgspec.Struct, frozen=True, kw_only=True):
+class Span(msgspec.Struct, frozen=True, kw_only=True):
     """A rollout in the releases: how it started, with whom, and how it ended (None: not yet)."""
 
     started: Release
@@ -268,20 +268,20 @@ class _Span(msgspec.Struct, frozen=True, kw_only=True):
     candidate: int
 
 
-def _spans(history: Sequence[Release]) -> list[_Span]:
+def spans(history: Sequence[Release]) -> list[Span]:
     """The rollouts of a history, oldest first: from the first release with a candidate beside a champion, to the
     first without it.
     """
-    spans: list[_Span] = []
-    running: _Span | None = None
+    found: list[Span] = []
+    running: Span | None = None
     for release in history:
         candidate = release.candidate.version if release.candidate else 0
         if running and candidate != running.candidate:
-            spans.append(msgspec.structs.replace(running, ended=release))
+            found.append(msgspec.structs.replace(running, ended=release))
             running = None
         if running is None and candidate and release.champion:
-            running = _Span(started=release, ended=None, champion=release.champion.version, candidate=candidate)
-    return [*spans, running] if running else spans
+            running = Span(started=release, ended=None, champion=release.champion.version, candidate=candidate)
+    return [*found, running] if running else found
 
 
 def _next_stage(canary: Canary, current: Release) -> float:

@@ -6,10 +6,12 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 
 from seakeep.records.run import Environment
 
+_CPUINFO = Path("/proc/cpuinfo")
 _CODE = {".py", ".toml"}
 _SKIPPED = {"__pycache__", "node_modules", "build", "dist"}
 _VECTORS = ("avx512f", "avx2", "avx", "sse4_2", "sve", "asimd")
@@ -23,9 +25,27 @@ def environment() -> Environment:
     return Environment(
         python=f"{platform.python_implementation()} {platform.python_version()}",
         platform=f"{platform.system()} {platform.machine()} {' '.join(platform.libc_ver())}".strip(),
-        cpu=cpu_class(Path("/proc/cpuinfo")),
+        cpu=host_class(),
         packages=dict(sorted(found.items(), key=lambda item: item[0].lower())),
     )
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """The version of the interpreter and of some packages, by name; ``""`` for one that is not installed."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        if name in found:
+            continue
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
+def host_class() -> str:
+    """The class of this host; see :func:`cpu_class`."""
+    return cpu_class(_CPUINFO)
 
 
 def cpu_class(cpuinfo: Path) -> str:

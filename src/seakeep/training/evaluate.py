@@ -78,29 +78,42 @@ def evaluate(rows: Scored, *, threshold: float, seed: int = 0, resamples: int = 
     seed
         Of the resampling.
     """
-    block, weights = _resample(rows.time_us, seed, resamples)
-    sums = _block_sums(rows, block, threshold)
-    total = {name: weights @ values for name, values in sums.items()}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values = {
-            **_ranking(rows, block, weights),
-            "log_loss": total["loss"] / total["rows"],
-            "brier": total["square"] / total["rows"],
-            "calibration": total["positive"] / total["score"],
-            "base_rate": total["positive"] / total["rows"],
-            "alert_rate": total["yes"] / total["rows"],
-            "recall": total["hit"] / total["positive"],
-            "precision": total["hit"] / total["yes"],
-        }
-    return {name: _interval(values[name]) for name in METRICS if np.isfinite(values[name][0])}
+    return _told(_values(rows, resample(rows.time_us, seed, resamples), threshold))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """Two versions' metrics on the same rows, and how far one is from the other, each with its 95 % interval."""
+
+    one: dict[str, Metric]
+    other: dict[str, Metric]
+    difference: dict[str, Metric]
+
+
+def evaluate_beside(
+    rows: Scored, other: Scored, *, threshold: float, other_threshold: float, blocks: Resampled
+) -> Beside:
+    """All metrics of two versions on the same rows, and one minus the other by the same resampled blocks.
+
+    Parameters
+    ----------
+    other
+        The same rows with the other version's scores.
+    blocks
+        Of the rows.
+    """
+    left, right = _values(rows, blocks, threshold), _values(other, blocks, other_threshold)
+    with np.errstate(invalid="ignore"):
+        return Beside(
+            one=_told(left), other=_told(right), difference=_told({name: left[name] - right[name] for name in left})
+        )
 
 
 def paired_log_loss(rows: Scored, other: NDArray[np.float64], *, seed: int = 0, resamples: int = RESAMPLES) -> Metric:
     """Log-loss minus that of other scores on the same rows: negative is better. With its 95 % interval."""
-    block, weights = _resample(rows.time_us, seed, resamples)
+    blocks = resample(rows.time_us, seed, resamples)
     difference = log_losses(rows.label, rows.score) - log_losses(rows.label, other)
-    size = weights.shape[1]
-    return _interval((weights @ np.bincount(block, difference, size)) / (weights @ np.bincount(block, minlength=size)))
+    return interval(blocks.totals(difference) / blocks.totals(np.ones(len(difference))))
 
 
 def evaluate_slices(
@@ -145,33 +158,72 @@ def log_losses(label: NDArray[np.float64], score: NDArray[np.float64]) -> NDArra
     return np.asarray(-np.where(label > 0.5, np.log(kept), np.log1p(-kept)), dtype=np.float64)
 
 
-def _resample(time_us: NDArray[np.int64], seed: int, resamples: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Block of each row, and weights ``(1 + resamples, blocks)``: how often each block counts; once in the first."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resampled:
+    """Blocks of rows that are close in time, and how often each counts in each resample.
+
+    Attributes
+    ----------
+    block
+        Of each row, int64 ``(n,)``.
+    weights
+        float64 ``(1 + resamples, blocks)``; the first row is the sample itself, with each block once.
+    whole_days
+        Whether a block is a day; else it is one of equally long stretches of rows.
+    """
+
+    block: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    whole_days: bool
+
+    def __len__(self) -> int:
+        return len(self.weights[0])
+
+    def sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """The sum of the rows' values in each block, ``(blocks,)``."""
+        return np.bincount(self.block, values, len(self)).astype(np.float64)
+
+    def totals(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """The sum of the rows' values in each resample, ``(1 + resamples,)``."""
+        return np.asarray(self.weights @ self.sums(values))
+
+
+def resample(time_us: NDArray[np.int64], seed: int = 0, resamples: int = RESAMPLES) -> Resampled:
+    """Resample rows by the days they are of: the rows of one day are alike, so whole days are drawn."""
     days, block = np.unique(time_us // DAY_US, return_inverse=True)
     size = len(days)
-    if size < _MIN_DAYS:
+    whole_days = size >= _MIN_DAYS
+    if not whole_days:
         # Too few days to resample: stretches of equally many consecutive rows stand for them.
         size = min(_SHORT_BLOCKS, len(time_us))
         block = np.empty(len(time_us), dtype=np.int64)
         block[np.argsort(time_us, kind="stable")] = np.arange(len(time_us)) * size // max(len(time_us), 1)
     drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=resamples)
-    return block, np.concatenate((np.ones((1, size)), drawn))
+    return Resampled(block, np.concatenate((np.ones((1, size)), drawn)), whole_days)
 
 
-def _block_sums(rows: Scored, block: NDArray[np.int64], threshold: float) -> dict[str, NDArray[np.float64]]:
+def _values(rows: Scored, blocks: Resampled, threshold: float) -> dict[str, NDArray[np.float64]]:
+    """Every metric in every resample, ``(1 + resamples,)``; not finite where it is not defined."""
     yes = (rows.score >= threshold).astype(np.float64)
-    size = int(block.max()) + 1
-    per_row = {
-        "rows": np.ones(len(block)),
-        "positive": rows.label,
-        "score": rows.score,
-        "loss": log_losses(rows.label, rows.score),
-        # Brier (1950), Verification of forecasts expressed in terms of probability, Monthly Weather Review 78(1).
-        "square": (rows.score - rows.label) ** 2,
-        "yes": yes,
-        "hit": yes * rows.label,
-    }
-    return {name: np.bincount(block, values, size).astype(np.float64) for name, values in per_row.items()}
+    count, positive, alerted = blocks.totals(np.ones(len(yes))), blocks.totals(rows.label), blocks.totals(yes)
+    hit = blocks.totals(yes * rows.label)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return {
+            **_ranking(rows, blocks.block, blocks.weights),
+            "log_loss": blocks.totals(log_losses(rows.label, rows.score)) / count,
+            # Brier (1950), Verification of forecasts expressed in terms of probability, Monthly Weather Review 78(1).
+            "brier": blocks.totals((rows.score - rows.label) ** 2) / count,
+            "calibration": positive / blocks.totals(rows.score),
+            "base_rate": positive / count,
+            "alert_rate": alerted / count,
+            "recall": hit / positive,
+            "precision": hit / alerted,
+        }
+
+
+def _told(values: dict[str, NDArray[np.float64]]) -> dict[str, Metric]:
+    """The metrics that are defined, with their intervals."""
+    return {name: interval(values[name]) for name in METRICS if np.isfinite(values[name][0])}
 
 
 def _ranking(rows: Scored, block: NDArray[np.int64], weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -202,7 +254,7 @@ def _ranking(rows: Scored, block: NDArray[np.int64], weights: NDArray[np.float64
     return {"roc_auc": np.concatenate(areas), "average_precision": np.concatenate(averages)}
 
 
-def _interval(values: NDArray[np.float64]) -> Metric:
+def interval(values: NDArray[np.float64]) -> Metric:
     """The first value, with the middle 95 % of the others; resamples in which the metric is undefined do not count."""
     drawn = values[1:][np.isfinite(values[1:])]
     if not len(drawn):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seakeep.recorder.pairs import PairTable
 from seakeep.records.model import Canary
-from seakeep.serving.comparison import ALPHA, bet, coin, judge
+from seakeep.serving.comparison import ALPHA, bet, coin, judge, mean_between
 
 LIMIT = math.log(3 / ALPHA)
 CANARY = Canary(min_pairs=100)
@@ -119,3 +119,33 @@ def test_a_better_candidate_gets_through():
     for seed in range(15):
         last = [found for _, found in looked_at(1500, seed, spread=0.02, slower=0.5)][-1]
         assert last.action == "advance"
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 3.0), st.floats(0.01, 1.0)), min_size=1, max_size=8))
+def test_values_that_can_win_much_and_lose_little_are_no_better_a_bet(gains_and_losses):
+    """A bet is fair for values of any skew with mean a half: here one far above against one a little below."""
+    odds = [(gain, loss / 2, (loss / 2) / (gain + loss / 2)) for gain, loss in gains_and_losses]
+    total: dict[float, float] = {}
+    for path in itertools.product((0, 1), repeat=len(odds)):
+        values = np.array([0.5 + gain if up else 0.5 - loss for up, (gain, loss, _) in zip(path, odds, strict=True)])
+        chance = math.prod(share if up else 1 - share for up, (_, _, share) in zip(path, odds, strict=True))
+        money = math.exp(bet(values))
+        total[money] = total.get(money, 0.0) + chance
+    for money in total:
+        if money > 1 + 1e-9:
+            assert sum(chance for other, chance in total.items() if other >= money) <= 1 / money + 1e-9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("truth", [0.04, -0.3])
+def test_an_interval_that_is_looked_at_all_the_time_hardly_ever_leaves_out_the_mean(truth):
+    """Forty histories of score differences, each looked at ten times: as few as said go wrong at any look."""
+    wrong = 0
+    looks = np.unique(np.geomspace(5, 600, 10).astype(int))
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        spread = np.where(rng.random(600) < 0.1, 0.5, 0.05)
+        values = (truth + rng.uniform(-1, 1, 600) * np.minimum(spread, 1 - abs(truth))).clip(-1, 1)
+        ends = [mean_between(values[:look], 0.05) for look in looks.tolist()]
+        wrong += any(not low <= truth <= high for low, high in ends)
+    assert wrong <= 2

@@ -7,7 +7,7 @@ import pytest
 from tests.flights import MODEL, REPLAY_FROM, REPLAY_TO, REPLAY_TO_US
 
 from seakeep.cli.know import parity_text, receipt_text, why_text
-from seakeep.clock import DAY_US
+from seakeep.clock import DAY_US, format_moment
 from seakeep.features.parity import FeatureParity, ParityReport
 from seakeep.recorder import query
 from seakeep.records.release import Receipt
@@ -79,12 +79,39 @@ def test_why_shows_the_bits_and_the_features_as_they_were(seakeep, at, table):
     assert told["decision"] == ["yes" if table.decision[10] else "no"]
     names = [feature["name"] for feature in found["features"]]
     assert [line.split()[0] for line in lines[-len(names) :]] == names
+    host, *libraries = found["environment"]
+    assert f"proved    on {host['proved']}; python " in said
+    assert {one["name"] for one in libraries} == {"python", "numpy", "onnx", "onnxruntime", "scikit-learn"}
+    assert all(one["proved"] == one["now"] for one in found["environment"])
+    for line, feature in zip(lines[-len(names) :], found["features"], strict=True):
+        if feature["event_us"] is not None:
+            assert format_moment(feature["event_us"]) in line
+            assert feature["event_us"] == int(table.time_us[10]) - feature["age_us"]
+    assert any(feature["event_us"] for feature in found["features"])
 
 
 def test_bits_that_differ_are_said_aloud(recorded, table):
     found = recorded.why(table.id[10])
     other = dataclasses.replace(found, equal=False, recomputed=0.5, recomputed_bits="3fe0000000000000")
     assert "again     0.5  3fe0000000000000  DIFFERENT" in why_text(other).splitlines()
+
+
+def test_another_host_and_other_libraries_are_said_aloud(recorded, table):
+    found = recorded.why(table.id[10])
+    host, *libraries = found.environment
+    moved = dataclasses.replace(host, proved="Xeon avx512f")
+    older = [dataclasses.replace(one, proved="1.0") if one.name == "numpy" else one for one in libraries]
+    lines = why_text(dataclasses.replace(found, environment=(moved, *older))).splitlines()
+    (place,) = [at for at, line in enumerate(lines) if line.startswith("proved    on Xeon avx512f; python ")]
+    (numpy,) = [one.now for one in libraries if one.name == "numpy"]
+    assert lines[place + 1 : place + 3] == [
+        f"here      {host.now}; numpy {numpy}",
+        "          another class of host than the one that proved it: the last bits may differ",
+    ]
+    unknown = why_text(dataclasses.replace(found, environment=(dataclasses.replace(host, proved=""), *libraries)))
+    assert "proved    on a host of unknown class; python " in unknown
+    assert "here " not in unknown
+    assert "proved" not in why_text(dataclasses.replace(found, environment=()))
 
 
 def test_parity_of_all_that_was_served(seakeep, at, table):

@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seakeep.monitoring.proportion import proportion
+from seakeep.monitoring.proportion import paired_difference, proportion
 
 COUNTS = st.integers(1, 10_000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
 
@@ -46,3 +47,26 @@ def test_misses_mirror_hits(counts):
 def test_more_trials_of_the_same_share_are_surer(trials, share):
     few, many = (proportion(share * trials * n, 20 * trials * n) for n in (1, 4))
     assert many.high - many.low <= few.high - few.low
+
+
+def test_paired_differences_are_those_of_newcombe():
+    # Newcombe, "Improved confidence intervals ... based on paired data", 1998, table II: 36, 12, 2 and 0, method 10.
+    found = paired_difference(36, 12, 2, 50)
+    assert (found.value, found.low, found.high) == (
+        0.2,
+        pytest.approx(0.0569, abs=5e-5),
+        pytest.approx(0.3404, abs=5e-5),
+    )
+    assert paired_difference(0, 0, 0, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("both", "first", "second"), [(0.05, 0.02, 0.01), (0.3, 0.1, 0.1), (0.1, 0.0, 0.0), (0.0, 0.2, 0.0)]
+)
+def test_paired_differences_are_held_as_often_as_they_say(both, first, second):
+    trials, truth = 60, first - second
+    held = 0
+    for counts in np.random.default_rng(0).multinomial(trials, [both, first, second, 1 - both - first - second], 2000):
+        found = paired_difference(int(counts[0]), int(counts[1]), int(counts[2]), trials)
+        held += found.low <= truth <= found.high
+    assert held / 2000 >= 0.93

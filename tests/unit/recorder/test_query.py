@@ -5,8 +5,20 @@ import pytest
 from tests.recording import NOW_US, batch, prediction, record, same, writer
 
 from seakeep.errors import NotFoundError, RecorderError
+from seakeep.recorder import parquet
 from seakeep.recorder.compaction import compact
-from seakeep.recorder.query import Query, find, gaps, join_batches, load, load_events, outcomes
+from seakeep.recorder.query import (
+    Query,
+    blocks,
+    find,
+    gaps,
+    join_batches,
+    latest_us,
+    load,
+    load_by_version,
+    load_events,
+    outcomes,
+)
 from seakeep.records.expression import col
 from seakeep.records.model import Label
 from seakeep.records.source import ColumnSchema, Events
@@ -189,3 +201,88 @@ def test_no_events_give_no_outcomes(tmp_path):
     found = outcomes(tmp_path, LABEL, SCHEMA)
     assert len(found) == 0
     assert np.isnan(found.labels_for(np.array(["a"], dtype=object), as_of_us=2**62)).all()
+
+
+def test_blocks_are_of_one_version_each_and_together_are_all(folder):
+    found = list(blocks(folder, ALL))
+    assert all(len(set(one.version)) == 1 and (np.diff(one.time_us) >= 0).all() for one in found)
+    whole = load(folder, ALL)
+    assert sorted(id_ for one in found for id_ in one.id) == sorted(whole.id)
+    by_id = {
+        id_: (row.tobytes(), names.tolist())
+        for id_, row, names in zip(whole.id, whole.numbers, whole.categories, strict=True)
+    }
+    for one in found:
+        for id_, row, names in zip(one.id, one.numbers, one.categories, strict=True):
+            assert by_id[id_] == (row.tobytes(), names.tolist())
+    assert {id_ for one in blocks(folder, Query(model="late-arrival", to_us=1_000)) for id_ in one.id} == {
+        "a1",
+        "a2",
+        "a3",
+        "a4",
+    }
+    assert list(blocks(folder, Query(model="none"))) == []
+
+
+def test_the_newest_moment_is_that_of_the_predictions_asked_for(folder):
+    assert latest_us(folder, ALL) == 1_504
+    assert latest_us(folder, Query(model="late-arrival", roles=("shadow",))) == 1_503
+    assert latest_us(folder, Query(model="late-arrival", to_us=1_000)) == 999
+    assert latest_us(folder, Query(model="none")) is None
+
+
+def test_a_file_is_read_in_stretches_none_of_which_is_read_twice(tmp_path, monkeypatch):
+    pen = writer(tmp_path)
+    record(pen, 100)
+    pen.close()
+    compact(tmp_path)
+    whole = load(tmp_path, ALL)
+    monkeypatch.setattr(parquet, "_GROUP", 33)
+    found = list(blocks(tmp_path, ALL))
+    assert [len(one) for one in found] == [33, 33, 33, 1]
+    assert load(tmp_path, ALL).numbers.tobytes() == whole.numbers.tobytes()
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_versions_that_differ_in_their_inputs_keep_them_side_by_side(tmp_path, compacted):
+    pen = writer(tmp_path)
+    for n in range(6):
+        wide = n % 2
+        pen.append(
+            prediction(
+                pen.next_sequence(), version=1 + wide, numbers=[1.5, 2.5][: 1 + wide], categories=["a", "b"][: 2 - wide]
+            )
+        )
+    pen.append(prediction(pen.next_sequence(), version=3, numbers=[], categories=[], error="row", score=math.nan))
+    pen.close()
+    if compacted:
+        compact(tmp_path)
+    found = load_by_version(tmp_path, ALL)
+    assert (found[1].numbers.tolist(), found[1].categories.tolist()) == ([[1.5]] * 3, [["a", "b"]] * 3)
+    assert (found[2].numbers.tolist(), found[2].categories.tolist()) == ([[1.5, 2.5]] * 3, [["a"]] * 3)
+    assert found[3].numbers.shape == (1, 0)
+    assert {int(one.version[0]): one.numbers.shape[1] for one in blocks(tmp_path, ALL)} == {1: 1, 2: 2, 3: 0}
+    with pytest.raises(RecorderError, match="1 and 2 numbers"):
+        load(tmp_path, ALL)
+    together = load(tmp_path, ALL, inputs=False)
+    assert (len(together), together.numbers.shape, together.categories.shape) == (7, (7, 0), (7, 0))
+    assert together.version.tolist() == [1, 2, 1, 2, 1, 2, 3]
+
+
+def test_damage_is_told_by_blocks_and_by_the_newest_moment_too(tmp_path):
+    pen = writer(tmp_path)
+    record(pen, 30)
+    pen.close()
+    (path,) = tmp_path.glob("*.seg")
+    torn = bytearray(path.read_bytes())
+    torn[len(torn) // 2] ^= 0xFF
+    path.write_bytes(torn)
+    for ask in (
+        lambda damage: list(blocks(tmp_path, ALL, damage=damage)),
+        lambda damage: latest_us(tmp_path, ALL, damage=damage),
+    ):
+        with pytest.raises(RecorderError, match="cannot be read"):
+            ask(None)
+        damage = []
+        ask(damage)
+        assert len(damage) == 1

@@ -1,10 +1,12 @@
 import math
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.recording import NOW_US, prediction
+from tests.registering import proof
 
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import IntegrityError, RecorderError
@@ -12,7 +14,7 @@ from seakeep.records.expression import col
 from seakeep.records.feature import FeatureColumn, FeatureView, mean
 from seakeep.records.model import Label, ModelDefinition, Threshold
 from seakeep.records.source import Events
-from seakeep.replay.why import bits, named_features, reexecute
+from seakeep.replay.why import Component, bits, environment_of, named_features, reexecute
 
 FLIGHTS = Events("flights", time="scheduled", key="flight_id")
 ARRIVALS = Events("arrivals", time="landed", key="flight_id")
@@ -122,3 +124,37 @@ def test_inputs_that_do_not_fit_are_refused(session, changes):
     one = prediction(1, **{"categories": ["", ""], **changes})
     with pytest.raises(IntegrityError, match="takes"):
         reexecute(one, DEFINITION, BUNDLE, session)
+
+
+PROOF = proof(versions={"python": "3.11.7", "numpy": "2.4.6", "onnxruntime": "1.32.0"}, host="Xeon avx512f")
+
+
+def test_the_environment_of_the_proof_stands_beside_this_one(session):
+    now = {"python": "3.11.7", "numpy": "2.5.0"}
+    found = environment_of(PROOF, host="EPYC avx2", versions=now)
+    assert found == (
+        Component(name="host", proved="Xeon avx512f", now="EPYC avx2"),
+        Component(name="python", proved="3.11.7", now="3.11.7"),
+        Component(name="numpy", proved="2.4.6", now="2.5.0"),
+        Component(name="onnxruntime", proved="1.32.0", now=""),
+    )
+    again = reexecute(recorded(session), DEFINITION, BUNDLE, session, environment=found)
+    assert again.environment == found
+    assert again.other_host
+
+
+@pytest.mark.parametrize(
+    ("proved", "now", "other"), [("Xeon", "Xeon", False), ("", "Xeon", False), ("Xeon", "EPYC", True)]
+)
+def test_another_class_of_host_is_told_where_it_is_known(session, proved, now, other):
+    environment = environment_of(msgspec.structs.replace(PROOF, host=proved), host=now, versions={})
+    assert reexecute(recorded(session), DEFINITION, BUNDLE, session, environment=environment).other_host == other
+    assert not reexecute(recorded(session), DEFINITION, BUNDLE, session).other_host
+
+
+def test_event_times_are_when_the_newest_event_of_the_view_became_known(session):
+    one = recorded(session)
+    moments = [feature.event_us for feature in reexecute(one, DEFINITION, BUNDLE, session).features]
+    assert moments == [one.feature_times_us[0], None, None, None, None]
+    without = named_features(prediction(1, feature_times_us=[0], categories=["", ""]), DEFINITION)
+    assert without[0].event_us is None

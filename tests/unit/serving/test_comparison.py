@@ -6,7 +6,17 @@ import pytest
 
 from seakeep.recorder.pairs import PairTable
 from seakeep.records.model import Canary
-from seakeep.serving.comparison import ALPHA, COLD, MIN_LABELLED, SAME_SCORE, bet, coin, judge, questions
+from seakeep.serving.comparison import (
+    ALPHA,
+    COLD,
+    MIN_LABELLED,
+    SAME_SCORE,
+    bet,
+    coin,
+    judge,
+    mean_between,
+    questions,
+)
 
 CANARY = Canary(min_pairs=200)
 
@@ -217,3 +227,35 @@ class TestBet:
         """With one value there is nothing to have learnt from: no bet."""
         assert bet(np.array([1.0])) == 0.0
         assert bet(np.array([1.0, 1.0])) > 0.0
+
+
+def test_each_question_has_a_p_value_that_is_what_the_money_says():
+    fails, slower, worse = questions(pairs(1000, new_failed=12))
+    assert (fails.harm, slower.harm, worse.harm) == ("it fails more", "it is slower", "it is worse")
+    assert fails.p_value == pytest.approx(math.exp(-coin(12, 0)))
+    assert fails.p_value < ALPHA / 3
+    assert (slower.p_value, worse.p_value) == (1.0, 1.0)
+    assert worse.sentence == ""
+    assert questions(pairs(0))[0].p_value == 1.0
+
+
+def test_an_interval_of_a_mean_narrows_around_it():
+    rng = np.random.default_rng(0)
+    values = rng.normal(0.03, 0.1, 20_000).clip(-1, 1)
+    widths = []
+    for count in (10, 100, 1_000, 20_000):
+        low, high = mean_between(values[:count], 0.05)
+        assert low < values[:count].mean() < high
+        widths.append(high - low)
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] < 0.01
+    assert mean_between(values, 0.05)[0] > 0.02
+    assert mean_between(-values, 0.05) == tuple(-end for end in reversed(mean_between(values, 0.05)))
+
+
+def test_without_values_or_at_the_ends_an_interval_is_still_one():
+    assert mean_between(np.empty(0), 0.05) == (-1.0, 1.0)
+    low, high = mean_between(np.zeros(10_000), 0.05)
+    assert -0.002 < low < 0 < high < 0.002
+    assert mean_between(np.ones(1_000), 0.05)[1] == 1.0
+    assert 0.9 < mean_between(np.ones(1_000), 0.05)[0] < 1.0

@@ -9,9 +9,11 @@ from seakeep.training.evaluate import (
     METRICS,
     Scored,
     evaluate,
+    evaluate_beside,
     evaluate_slices,
     log_losses,
     paired_log_loss,
+    resample,
     roc_auc,
 )
 
@@ -150,3 +152,38 @@ def test_sixty_thousand_rows_take_less_than_two_seconds():
     started = time.process_time()
     evaluate(rows, threshold=0.8)
     assert time.process_time() - started < 2
+
+
+def test_two_versions_beside_one_another_have_the_metrics_they_have_alone():
+    rows, other = scored(), scored(digits=1)
+    other = Scored(label=rows.label, score=other.score, time_us=rows.time_us)
+    blocks = resample(rows.time_us)
+    found = evaluate_beside(rows, other, threshold=0.8, other_threshold=0.7, blocks=blocks)
+    assert found.one == evaluate(rows, threshold=0.8)
+    assert found.other == evaluate(other, threshold=0.7)
+    assert tuple(found.difference) == METRICS
+    for name, metric in found.difference.items():
+        assert metric.value == pytest.approx(found.one[name].value - found.other[name].value, abs=1e-12)
+    paired = paired_log_loss(rows, other.score)
+    log_loss_ = found.difference["log_loss"]
+    assert (log_loss_.value, log_loss_.low, log_loss_.high) == pytest.approx((paired.value, paired.low, paired.high))
+
+
+def test_what_only_one_version_defines_has_no_difference():
+    rows = Scored(label=np.array([1.0, 0.0]), score=np.array([0.9, 0.2]), time_us=np.arange(2))
+    found = evaluate_beside(rows, rows, threshold=0.5, other_threshold=0.95, blocks=resample(rows.time_us))
+    assert "precision" in found.one
+    assert "precision" not in found.other
+    assert "precision" not in found.difference
+
+
+def test_resampled_blocks_are_days_or_else_stretches_and_keep_their_number():
+    days = resample(np.repeat(np.arange(12), 5) * DAY_US, resamples=50)
+    assert (len(days), days.whole_days, days.weights.shape) == (12, True, (51, 12))
+    assert days.weights.sum(axis=1).tolist() == [12.0] * 51
+    assert days.sums(np.ones(60)).tolist() == [5.0] * 12
+    assert days.totals(np.ones(60)).tolist() == [60.0] * 51
+    few = resample(np.random.default_rng(0).permutation(100) * DAY_US // 20)
+    assert (len(few), few.whole_days) == (20, False)
+    assert few.sums(np.ones(100)).tolist() == [5.0] * 20
+    assert len(resample(np.arange(3))) == 3

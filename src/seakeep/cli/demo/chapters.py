@@ -12,11 +12,13 @@ from seakeep.cli.build import proof_line, run_summary
 from seakeep.cli.demo.narrator import Narrator
 from seakeep.cli.demo.stage import Stage
 from seakeep.cli.know import parity_text, receipt_text, status_table, why_text
+from seakeep.cli.past import whatif_text
 from seakeep.cli.release import gate_table, release_line
 from seakeep.clock import DAY_US, format_day, parse_moment
 from seakeep.diagnosis.render import render_brief, render_months, verdict_lines
 from seakeep.errors import GateError, ServingError
 from seakeep.project import Project, open_project
+from seakeep.project.past import WEEK_US
 from seakeep.recorder.query import gaps
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Found:
     failed: int = 0
     months: tuple[Month, ...] = ()
     receipt: Receipt | None = None
+    week_equal: bool = False
     bits_equal: bool = False
     parity: bool = False
 
@@ -78,6 +81,7 @@ class Found:
             "the bad version was taken back by itself, and no request failed meanwhile": bool(
                 receipt and receipt.outcome == "rolled-back" and receipt.failed == 0
             ),
+            "every answer of a past week came out the same, bit for bit": self.week_equal,
             "a past prediction came out the same, bit for bit": self.bits_equal,
             "every served feature equals the one recomputed from history": self.parity,
         }
@@ -93,7 +97,8 @@ def tell(stage: Stage, season: Season, narrator: Narrator) -> bool:
     _serve(stage, narrator, found)
     _stream(project, season, narrator, found)
     _mornings(project, season, narrator, found)
-    _bad_candidate(project, season, narrator, found)
+    reference = _bad_candidate(project, season, narrator, found)
+    _release(project, season, narrator, found, reference)
     _why(project, season, narrator, found)
     _end(stage, project, narrator, found)
     return all(found.promises.values())
@@ -234,8 +239,8 @@ def _mornings(project: Project, season: Season, narrator: Narrator, found: Found
     narrator.show(render_brief(project.morning(MODEL, now_us=parse_moment(last))))
 
 
-def _bad_candidate(project: Project, season: Season, narrator: Narrator, found: Found) -> None:
-    narrator.chapter("A bad version is released, and taken back by itself")
+def _bad_candidate(project: Project, season: Season, narrator: Narrator, found: Found) -> str:
+    narrator.chapter("A candidate, before it meets anybody: what would it have done last week?")
     narrator.say(
         "Somebody is in a hurry, balances the classes, which makes every probability too high, and adds up far too many "
         "trees learnt from a fortieth of the flights. The conversion is proved as always: it is the same bad model."
@@ -251,15 +256,28 @@ def _bad_candidate(project: Project, season: Season, narrator: Narrator, found: 
         )
         version, proof = project.convert(run.id, actor=options.actor())
     narrator.show(proof_line(version.ref, proof))
-    narrator.command(f"seakeep promote {version.ref}")
+    narrator.say("Last week's recorded requests go through both versions, with the features as they were:")
+    to_us = parse_moment(season.until)
+    narrator.command(f"seakeep whatif {version.ref} --from {format_day(to_us - WEEK_US)} --to {season.until}")
+    with output.step("executing the week by both versions"):
+        week = project.past.whatif(version.ref, from_us=to_us - WEEK_US, to_us=to_us)
+    found.week_equal = week.irreproducible == 0
+    narrator.show(whatif_text(week))
+    return version.ref
+
+
+def _release(project: Project, season: Season, narrator: Narrator, found: Found, reference: str) -> None:
+    narrator.chapter("The bad version is released, and taken back by itself")
+    narrator.command(f"seakeep promote {reference}")
     with output.step("gathering evidence"):
-        refused = _refused(project, version.ref)
+        refused = _refused(project, reference)
+    version = project.resolve(reference)
     narrator.show(f"{gate_table(project.stores.gates.get(version.model, version.number))}\n\n{refused}")
     reason = "the demo wants to see the canary at work"
     narrator.say("The gates say no. They are overruled, with a reason that stays in the audit log:")
-    narrator.command(f'seakeep promote {version.ref} --override "{reason}"')
+    narrator.command(f'seakeep promote {reference} --override "{reason}"')
     with output.step("promoting"):
-        release = project.promote(version.ref, actor=options.actor(), override=reason)
+        release = project.promote(reference, actor=options.actor(), override=reason)
     narrator.show(release_line(release))
     narrator.say("Traffic goes on. Both versions score every request; the client gets the answer of one of them.")
     found.receipt = _stream_until_receipt(project, season, found)

@@ -1,0 +1,72 @@
+"""Champion and candidate on live requests that both scored: how they differ, in numbers that may be read at any time."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seakeep.records.replay import SequentialTest, ShadowDifference
+from seakeep.records.run import Metric
+from seakeep.serving.comparison import mean_between, questions
+from seakeep.serving.rollout import Span
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from seakeep.recorder.pairs import PairTable
+
+ALPHA = 0.05
+"""Probability that an interval ever, at any moment, leaves out the mean."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Scores from which each version's decision is "yes"."""
+
+    champion: float
+    candidate: float
+
+
+def shadow_difference(model: str, span: Span, pairs: PairTable, thresholds: Thresholds) -> ShadowDifference:
+    """How a rollout's two versions differ on the requests that both scored.
+
+    Parameters
+    ----------
+    span
+        The rollout.
+    pairs
+        In the order in which they came.
+    """
+    scored = np.isfinite(pairs.champion_score) & np.isfinite(pairs.candidate_score)
+    champion, candidate, label = (
+        values[scored] for values in (pairs.champion_score, pairs.candidate_score, pairs.label)
+    )
+    before, after = champion >= thresholds.champion, candidate >= thresholds.candidate
+    known = np.isfinite(label)
+    values = {"score": candidate - champion, "alert_rate": after.astype(np.float64) - before.astype(np.float64)}
+    if known.any():
+        values["brier"] = ((candidate - label) ** 2 - (champion - label) ** 2)[known]
+    return ShadowDifference(
+        model=model,
+        champion=span.champion,
+        candidate=span.candidate,
+        from_us=span.started.from_us,
+        to_us=span.ended.from_us if span.ended else None,
+        pairs=len(pairs),
+        labelled=int(known.sum()),
+        equal=int((champion.view(np.int64) == candidate.view(np.int64)).sum()),
+        up=int((after & ~before).sum()),
+        down=int((before & ~after).sum()),
+        largest=float(np.abs(values["score"]).max(initial=0.0)),
+        differences={name: _mean(one) for name, one in values.items() if len(one)},
+        tests=tuple(
+            SequentialTest(question=one.harm, p_value=one.p_value, sentence=one.sentence) for one in questions(pairs)
+        ),
+    )
+
+
+def _mean(values: NDArray[np.float64]) -> Metric:
+    low, high = mean_between(values, ALPHA)
+    return Metric(value=float(values.mean()), low=low, high=high)

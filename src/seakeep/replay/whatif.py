@@ -1,0 +1,137 @@
+"""What a candidate would have done to recorded traffic, beside another version on the same rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seakeep.records.replay import Confusion, Shift, SliceShift
+from seakeep.replay.shift import corrected, shifts
+from seakeep.training.evaluate import Beside, Resampled, Scored, evaluate_beside, resample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Requests that two versions executed; every array has one entry a request.
+
+    Attributes
+    ----------
+    time_us
+        int64; the moment it spoke for.
+    label
+        float64; 1, 0, or NaN where no outcome is known.
+    candidate, against
+        float64; the scores, NaN where refused.
+    slices
+        By category input: the code of the value (int64) and the values by code. Codes below 0 are of no value.
+    """
+
+    time_us: NDArray[np.int64]
+    label: NDArray[np.float64]
+    candidate: NDArray[np.float64]
+    against: NDArray[np.float64]
+    slices: Mapping[str, tuple[NDArray[np.int64], Sequence[str]]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What two versions' scores of the same requests show; see :class:`seakeep.records.replay.WhatIf`."""
+
+    blocks: Resampled
+    equal: int
+    mean_difference: float
+    largest: float
+    decisions: Shift
+    outcomes: Shift | None
+    confusions: tuple[Confusion, Confusion] | None
+    metrics: Beside
+    slices: tuple[SliceShift, ...]
+
+
+def compare(pairs: Pairs, *, candidate_threshold: float, against_threshold: float, seed: int = 0) -> Comparison:
+    """Compare two versions' scores of the same requests, at least one.
+
+    Parameters
+    ----------
+    seed
+        Of the resampling.
+    """
+    blocks = resample(pairs.time_us, seed)
+    after, before = pairs.candidate >= candidate_threshold, pairs.against >= against_threshold
+    both = np.isfinite(pairs.candidate) & np.isfinite(pairs.against)
+    difference = (pairs.candidate - pairs.against)[both]
+    known = np.isfinite(pairs.label)
+    positive = pairs.label > 0
+    of_known = dataclasses.replace(blocks, block=blocks.block[known])
+    right_before, right_after = (before == positive)[known], (after == positive)[known]
+
+    def by(column: str, code: NDArray[np.int64], values: Sequence[str]) -> list[SliceShift]:
+        decided = shifts(before, after, code, len(values), blocks)
+        told = shifts(right_before, right_after, code[known], len(values), of_known)
+        return [
+            SliceShift(column=column, value=value, decisions=one, outcomes=other)
+            for value, one, other in zip(values, decided, told, strict=True)
+            if one
+        ]
+
+    (whole,) = by("", np.zeros(len(before), dtype=np.int64), [""])
+    found = [one for column, (code, values) in pairs.slices.items() for one in by(column, code, values)]
+    scored = known & both
+    return Comparison(
+        blocks=blocks,
+        equal=int((pairs.candidate.view(np.int64) == pairs.against.view(np.int64)).sum()),
+        mean_difference=float(difference.mean()) if len(difference) else 0.0,
+        largest=float(np.abs(difference).max(initial=0.0)),
+        decisions=whole.decisions,
+        outcomes=whole.outcomes,
+        confusions=(_confusion(after[known], positive[known]), _confusion(before[known], positive[known]))
+        if known.any()
+        else None,
+        metrics=_metrics(pairs, scored, candidate_threshold, against_threshold, blocks),
+        slices=_corrected(found),
+    )
+
+
+def _metrics(
+    pairs: Pairs, rows: NDArray[np.bool_], candidate_threshold: float, against_threshold: float, blocks: Resampled
+) -> Beside:
+    if not rows.any():
+        return Beside(one={}, other={}, difference={})
+    label, time_us = pairs.label[rows], pairs.time_us[rows]
+    return evaluate_beside(
+        Scored(label=label, score=pairs.candidate[rows], time_us=time_us),
+        Scored(label=label, score=pairs.against[rows], time_us=time_us),
+        threshold=candidate_threshold,
+        other_threshold=against_threshold,
+        blocks=dataclasses.replace(blocks, block=blocks.block[rows]),
+    )
+
+
+def _confusion(yes: NDArray[np.bool_], positive: NDArray[np.bool_]) -> Confusion:
+    return Confusion(
+        hits=int((yes & positive).sum()),
+        false_alarms=int((yes & ~positive).sum()),
+        missed=int((~yes & positive).sum()),
+        silent=int((~yes & ~positive).sum()),
+    )
+
+
+def _corrected(found: Sequence[SliceShift]) -> tuple[SliceShift, ...]:
+    """Slices with p-values corrected over all of them, what decisions show first."""
+    decided = corrected([one.decisions for one in found])
+    told = iter(corrected([one.outcomes for one in found if one.outcomes]))
+    slices = [
+        SliceShift(
+            column=one.column, value=one.value, decisions=decisions, outcomes=next(told) if one.outcomes else None
+        )
+        for one, decisions in zip(found, decided, strict=True)
+    ]
+    return tuple(
+        sorted(slices, key=lambda one: (one.decisions.p_value, -abs(one.decisions.net.value), -one.decisions.rows))
+    )
