@@ -257,7 +257,8 @@ def cannot_listen(host: str, port: int, error: OSError) -> PlatformError:
     """What to tell a person about an address that cannot be listened on."""
     if error.errno == errno.EADDRINUSE:
         message = f"port {port} of {host} is in use"
-        return PlatformError(message, hint="stop what listens there, or set another serving.port")
+        another = "serving.port in seakeep.toml, or SEAKEEP_SERVING__PORT in the environment"
+        return PlatformError(message, hint=f"stop what listens there, or choose another: {another}")
     message = f"cannot listen on port {port} of {host}: {error.strerror}"
     return PlatformError(message, hint="set serving.host to an address of this machine and serving.port above 1023")
 

@@ -27,7 +27,7 @@ def test_convert_shows_the_proof_and_says_what_comes_next(flights_root):
     said = told(flights_root, "converted")
     assert re.match(
         rf"{MODEL}:1: [\d,]+ rows tried, largest difference \d\.\de-\d\d, 0 decisions differ; "
-        r"(\d+) of \1 models with a changed leaf found out\n",
+        r"(\d+) of \1 models with a change in them found out\n",
         said.out,
     )
     assert said.err.endswith(f"✓ {MODEL}:1 registered\n  next: seakeep gates {MODEL}:1\n")

@@ -57,7 +57,7 @@ def test_a_proof_that_would_not_notice_a_change_does_not_pass(monkeypatch, estim
 
 
 def test_a_coefficient_whose_input_is_nought_is_not_changed_and_a_shared_constant_stays():
-    estimator, rows = fitted(LogisticRegression())
+    estimator, _ = fitted(LogisticRegression())
     estimator.coef_[:] = 0.5
     emission = emit(estimator, COLUMNS)
     row = Rows(np.array([[0.0, -3.0]]), np.empty((1, 0), dtype=object))
