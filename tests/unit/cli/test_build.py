@@ -33,6 +33,12 @@ def test_convert_shows_the_proof_and_says_what_comes_next(flights_root):
     assert said.err.endswith(f"✓ {MODEL}:1 registered\n  next: seakeep gates {MODEL}:1\n")
 
 
+@pytest.mark.slow
+def test_a_run_that_is_converted_again_is_not_said_to_be_registered_anew(seakeep, flights_at):
+    said = seakeep("convert", "--project", flights_at("converted"))
+    assert f"✓ {MODEL}:1 was registered before, and is the same\n" in said.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [
