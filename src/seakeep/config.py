@@ -37,7 +37,8 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """The data plane."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Beyond loopback every request needs an API key."""
+    """Address to listen on. Beyond loopback, and from the first key on also there, every request needs an API key. There
+    is no TLS: put a proxy that ends it in front before keys leave the machine."""
     port: Port = 8080
     """Port of the data plane; 0: any free one."""
     grpc_port: Port = 0
@@ -117,7 +118,6 @@ class Home:
         self.online = root / "online"
         self.keys = root / "keys"
         self.metrics = root / "metrics"
-        self.receipts = root / "receipts"
 
 
 def find_project(start: Path) -> Path:

@@ -56,10 +56,12 @@ def rerun(run_id: str, folder: Path, as_json: bool) -> None:
 def convert(run_id: str, folder: Path, as_json: bool) -> None:
     """Convert RUN_ID (by default the newest run), prove it equal and register the version."""
     project = options.open_project(folder)
+    before = {version.ref for model in project.models for version in project.stores.versions.list(model)}
     with output.step("conversion and proof"):
         version, proof = project.convert(run_id, actor=options.actor())
     output.data({"version": version, "proof": proof}, proof_line(version.ref, proof), as_json=as_json)
-    output.done(f"{version.ref} registered", next_step=f"seakeep gates {version.ref}")
+    what = "was registered before, and is the same" if version.ref in before else "registered"
+    output.done(f"{version.ref} {what}", next_step=f"seakeep gates {version.ref}")
 
 
 def run_summary(run: Run) -> str:
@@ -79,7 +81,7 @@ def proof_line(reference: str, proof: ParityProof) -> str:
     """One sentence on a proof."""
     return (
         f"{reference}: {sum(proof.cases.values()):,} rows tried, largest difference {proof.max_difference:.1e}, "
-        f"{proof.flips} decisions differ; {proof.mutants_caught} of {proof.mutants} models with a changed leaf found out"
+        f"{proof.flips} decisions differ; {proof.mutants_caught} of {proof.mutants} models with a change in them found out"
     )
 
 

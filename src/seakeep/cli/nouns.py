@@ -168,7 +168,7 @@ def audit_verify(folder: Path) -> None:
 
 @click.group()
 def key() -> None:
-    """API keys; without one the server answers on loopback only."""
+    """API keys; while none was ever made the server answers on loopback only, and there without one."""
 
 
 @key.command("create")
@@ -178,13 +178,17 @@ def key() -> None:
     type=click.Choice(["viewer", "client", "operator"]),
     default="client",
     show_default=True,
-    help="What the key may do: read metrics, also predict and send events, or everything.",
+    help="Of the HTTP API alone: read metrics; predict and send events; or both.",
 )
 @options.folder
 def key_create(name: str, role: KeyRole, folder: Path) -> None:
     """Make a key for NAME; it is shown once and never stored."""
-    secret = options.open_project(folder).stores.keys.create(name, role, actor=options.actor())
+    keys = options.open_project(folder).stores.keys
+    first = not keys.list()
+    secret = keys.create(name, role, actor=options.actor())
     click.echo(secret)
+    if first:
+        output.talk("from now on every request needs a key, also on this machine, even after this one is revoked")
     output.done(f"key for {name} ({role}); send it as 'Authorization: Bearer …'", undo=f"seakeep key revoke {name}")
 
 

@@ -16,19 +16,22 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("reference")
+@click.argument("reference", default="")
 @options.folder
 @options.as_json
 @click.pass_context
 def gates(ctx: click.Context, reference: str, folder: Path, as_json: bool) -> None:
-    """Judge REFERENCE (late, late@candidate, late:7) by its gates; exit code 3 if one fails."""
+    """Judge REFERENCE (late, late:7; by default the only model's candidate) by its gates; exit code 3 if one fails."""
     project = options.open_project(folder)
+    reference = reference or project.resolve().ref
     with output.step("gathering evidence"):
         results = project.gates(reference, actor=options.actor())
     output.data(results, gate_table(results), as_json=as_json)
     if all(result.passed for result in results):
         output.done("all gates passed", next_step=f"seakeep promote {reference}")
     else:
+        output.talk("to pass, change the model or its gates in the project's file, then train and convert again")
+        output.talk(f"to let it answer all the same, on record: seakeep promote {reference} --override REASON")
         ctx.exit(3)
 
 

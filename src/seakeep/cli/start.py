@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -28,7 +29,13 @@ def init(table: Path, estimator: str, label: str, time_column: str, key: str, in
     written = scaffold.init(into, table, estimator, label=label, time=time_column, key=key)
     for path in written:
         output.talk(f"  wrote {path}")
-    output.done("the project is ready", next_step="seakeep check, then seakeep train")
+    output.talk(f"  {written[1].name} ends with how to ask the service, and how to tell it outcomes")
+    output.done("the project is ready", next_step=f"{_enter(into)}seakeep check, then seakeep train")
+
+
+def _enter(folder: Path) -> str:
+    """What leads to a folder from here, before another command."""
+    return "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))}, then "
 
 
 @click.command()

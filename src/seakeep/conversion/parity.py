@@ -3,7 +3,7 @@
 Both sides score the same rows, the served side by the serving engine. Two kinds of numbers may differ: by the
 tolerance that rounding explains, and in the decision of rows whose score is closer to the threshold than that.
 
-A proof is worth what it would find: each one is also tried on models in which one leaf was changed, and must find them.
+A proof is worth what it would find: each one is also tried on models in which one leaf or coefficient was changed, and must find them.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def _cases(emission: Emission, rows: Rows, near: NDArray[np.int64]) -> tuple[dic
     }
     if emission.forest is None:
         return cases, 0
-    looked_at = ScoringSession(emission.forest_inputs)
+    looked_at = ScoringSession(emission.matrix)
     found = probe.splits(emission.forest, lambda some: looked_at.score(some.numbers, some.categories), rows)
     cases["boundaries"] = found.boundaries
     cases["categories"] = found.categories
@@ -223,7 +223,7 @@ def _batch_mismatches(session: ScoringSession, compared: Sequence[Comparison]) -
 
 
 def _controls(emission: Emission, validation: Comparison, threshold: float) -> tuple[int, int]:
-    """Models with one changed leaf that were tried, and those of them that the comparison tells from the trained one."""
+    """Models with one changed leaf or coefficient that were tried, and those of them that the comparison tells from the trained one."""
     nearest = _nearest(validation.trained.scores, 0.5, 1)
     trained = Answers(validation.trained.scores[nearest], validation.trained.refused[nearest])
     if not min(trained.scores[0], 1 - trained.scores[0]) > control.CERTAIN:

@@ -32,12 +32,15 @@ class DefinitionFault:
         What is wrong, and how to mend it.
     leak
         Whether a value would be used before it could be known.
+    of_view
+        Whether it is a view's or a feature's of one; a source may have the same name.
     """
 
     subject: str
     message: str
     hint: str = ""
     leak: bool = False
+    of_view: bool = False
 
 
 def resolve(definition: ModelDefinition, schemas: Schemas) -> ModelDefinition:
@@ -74,7 +77,7 @@ def faults(definition: ModelDefinition, schemas: Schemas) -> tuple[DefinitionFau
     """Everything that is wrong in a declaration, given the columns of its sources."""
     found = list(_source_faults(definition, schemas))
     for view in definition.views:
-        found += _view_faults(view, definition, schemas)
+        found += [dataclasses.replace(fault, of_view=True) for fault in _view_faults(view, definition, schemas)]
     found += _request_faults(definition, schemas)
     found += _label_faults(definition, schemas)
     found += _name_faults(definition)

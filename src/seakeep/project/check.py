@@ -14,8 +14,8 @@ from seakeep.config import ProjectSettings, Settings, load_settings
 from seakeep.data.schema import check_table, infer_schema
 from seakeep.data.table import as_table
 from seakeep.errors import ConfigError, DataError, Fault, ProjectFaults, did_you_mean
+from seakeep.features.resolve import DefinitionFault, inputs
 from seakeep.features.resolve import faults as definition_faults
-from seakeep.features.resolve import inputs
 from seakeep.project.load import DeclarationFault, LoadedProject, collect, import_declarations
 from seakeep.project.source import SourceLines
 from seakeep.records.gate import Gate, LatencyGate, MetricGate, SliceGate
@@ -167,10 +167,17 @@ def _definition_faults(model: Model, schemas: Schemas, broken: set[str]) -> Iter
     definition = model.definition
     found = definition_faults(definition, schemas)
     for fault in found:
-        if fault.subject not in broken:
-            words = (model.name, "label") if fault.subject == "label" else tuple(fault.subject.split("."))
-            yield DeclarationFault((fault.subject, *words), fault.message, fault.hint)
+        if fault.of_view or fault.subject not in broken:
+            yield DeclarationFault(_where(fault, model.name), fault.message, fault.hint)
     yield from _slice_faults(model, schemas, [fault.subject for fault in found])
+
+
+def _where(fault: DefinitionFault, model: str) -> tuple[str, ...]:
+    """The words that lead to what has the fault."""
+    first, *rest = fault.subject.split(".")
+    if fault.of_view:
+        return (f"FeatureView:{first}", *rest)
+    return (fault.subject, model, "label") if first == "label" else (fault.subject, first, *rest)
 
 
 def _slice_faults(model: Model, schemas: Schemas, faulty: list[str]) -> Iterator[DeclarationFault]:

@@ -69,6 +69,8 @@ def choose_columns(table: Table, columns: Columns) -> Choice:
     for role, name in (("label", columns.label), ("time", columns.time), ("key", columns.key)):
         if name and name not in table:
             raise ConfigError(f"the table has no {role} column {name!r}", hint=did_you_mean(name, table))
+    if not len(table[columns.time]):
+        raise ConfigError("the table has no rows", hint="give one with rows to learn from")
     _check_time(table, columns.time)
     if columns.key:
         _check_key(table, columns.key)
@@ -96,7 +98,7 @@ def _check_time(table: Table, name: str) -> None:
     values = table[name]
     if values.dtype.kind != "M":
         raise ConfigError(
-            f"time column {name!r} does not hold times, but for example {values[0]!r}" if len(values) else "no rows",
+            f"time column {name!r} does not hold times, but for example {values.tolist()[0]!r}",
             hint="write them as 2013-07-15 06:00:00, in UTC",
         )
     if missing(values).any():

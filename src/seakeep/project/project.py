@@ -116,9 +116,9 @@ class Project:
 
     # Release
 
-    def resolve(self, reference: str) -> Version:
-        """The version a reference names; NotFoundError if there is none."""
-        return self._releaser.resolve(reference)
+    def resolve(self, reference: str = "") -> Version:
+        """The version a reference names, by default the only model's candidate; NotFoundError if there is none."""
+        return self._releaser.resolve(reference or f"{self._loaded.model().name}@candidate")
 
     def bundle(self, version: Version) -> Bundle:
         """The verified content of a version; IntegrityError if a byte of it was changed."""

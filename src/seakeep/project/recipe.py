@@ -45,13 +45,20 @@ def recipe_for(estimator: str, *, categories: bool, numbers: bool) -> Recipe:
     Raises
     ------
     ConfigError
-        There is no such class, or it is not a classifier with probabilities.
+        There is no such class, it is not a classifier with probabilities, or it could not be converted.
     """
+    from seakeep.conversion.emit.model import estimators
+
     kind = _import(estimator)
     if not (inspect.isclass(kind) and hasattr(kind, "fit") and hasattr(kind, "predict_proba")):
         raise ConfigError(
             f"{estimator} is not a class of classifiers: it needs fit and predict_proba",
             hint="as in sklearn.ensemble.HistGradientBoostingClassifier",
+        )
+    if kind not in estimators():
+        known = ", ".join(sorted(one.__name__ for one in estimators()))
+        raise ConfigError(
+            f"{estimator} can be trained, but not converted: it has no exact emitter", hint=f"use {known}"
         )
     module, _, name = estimator.rpartition(".")
     seeded = "random_state" in inspect.signature(kind).parameters
@@ -74,7 +81,7 @@ def _import(path: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"cannot import {path!r}: {error}", hint="give the full path, as in sklearn.linear_model.LogisticRegression"
+            f"cannot import {path!r}", hint="give the full path, as in sklearn.linear_model.LogisticRegression"
         ) from error
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
+from typing import Any
 
-from seakeep.config import FILE_NAME
-from seakeep.data.table import as_table
+from seakeep.config import FILE_NAME, ServingSettings
+from seakeep.data.schema import missing
+from seakeep.data.table import Table, as_table
 from seakeep.errors import ConfigError
 from seakeep.project.choose import Choice, Columns, choose_columns
 from seakeep.project.recipe import Recipe, recipe_for
@@ -15,13 +18,15 @@ from seakeep.records.version import NAME
 
 PROJECT = "project.py"
 _IGNORED = ".seakeep/\n__pycache__/\n"
+_NOW = "<now>"
 
 
 def init(folder: Path, table: Path, estimator: str, *, label: str, time: str, key: str = "") -> tuple[Path, ...]:
     """Write ``seakeep.toml`` and ``project.py`` for a table whose rows hold both the question and its outcome.
 
     The table becomes two sources: the rows as they were asked, and the same rows a day later, with their outcome. What
-    each column is good for is guessed from its values; columns left out are listed in a comment with the reason.
+    each column is good for is guessed from its values; columns left out are listed in a comment with the reason, and
+    another shows how to ask the running service and how to tell it an outcome.
 
     Parameters
     ----------
@@ -58,7 +63,7 @@ def init(folder: Path, table: Path, estimator: str, *, label: str, time: str, ke
     folder.mkdir(parents=True, exist_ok=True)
     name = _name(folder.resolve().name)
     where = os.path.relpath(table, folder.resolve())
-    texts = [f'[project]\nname = "{name}"\n', _project(name, where, choice, recipe)]
+    texts = [f'[project]\nname = "{name}"\n', _project(name, where, choice, recipe, values)]
     if not (folder / ".gitignore").exists():
         paths.append(folder / ".gitignore")
         texts.append(_IGNORED)
@@ -78,7 +83,7 @@ def _quoted(text: str) -> str:
     return json.dumps(text)
 
 
-def _project(name: str, where: str, choice: Choice, recipe: Recipe) -> str:
+def _project(name: str, where: str, choice: Choice, recipe: Recipe, values: Table) -> str:
     columns = choice.columns
     time, key = _quoted(columns.time), _quoted(columns.key or "row_number")
     table = _quoted(where) if columns.key else "numbered_rows"
@@ -96,6 +101,7 @@ def _project(name: str, where: str, choice: Choice, recipe: Recipe) -> str:
         _features(choice),
         _train(choice, recipe),
         _model(name, choice),
+        _calls(name, values, choice),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -153,3 +159,40 @@ def _label(choice: Choice) -> str:
     if isinstance(choice.positive, str):
         return f"{column} == {_quoted(choice.positive)}"
     return f"{column} > {choice.positive!r}"
+
+
+def _calls(name: str, table: Table, choice: Choice) -> str:
+    """How a client asks and how it tells an outcome, with the table's own columns and the values of its last row."""
+    columns = choice.columns
+    key = {columns.key or "row_number": _new_key(table, columns.key)}
+    asked = key | {column: _last(table, column) for column in choice.inputs.values()}
+    told = key | {columns.time: _NOW, columns.label: _last(table, columns.label)}
+    return (
+        "# Ask the service that `seakeep up` runs. Leave the time out: predictions are made for the present moment.\n"
+        f"{_curl(f'/v1/models/{name}/predict', 'rows', asked)}"
+        "# Tell what became of it, under the same key, once you know. It counts when the delay of `outcomes` has passed\n"
+        "# since the time in it. With an Idempotency-Key of its own it may be sent again, and counts once.\n"
+        f"{_curl('/v1/events/outcomes', 'events', told, headers=(f'Idempotency-Key: {name}-outcome-1',))}"
+        + ("" if columns.key else "# The table has no key, so take numbers that no row of it has.\n")
+    )
+
+
+def _curl(path: str, kind: str, row: dict[str, Any], *, headers: tuple[str, ...] = ()) -> str:
+    """A comment of one line that a shell can run; the moment of running it stands for the time."""
+    body = shlex.quote(json.dumps({kind: [row]})).replace(f'"{_NOW}"', """"'"$(date -u +%FT%TZ)"'\"""")
+    told = " ".join(f"-H {shlex.quote(header)}" for header in ("Content-Type: application/json", *headers))
+    return f"#   curl -s http://127.0.0.1:{ServingSettings().port}{path} {told} -d {body}\n"
+
+
+def _last(table: Table, column: str) -> Any:
+    """The last value there is in a column, as JSON has it; a column that is no feature and no label is never a time."""
+    values = table[column]
+    return values[~missing(values)][-1].item() if values.dtype.kind != "O" else values[values != ""][-1]
+
+
+def _new_key(table: Table, key: str) -> str | int:
+    """A key that no row of the table has."""
+    if not key:
+        return len(next(iter(table.values()))) + 1
+    values = table[key]
+    return int(values.max()) + 1 if values.dtype.kind == "i" else f"{values[-1]}-new"

@@ -24,8 +24,9 @@ class SourceLines:
     def line(self, *words: str, message: str = "") -> int:
         """The line that the words lead to, each looked for within the place of the one before it.
 
-        A word is a declared name, a keyword, a dictionary key, a variable or a string. Words that are not found are
-        passed over. The first quoted word of ``message`` that is a string there leads from the declaration to the fault.
+        A word is a declared name, a keyword, a dictionary key, a variable or a string. As ``FeatureView:weather`` it is
+        only a declaration of that kind: a view and a source may share a name. Words that are not found are passed over.
+        The first quoted word of ``message`` that is a string there leads from the declaration to the fault.
         """
         place: ast.AST = self._tree
         line = 1
@@ -33,8 +34,9 @@ class SourceLines:
             found = _find(word, place, (_declaration, _keyword, _key, _variable, _string))
             if found is not None:
                 line, place = found
+        names = {str(word).rpartition(":")[2] for word in words}
         for word in _QUOTED.findall(message):
-            found = _find(word, place, (_key, _string)) if word not in words else None
+            found = _find(word, place, (_key, _string)) if word not in names else None
             if found is not None:
                 return found[0]
         return line
@@ -54,9 +56,9 @@ def _find(word: str, place: ast.AST, finders: tuple[Callable[[ast.AST, str], Fou
 
 def _declares(node: ast.AST, word: str) -> bool:
     first = node.args[0] if isinstance(node, ast.Call) and node.args else None
-    return (
-        isinstance(first, ast.Constant) and first.value == word and _called(node) in {"Events", "FeatureView", "Model"}
-    )
+    kind = _called(node)
+    named = isinstance(first, ast.Constant) and word in (first.value, f"{kind}:{first.value!s}")
+    return named and kind in {"Events", "FeatureView", "Model"}
 
 
 def _called(node: ast.AST) -> str:

@@ -287,7 +287,9 @@ def cannot_listen(host: str, port: int, error: OSError, setting: str = "serving.
     """What to tell a person about an address that cannot be listened on."""
     if error.errno == errno.EADDRINUSE:
         message = f"port {port} of {host} is in use"
-        return PlatformError(message, hint=f"stop what listens there, or set another {setting}")
+        variable = f"SEAKEEP_{setting.upper().replace('.', '__')}"
+        another = f"{setting} in seakeep.toml, or {variable} in the environment"
+        return PlatformError(message, hint=f"stop what listens there, or choose another: {another}")
     message = f"cannot listen on port {port} of {host}: {error.strerror}"
     return PlatformError(message, hint=f"set serving.host to an address of this machine and {setting} above 1023")
 

@@ -64,7 +64,7 @@ def case(name):
     model = MODELS[name]().fit(data, label)
     rows = Rows(numbers, dest[:, None])
     emission = emit(model, COLUMNS)
-    matrix = ScoringSession(emission.forest_inputs).score(rows.numbers, rows.categories)
+    matrix = ScoringSession(emission.matrix).score(rows.numbers, rows.categories)
     met = [Walk(tree, matrix).witnesses() >= 0 for tree in emission.forest.trees]
     return native_scorer(model, COLUMNS), emission, rows, met
 
@@ -162,7 +162,7 @@ def test_a_category_moved_to_the_other_side(data):
     forest = emission.forest
     sets = [place for place in places("hgb", leaves=False) if place[1] in forest.trees[place[0]].members]
     tree, node, _ = data.draw(st.sampled_from(sets))
-    matrix = ScoringSession(emission.forest_inputs).score(rows.numbers, rows.categories)
+    matrix = ScoringSession(emission.matrix).score(rows.numbers, rows.categories)
     by = [row for row in range(len(rows)) if Walk(forest.trees[tree], matrix[[row]]).witnesses()[node] >= 0]
     code = float(matrix[data.draw(st.sampled_from(by)), 0])
     if np.isnan(code):

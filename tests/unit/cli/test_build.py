@@ -27,10 +27,16 @@ def test_convert_shows_the_proof_and_says_what_comes_next(flights_root):
     said = told(flights_root, "converted")
     assert re.match(
         rf"{MODEL}:1: [\d,]+ rows tried, largest difference \d\.\de-\d\d, 0 decisions differ; "
-        r"(\d+) of \1 models with a changed leaf found out\n",
+        r"(\d+) of \1 models with a change in them found out\n",
         said.out,
     )
     assert said.err.endswith(f"✓ {MODEL}:1 registered\n  next: seakeep gates {MODEL}:1\n")
+
+
+@pytest.mark.slow
+def test_a_run_that_is_converted_again_is_not_said_to_be_registered_anew(seakeep, flights_at):
+    said = seakeep("convert", "--project", flights_at("converted"))
+    assert f"✓ {MODEL}:1 was registered before, and is the same\n" in said.err
 
 
 @pytest.mark.parametrize(

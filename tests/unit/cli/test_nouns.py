@@ -106,13 +106,16 @@ def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(seakeep, flig
     said = seakeep("key", "create", "ann", "--role", "operator", *here)
     secret = said.out.strip()
     assert len(secret) > 40
-    assert said.err.startswith("✓ key for ann (operator); send it as 'Authorization: Bearer")
+    first, told, _ = said.err.splitlines()
+    assert first == "from now on every request needs a key, also on this machine, even after this one is revoked"
+    assert told.startswith("✓ key for ann (operator); send it as 'Authorization: Bearer")
+    assert "from now on" not in seakeep("key", "create", "bob", *here).err
     assert said.err.endswith("  undo: seakeep key revoke ann\n")
     assert "there is an active key 'ann'" in seakeep("key", "create", "ann", *here, code=1).err
     assert "cannot name a key" in seakeep("key", "create", "Ann!", *here, code=1).err
     listed = seakeep("key", "list", *here, "--json").out
     assert secret not in listed
-    assert [(one["name"], one["role"]) for one in json.loads(listed)] == [("ann", "operator")]
+    assert [(one["name"], one["role"]) for one in json.loads(listed)] == [("ann", "operator"), ("bob", "client")]
     assert seakeep("key", "list", *here).out.splitlines()[2].split()[-1] == "active"
     assert seakeep("key", "revoke", "ann", *here).err == "✓ the key of ann is refused from now on\n"
     assert seakeep("key", "list", *here).out.splitlines()[2].split()[-1] == "revoked"

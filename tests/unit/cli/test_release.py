@@ -38,6 +38,11 @@ def test_gates_that_pass_are_shown_and_lead_to_promote(seakeep, flights_at):
     assert said.err.endswith(f"✓ all gates passed\n  next: seakeep promote {MODEL}@candidate\n")
 
 
+def test_without_a_reference_the_candidate_is_judged(seakeep, flights_at):
+    said = seakeep("gates", "--project", flights_at("converted"))
+    assert said.err.endswith(f"✓ all gates passed\n  next: seakeep promote {MODEL}:1\n")
+
+
 def test_a_gate_that_fails_ends_gates_and_promote_with_3_until_it_is_overridden(seakeep, flights_at):
     folder = flights_at("converted")
     change(folder, ("at_least=0.65", "at_least=0.95"))
@@ -46,6 +51,7 @@ def test_a_gate_that_fails_ends_gates_and_promote_with_3_until_it_is_overridden(
     failed = [result for result in json.loads(said.out) if not result["passed"]]
     assert [result["gate"] for result in failed] == ["roc_auc"]
     assert "✓" not in said.err
+    assert f"seakeep promote {MODEL}:1 --override REASON" in said.err
     said = seakeep("promote", f"{MODEL}:1", *here, code=3)
     assert said.out == ""
     assert f"error: {MODEL}:1 did not pass: roc_auc: {failed[0]['observed']}, required at least 0.95" in said.err

@@ -22,7 +22,9 @@ def test_init_writes_a_project_that_passes_the_check(seakeep, table, tmp_path):
     said = seakeep("init", table, *ASKED, "--into", tmp_path / "shop")
     written = [line.removeprefix("  wrote ") for line in said.err.splitlines() if line.startswith("  wrote ")]
     assert written == [str(tmp_path / "shop" / name) for name in ("seakeep.toml", "project.py", ".gitignore")]
-    assert said.err.endswith("✓ the project is ready\n  next: seakeep check, then seakeep train\n")
+    assert "project.py ends with how to ask the service, and how to tell it outcomes" in said.err
+    next_step = f"cd {tmp_path / 'shop'}, then seakeep check, then seakeep train"
+    assert said.err.endswith(f"✓ the project is ready\n  next: {next_step}\n")
     assert said.out == ""
     assert seakeep("check", "--project", tmp_path / "shop").err == "✓ no faults\n  next: seakeep train\n"
 

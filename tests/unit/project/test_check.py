@@ -58,6 +58,11 @@ def test_each_fault_is_told_with_its_line_and_a_hint(shop, old, new, message, pl
     assert found[0].line == line_of(folder, place)
 
 
+def test_a_fault_of_a_view_is_not_told_at_the_source_of_the_same_name(shop):
+    folder = shop(('"recent"', '"returns"'), ('entity="shop"', 'entity="shp"'))
+    assert {fault.line for fault in check(folder)} == {line_of(folder, "shp")}
+
+
 def test_all_faults_are_told_at_once_in_the_order_of_lines(shop):
     chosen = [FAULTS[number] for number in (0, 1, 3, 4, 6, 10, 14, 17, 18)]
     folder = shop(*[(old, new) for old, new, _, _ in chosen], toml='[project]\nname = "x"\n[serving]\nprt = 1\n')

@@ -1,9 +1,15 @@
 import csv
+import json
+import re
+import shutil
+import subprocess
 
 import duckdb
 import numpy as np
 import pytest
+from tests.flights import Server, change, opened, run
 
+from seakeep.clock import SystemClock
 from seakeep.errors import ConfigError
 from seakeep.project.check import check
 from seakeep.project.load import load_project
@@ -12,7 +18,7 @@ from seakeep.training.fit import fit
 
 TREES = "sklearn.ensemble.HistGradientBoostingClassifier"
 LINEAR = "sklearn.linear_model.LogisticRegression"
-NEIGHBOURS = "sklearn.neighbors.KNeighborsClassifier"
+FOREST = "sklearn.ensemble.RandomForestClassifier"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,7 @@ def start(folder, table, estimator=TREES, **changes):
     return init(folder, table, estimator, **{"label": "bought", "time": "when", "key": "id", **changes})
 
 
-@pytest.mark.parametrize("estimator", [TREES, LINEAR, NEIGHBOURS])
+@pytest.mark.parametrize("estimator", [TREES, LINEAR, FOREST])
 @pytest.mark.parametrize("key", ["id", ""])
 def test_the_project_passes_the_check_and_trains(tmp_path, table, estimator, key):
     from seakeep.clock import parse_moment
@@ -76,6 +82,44 @@ def test_what_is_written_is_said_and_what_is_left_out_too(tmp_path, table):
     assert text.count("\n\n\n\n") == 0
 
 
+def test_a_table_of_headers_alone_is_said_to_have_no_rows(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("when,y,x\n")
+    with pytest.raises(ConfigError, match="the table has no rows") as caught:
+        init(tmp_path / "new", path, TREES, label="y", time="when")
+    assert "UTC" not in caught.value.hint
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+@pytest.mark.parametrize("changes", [{}, {"key": "", "label": "told's"}], ids=["with a key", "without"])
+def test_the_requests_at_the_end_of_the_project_are_answered_and_the_outcome_is_joined(tmp_path, table, changes):
+    columns = (
+        '* replace ("when" + to_days(current_date - date \'2024-02-20\') as "when"), bought = \'left\' as "told\'s"'
+    )
+    recent = tmp_path / "recent.csv"
+    duckdb.read_csv(str(table)).project(columns).write_csv(str(recent))
+    folder = tmp_path / "shop"
+    start(folder, recent, LINEAR, **changes)
+    change(folder, (', delay="1d"', ""))  # known at once
+    for words in (("train",), ("convert",), ("promote", "shop@candidate", "--override", "for the test")):
+        done = run(folder, *words)
+        assert done.code == 0, done
+    ask, tell = re.findall("^#   (curl .*)$", (folder / "project.py").read_text("utf-8"), re.MULTILINE)
+    with Server(folder) as server:
+        asked, told, again = (
+            json.loads(subprocess.run(
+                ["sh", "-c", line.replace(":8080/", f":{server.port}/")], capture_output=True, check=True, timeout=60
+            ).stdout)
+            for line in (ask, tell, tell)
+        )  # fmt: skip
+    assert len(asked["predictions"]) == 1, asked
+    assert (told, again) == ({"accepted": 1, "duplicate": False}, {"accepted": 1, "duplicate": True})
+    with opened(folder) as project:
+        brief = project.morning(now_us=SystemClock().now_us() + 1_000_000)
+    assert brief.estimate.labelled == 1
+
+
 def test_the_rarer_of_two_texts_is_the_positive_outcome(tmp_path, table):
     start(tmp_path / "new", table)
     assert 'sk.col("bought") == "bought"' in (tmp_path / "new" / "project.py").read_text()
@@ -107,7 +151,7 @@ def test_nothing_is_overwritten(tmp_path, table, name):
     ("changes", "message"),
     [
         ({"label": "bougt"}, "no label column 'bougt'"),
-        ({"time": "id"}, "time column 'id' does not hold times"),
+        ({"time": "id"}, "time column 'id' does not hold times, but for example 1000$"),
         ({"key": "class"}, "does not identify a row"),
         ({"label": "class"}, "has 3 values; a label has two"),
         ({"estimator": "sklearn.ensemble.NoSuch"}, "cannot import"),

@@ -43,6 +43,11 @@ def test_words_lead_to_the_line(words, message, line):
     assert SourceLines(TEXT).line(*words, message=message) == line
 
 
+def test_a_word_may_name_the_kind_of_declaration():
+    text = 'sky = sk.Events("sky", time="t")\nview = FeatureView("sky", source=sky)\n'
+    assert [SourceLines(text).line(word) for word in ("sky", "FeatureView:sky", "Model:sky")] == [1, 2, 1]
+
+
 def test_a_declaration_is_found_before_a_string_of_its_name():
     text = 'x = ["late"]\nlate = sk.Model("late", train=f)\n'
     assert SourceLines(text).line("late") == 2

@@ -32,6 +32,7 @@ def test_only_loopback_is_loopback(host, loopback):
 def test_why_an_address_cannot_be_listened_on_is_told_with_what_to_do():
     used = cannot_listen("127.0.0.1", 80, OSError(errno.EADDRINUSE, "x"))
     assert used.message == "port 80 of 127.0.0.1 is in use"
+    assert "SEAKEEP_SERVING__PORT" in used.hint
     other = cannot_listen("127.0.0.1", 80, PermissionError(errno.EACCES, "Permission denied"))
     assert other.message == "cannot listen on port 80 of 127.0.0.1: Permission denied"
     assert "above 1023" in other.hint

@@ -25,4 +25,4 @@ def logistic_regression(graph: Graph, step: Any, table: Table, where: str) -> Sc
     weights = graph.constant(np.asarray(step.coef_, dtype=np.float64).reshape(-1, 1))
     intercept = graph.constant(np.asarray(step.intercept_, dtype=np.float64).reshape(1, 1))
     raw = graph.node("Add", graph.node("MatMul", matrix, weights), intercept)
-    return Scored(score=logistic(graph, graph.settle(raw)), tolerance=TOLERANCE)
+    return Scored(score=logistic(graph, graph.settle(raw)), tolerance=TOLERANCE, weighted=(matrix, len(table.columns)))

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from sklearn.pipeline import Pipeline
+
 from seakeep.conversion.emit import compose, encode, ensemble, linear, numeric
 from seakeep.conversion.emit.graph import Graph
-from seakeep.conversion.emit.registry import classify
+from seakeep.conversion.emit.registry import classifiers, classify
 from seakeep.conversion.emit.tree import Forest
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
@@ -30,15 +32,20 @@ class Emission:
         Largest difference of scores that rounding explains.
     forest
         The trees it follows, if any.
-    forest_inputs
-        A serialised model of the same inputs whose output is the matrix the trees look at; empty without trees.
+    matrix
+        A serialised model of the same inputs whose output is the matrix that the trees or coefficients look at.
     """
 
     columns: tuple[FeatureColumn, ...]
     model: bytes
     tolerance: float
     forest: Forest | None
-    forest_inputs: bytes
+    matrix: bytes
+
+
+def estimators() -> frozenset[type]:
+    """Types of classifiers that :func:`emit` can write, pipelines of them apart."""
+    return classifiers() - {Pipeline}
 
 
 def emit(estimator: Any, columns: Sequence[FeatureColumn]) -> Emission:
@@ -78,10 +85,11 @@ def emit(estimator: Any, columns: Sequence[FeatureColumn]) -> Emission:
             hint="fit it with the scikit-learn release that this version of Seakeep is tested with",
         ) from error
     forest = scored.forest
+    looked_at = (forest.matrix, len(forest.columns)) if forest else scored.weighted
     return Emission(
         columns=tuple(columns),
         model=graph.model(scored.score),
         tolerance=scored.tolerance,
         forest=forest,
-        forest_inputs=graph.model(forest.matrix, len(forest.columns)) if forest else b"",
+        matrix=graph.model(*looked_at) if looked_at else b"",
     )

@@ -23,11 +23,14 @@ class Scored:
         Largest difference from the estimator that rounding explains.
     forest
         The trees it follows, if it follows any.
+    weighted
+        The matrix that a linear model multiplies with its coefficients, and how many columns it has.
     """
 
     score: str
     tolerance: float
     forest: Forest | None = None
+    weighted: tuple[str, int] | None = None
 
 
 Transform = Callable[[Graph, Any, Table, str], Table]
@@ -63,6 +66,11 @@ def transform(graph: Graph, step: Any, table: Table, where: str) -> Table:
 def classify(graph: Graph, step: Any, table: Table, where: str) -> Scored:
     """Emit a fitted classifier; raises as :func:`transform` does."""
     return _find(_CLASSIFIERS, step, where)(graph, step, table, where)
+
+
+def classifiers() -> frozenset[type]:
+    """Types of classifiers that have an emitter."""
+    return frozenset(_CLASSIFIERS)
 
 
 def require(*, condition: bool, where: str, what: str, hint: str) -> None:
