@@ -85,6 +85,26 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     numbers: dict[str, Metric]
 
 
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody was told at once.
+
+    Attributes
+    ----------
+    time_us
+        The moment that was judged, in the time of the predictions.
+    reasons
+        What was wrong, one sentence each, the most important first.
+    action
+        What to do next, in words; empty if nothing.
+    """
+
+    model: str
+    version: int
+    time_us: int
+    reasons: tuple[str, ...]
+    action: str
+
+
 class Brief(msgspec.Struct, frozen=True, kw_only=True):
     """What a person should know in the morning, on one screen.
 
@@ -94,6 +114,8 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
         What changed, most important first; empty on a quiet night.
     page
         Whether somebody should have been woken, within the alert budget.
+    pages
+        Those that were sent in the seven days before.
     action
         What to do next, in words; empty if nothing.
     """
@@ -111,3 +133,4 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[Finding, ...]
     page: bool
     action: str
+    pages: tuple[Page, ...] = ()
