@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from seakeep.records.model import AlertBudget
 
 WEEK_US = 7 * DAY_US
-SYMPTOMS = frozenset({"quality", "errors", "latency"})
+SYMPTOMS = frozenset({"silence", "quality", "errors", "latency"})
 """What users feel. Drift and traffic are evidence inside an incident; alerts that follow the world are news."""
 FAILING = frozenset({"model-failing", "both"})
 
 
 def symptoms(findings: Sequence[Finding], verdict: Verdict) -> tuple[str, ...]:
-    """What was found that users feel, one sentence each: errors, latency, worse answers, or a model that is failing."""
+    """What was found that users feel, one sentence each: silence, errors, latency, worse answers, or a model that is failing."""
     felt = tuple(finding.sentence for finding in findings if finding.kind in SYMPTOMS)
     return felt or (verdict.headline,) * (verdict.cause in FAILING)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from seakeep.backends.lmdb.online import LmdbOnlineStore
@@ -11,9 +12,12 @@ from seakeep.errors import NotFoundError
 from seakeep.features.materialise import Materialised, catch_up, materialise, missing_views
 from seakeep.project.stores import Stores
 from seakeep.recorder.reader import scan
+from seakeep.recorder.segment import Damage
 from seakeep.records.dataset import DatasetVersion
 from seakeep.records.prediction import EventBatch
 from seakeep.registry.bundle import Bundle
+
+_log = logging.getLogger("seakeep.project")
 
 
 class OnlineViews:
@@ -31,7 +35,12 @@ class OnlineViews:
                 if missing_views(bundle.definition, store):
                     tables = load(self._dataset(bundle), self._stores.datasets)
                     filled += materialise([bundle.definition], tables, store, as_of_us=bundle.run.as_of_us)
-            catch_up(store, (record for record in scan(self._home.events, damage=[]) if isinstance(record, EventBatch)))
+            damage: list[Damage] = []
+            recorded = scan(self._home.events, damage=damage)
+            catch_up(store, (record for record in recorded if isinstance(record, EventBatch)))
+            for place in damage:
+                where = (place.length, place.offset, place.file)
+                _log.warning("%d bytes at offset %d of %s cannot be read: the features go without those events", *where)
         finally:
             store.close()
         return filled

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from seakeep.project.service import Service
     from seakeep.project.watch import VersionStatus, Watcher
     from seakeep.recorder.follow import Followed
+    from seakeep.recorder.losses import Losses
     from seakeep.recorder.table import OutcomeTable, PredictionTable
     from seakeep.records.finding import Brief
     from seakeep.records.model import Model
@@ -49,7 +50,7 @@ class Project:
     models
         The declared models by name.
     stores
-        What the project keeps: runs, versions, releases, gates, receipts, audit, keys, datasets, bundles.
+        What the project keeps: runs, versions, releases, gates, receipts, pages, audit, keys, datasets, bundles.
     """
 
     def __init__(self, folder: Path, *, clock: Clock) -> None:
@@ -148,9 +149,11 @@ class Project:
 
     def service(self) -> Service:
         """A service of the champions and candidates; a context manager with ``run()``."""
+        from seakeep.project.pager import Pager
         from seakeep.project.service import Service
 
-        return Service(self._loaded, self.home, self.stores, self._online, self._clock)
+        pager = Pager(self.models, self.stores, self._watcher)
+        return Service(self._loaded, self.home, self.stores, self._online, pager, clock=self._clock)
 
     def replay_traffic(
         self,
@@ -189,8 +192,12 @@ class Project:
             found += self._watcher.status(name, roles)
         return found
 
+    def losses(self) -> Losses:
+        """What of the records cannot be read or is known to be missing."""
+        return self._watcher.losses()
+
     def morning(self, reference: str = "", *, now_us: int | None = None) -> Brief:
-        """What changed, why, and what to do, from what was known at a moment (by default the newest recorded)."""
+        """What changed, why, and what to do, from what was known at a moment (by default now)."""
         return self._watcher.morning(self.resolve(self._name(reference)), now_us)
 
     def months(self, reference: str = "", *, now_us: int | None = None) -> tuple[Month, ...]:
@@ -252,7 +259,7 @@ class Project:
         if self._watching is None:
             from seakeep.project.watch import Watcher
 
-            self._watching = Watcher(self._loaded, self.home, self.stores, self._builder)
+            self._watching = Watcher(self._loaded, self.home, self.stores, self._builder, self._clock)
         return self._watching
 
     def _name(self, reference: str) -> str:

@@ -17,7 +17,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     kind
-        ``latency``, ``errors``, ``throughput``, ``drift``, ``quality`` or ``alert-rate``.
+        ``silence``, ``latency``, ``errors``, ``throughput``, ``drift``, ``quality`` or ``alert-rate``.
     subject
         What changed, for example a feature or a metric.
     effect
@@ -30,7 +30,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         For a person, with numbers.
     """
 
-    kind: OneOf["latency", "errors", "throughput", "drift", "quality", "alert-rate"]
+    kind: OneOf["silence", "latency", "errors", "throughput", "drift", "quality", "alert-rate"]
     subject: str
     effect: float
     p_value: float
@@ -114,6 +114,8 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
         What changed, most important first; empty on a quiet night.
     page
         Whether somebody should have been woken, within the alert budget.
+    errors, refused
+        Requests that failed here, and those that were the client's mistake.
     pages
         Those that were sent in the seven days before.
     action
@@ -134,3 +136,4 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     page: bool
     action: str
     pages: tuple[Page, ...] = ()
+    refused: int = 0
