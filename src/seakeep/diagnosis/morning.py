@@ -129,10 +129,10 @@ def _silence(history: History, now_us: int) -> list[Finding]:
     ends = [now_us - days * DAY_US for days in weeks]
     asked = [len(history.live.between(end - DAY_US, end)) for end in ends]
     last_us = int(history.live.predictions.time_us[-1])
-    first_day = now_us - int(history.live.predictions.time_us[0]) < (WEEK_DAYS + 1) * DAY_US
+    young = now_us - int(history.live.predictions.time_us[0]) < (WEEK_DAYS + 1) * DAY_US
     return [
         Finding(
-            kind="silence" if any(asked) or first_day else "throughput",
+            kind="silence" if any(asked) or young else "throughput",
             subject="silence",
             effect=-BEYOND_MEASURE,
             p_value=0.0,

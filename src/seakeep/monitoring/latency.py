@@ -56,11 +56,12 @@ class Service:
 
 def failures(rows: PredictionTable) -> NDArray[np.bool_]:
     """Which rows failed here; a client's mistake is no failure of the model or the service."""
-    return (rows.error != "") & ~_refused(rows)
+    failed: NDArray[np.bool_] = (rows.error != "") & ~_refused(rows)
+    return failed
 
 
 def _refused(rows: PredictionTable) -> NDArray[np.bool_]:
-    return np.isin(rows.error.astype(str), CLIENT_CODES)
+    return np.asarray(np.isin(rows.error.astype(str), CLIENT_CODES), dtype=np.bool_)
 
 
 def service(rows: PredictionTable) -> Service:

@@ -13,6 +13,7 @@ from seakeep.clock import parse_moment
 from seakeep.dashboard.app import create_app, quality_metric
 from seakeep.dashboard.values import ModelPage, NowPage, PredictionPage, RunPage, VersionPage
 from seakeep.errors import AccessError, IntegrityError, NotFoundError, UnavailableError
+from seakeep.records.finding import Page
 
 VOID = {"meta", "link", "input", "wbr", "br", "img"}
 
@@ -143,7 +144,7 @@ def test_pages_and_losses_are_told_before_all_else():
             return msgspec.structs.replace(super().now(), pages=(page,), losses=("12 bytes cannot be read",))
 
     text = Tree(ask(create_app(Paged(), name="p"), "/").text).text
-    assert f"{MODELS[0]}:3, 1970-01-01" in text.replace(" ,", ",")
+    assert f"{MODELS[0]}:3" in text
     assert "3 % <failed>; slow" in text
     assert text.index("12 bytes cannot be read") < text.index("Traffic")
 
