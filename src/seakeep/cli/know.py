@@ -112,7 +112,9 @@ def parity(ctx: click.Context, reference: str, sample: int, folder: Path, as_jso
 
 def _tell_losses(ctx: click.Context, project: Project) -> None:
     """Say what the answer went without; exit code 4 if some of the records cannot be read."""
-    found = project.losses()
+    from seakeep.recorder.losses import losses
+
+    found = losses(project.home.predictions, project.home.events)
     for sentence in found.sentences:
         output.talk(f"{click.style('warning', fg='yellow')}: {sentence}")
     if found.damage:

@@ -39,6 +39,7 @@ from seakeep.monitoring.history import NEVER_US, Labelled
 from seakeep.monitoring.latency import failures
 from seakeep.monitoring.proportion import proportion
 from seakeep.recorder import query
+from seakeep.recorder.losses import losses
 from seakeep.recorder.pairs import pairs_of
 from seakeep.records.finding import Page
 from seakeep.records.prediction import Prediction
@@ -300,7 +301,8 @@ class RecordedPages:
     def _losses(self) -> tuple[str, ...]:
         """Of all the records, which takes reading them; so not at every look."""
         if time.monotonic() - self._lost[0] >= LOSSES_S:
-            self._lost = time.monotonic(), self._project.losses().sentences
+            home = self._project.home
+            self._lost = time.monotonic(), losses(home.predictions, home.events).sentences
         return self._lost[1]
 
     def _receipts(self, name: str) -> list[Receipt]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from seakeep.project.service import Service
     from seakeep.project.watch import VersionStatus, Watcher
     from seakeep.recorder.follow import Followed
-    from seakeep.recorder.losses import Losses
     from seakeep.recorder.table import OutcomeTable, PredictionTable
     from seakeep.records.finding import Brief
     from seakeep.records.model import Model
@@ -191,10 +190,6 @@ class Project:
             roles = {route.version: str(route.role) for route in current.routes} if current else {}
             found += self._watcher.status(name, roles)
         return found
-
-    def losses(self) -> Losses:
-        """What of the records cannot be read or is known to be missing."""
-        return self._watcher.losses()
 
     def morning(self, reference: str = "", *, now_us: int | None = None) -> Brief:
         """What changed, why, and what to do, from what was known at a moment (by default now)."""

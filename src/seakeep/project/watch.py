@@ -23,7 +23,6 @@ from seakeep.project.build import Builder
 from seakeep.project.load import LoadedProject, sources_of
 from seakeep.project.stores import Stores
 from seakeep.recorder import query
-from seakeep.recorder.losses import Losses, losses
 from seakeep.recorder.query import Query
 from seakeep.recorder.table import OutcomeTable, PredictionTable
 from seakeep.records.finding import Brief
@@ -67,7 +66,10 @@ class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watcher:
-    """Answers questions about the past from what was recorded."""
+    """Answers questions about the past from what was recorded and can be read.
+
+    What cannot be is told by :func:`seakeep.recorder.losses.losses`.
+    """
 
     def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, builder: Builder, clock: Clock) -> None:
         self._loaded, self._home, self._stores, self._builder, self._clock = loaded, home, stores, builder, clock
@@ -99,10 +101,6 @@ class Watcher:
             )
             for number, one in service_by_version(table).items()
         ]
-
-    def losses(self) -> Losses:
-        """What of the records cannot be read or is known to be missing; the other answers go without it."""
-        return losses(self._home.predictions, self._home.events)
 
     def history(self, version: Version) -> History:
         """Everything known about a version: validation rows, live predictions, outcomes."""

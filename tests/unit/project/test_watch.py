@@ -12,7 +12,7 @@ from seakeep.errors import NotFoundError, RecorderError
 from seakeep.project import open_project
 from seakeep.project.watch import ANSWERED
 from seakeep.recorder import query
-from seakeep.recorder.losses import Losses
+from seakeep.recorder.losses import Losses, losses
 
 pytestmark = pytest.mark.slow
 
@@ -180,10 +180,10 @@ def test_where_predictions_speak_for_now_the_morning_is_now_and_silence_comes_fi
 
 
 def test_losses_of_predictions_and_events_are_told(project):
-    assert project.losses() == Losses()
+    assert losses(project.home.predictions, project.home.events) == Losses()
     flip(project.home.predictions)
     flip(project.home.events)
-    found = project.losses()
+    found = losses(project.home.predictions, project.home.events)
     assert len(found.damage) == len(found.sentences) == 2
     assert all(sentence.endswith("cannot be read") for sentence in found.sentences)
 
