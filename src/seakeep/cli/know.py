@@ -101,7 +101,7 @@ def why(ctx: click.Context, prediction_id: str, folder: Path, as_json: bool) -> 
 @options.as_json
 @click.pass_context
 def parity(ctx: click.Context, reference: str, sample: int, folder: Path, as_json: bool) -> None:
-    """Recompute served features from history, and compare; exit code 4 if any differs."""
+    """Recompute served features from recorded requests and events, and compare; exit code 4 if any differs."""
     project = options.open_project(folder)
     with output.step("recomputing features from history"):
         report = project.parity(reference, sample=sample)
@@ -190,6 +190,7 @@ def parity_text(report: ParityReport) -> str:
         ]
         for one in report.features
     ]
-    verdict = "every feature of every row agrees" if report.passed else "NOT EVERY ROW AGREES"
-    head = f"{report.rows:,} recorded predictions recomputed, {report.unmatched:,} without a row in history: {verdict}"
+    agrees = "every feature of every row agrees" if report.passed else "NOT EVERY ROW AGREES"
+    verdict = agrees if report.rows else "nothing could be checked"
+    head = f"{report.rows:,} recorded predictions recomputed, {report.unmatched:,} not checked: {verdict}"
     return "\n".join([head, "", output.table(["feature", "rows", "agree", "same bits", "largest", "worst key"], rows)])

@@ -15,6 +15,7 @@ from seakeep.recorder.reader import scan
 from seakeep.recorder.segment import Damage
 from seakeep.records.dataset import DatasetVersion
 from seakeep.records.prediction import EventBatch
+from seakeep.records.run import Run
 from seakeep.registry.bundle import Bundle
 
 _log = logging.getLogger("seakeep.project")
@@ -33,7 +34,7 @@ class OnlineViews:
             filled: list[Materialised] = []
             for bundle in bundles:
                 if missing_views(bundle.definition, store):
-                    tables = load(self._dataset(bundle), self._stores.datasets)
+                    tables = load(dataset_of(bundle.run, self._stores), self._stores.datasets)
                     filled += materialise([bundle.definition], tables, store, as_of_us=bundle.run.as_of_us)
             damage: list[Damage] = []
             recorded = scan(self._home.events, damage=damage)
@@ -45,10 +46,10 @@ class OnlineViews:
             store.close()
         return filled
 
-    def _dataset(self, bundle: Bundle) -> DatasetVersion:
-        version = self._stores.datasets.get_manifest(bundle.run.dataset)
-        if version is None:
-            raise NotFoundError(
-                f"dataset version {bundle.run.dataset[:12]} of {bundle.run.id} is gone", hint="train and convert again"
-            )
-        return version
+
+def dataset_of(run: Run, stores: Stores) -> DatasetVersion:
+    """The dataset version that a run learnt from; NotFoundError if it is gone."""
+    version = stores.datasets.get_manifest(run.dataset)
+    if version is None:
+        raise NotFoundError(f"dataset version {run.dataset[:12]} of {run.id} is gone", hint="train and convert again")
+    return version

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 import numpy as np
 
@@ -11,16 +9,18 @@ from seakeep.alerting.budget import recent
 from seakeep.clock import DAY_US, Clock
 from seakeep.config import Home
 from seakeep.conversion.session import ScoringSession
+from seakeep.data.version import load
 from seakeep.diagnosis.monthly import Month, monthly
 from seakeep.diagnosis.morning import brief
 from seakeep.errors import NotFoundError
 from seakeep.features.frame import Frame
-from seakeep.features.join import features_at
 from seakeep.features.parity import ParityReport, compare
 from seakeep.monitoring.history import History
 from seakeep.monitoring.latency import service_by_version
 from seakeep.project.build import Builder
-from seakeep.project.load import LoadedProject, sources_of
+from seakeep.project.load import LoadedProject
+from seakeep.project.online import dataset_of
+from seakeep.project.recompute import known, recomputed, requests
 from seakeep.project.stores import Stores
 from seakeep.recorder import query
 from seakeep.recorder.query import Query
@@ -30,9 +30,6 @@ from seakeep.records.prediction import Role
 from seakeep.records.version import Version
 from seakeep.registry.bundle import Bundle
 from seakeep.replay.why import Reexecution, reexecute
-
-if TYPE_CHECKING:
-    from seakeep.data.table import Table
 
 ANSWERED: tuple[Role, ...] = ("champion", "canary", "pinned")
 """Roles of predictions that reached a client."""
@@ -157,7 +154,7 @@ class Watcher:
         return reexecute(prediction, bundle.definition, bundle.digest, ScoringSession(bundle.model))
 
     def parity(self, version: Version, sample: int) -> ParityReport:
-        """Recompute the features of recorded predictions from the sources' history, and compare.
+        """Recompute the features of recorded predictions from what was known then, and compare.
 
         Parameters
         ----------
@@ -170,21 +167,12 @@ class Watcher:
         )
         live = live.select((live.error == "") & (live.key != ""))
         live = live.select(np.unique(np.linspace(0, len(live) - 1, min(sample, len(live)), dtype=np.int64)))
-        names = sources_of(self._loaded.model(version.model))
-        tables = {name: self._loaded.read(name) for name in names}
-        request = definition.request
-        asking = _rows(tables[request.name], request.key, live.key.tolist())
-        found = asking["found"]
-        times_us = live.time_us[found]
-        columns = {column.name: asking[column.name] for column in definition.schemas[request.name]}
-        frame = Frame(
-            columns=definition.columns,
-            values=features_at(definition, columns, times_us, tables),
-            key=live.key[found],
-            time_us=times_us,
-            label=np.full(len(times_us), np.nan),
-            label_known_us=np.zeros(len(times_us), dtype=np.int64),
-        )
+        run = self._stores.bundles.open(version.bundle).run
+        dataset = load(dataset_of(run, self._stores), self._stores.datasets)
+        tables = known(definition, dataset, self._home.events, as_of_us=run.as_of_us)
+        recorder = self._loaded.settings.recorder
+        asked = requests(self._home.predictions, live.id.tolist())
+        frame = recomputed(definition, asked, tables, (*recorder.hash, *recorder.drop))
         return compare(
             definition,
             numbers=live.numbers,
@@ -201,14 +189,6 @@ class Watcher:
             score = ScoringSession(bundle.model).score(frame.numbers(), frame.categories())
             self._references[bundle.digest] = _as_predictions(frame, score, bundle), _as_outcomes(frame)
         return self._references[bundle.digest]
-
-
-def _rows(table: Table, key: str, wanted: list[str]) -> Table:
-    """The rows of some keys, in their order; ``found`` says which of the keys have a row."""
-    place = {str(one): row for row, one in enumerate(table[key].tolist())}
-    rows = np.array([place.get(one, -1) for one in wanted], dtype=np.int64)
-    found = rows >= 0
-    return {**{name: values[rows[found]] for name, values in table.items()}, "found": found}
 
 
 def _as_predictions(frame: Frame, score: np.ndarray, bundle: Bundle) -> PredictionTable:

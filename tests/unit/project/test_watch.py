@@ -69,14 +69,15 @@ def test_a_shadow_is_no_answer(project):
     assert "shadow" not in ANSWERED
 
 
-def test_parity_names_what_was_served_otherwise_and_what_history_does_not_know(project):
-    """A prediction of a flight that nobody scheduled, one of a wrong feature, and one that failed."""
+def test_parity_names_what_was_served_otherwise_and_what_cannot_be_checked(project):
+    """A flight that no table knows, one whose request cannot be read, one of a wrong feature, and one that failed."""
     first, second, failed = some(project, 3)
     numbers = list(first.numbers)
     numbers[1] += 0.5
     pen = writer(project.home.predictions, "odd")
     for changed in (
-        msgspec.structs.replace(first, id="odd-1", key="nobody", sequence=1),
+        msgspec.structs.replace(first, id="odd-0", key="nobody", sequence=0),
+        msgspec.structs.replace(first, id="odd-1", key="unread", request={}, sequence=1),
         msgspec.structs.replace(first, id="odd-2", numbers=numbers, sequence=2),
         msgspec.structs.replace(failed, id="odd-3", error="row", sequence=3),
         msgspec.structs.replace(second, id="odd-4", key="", sequence=4),
