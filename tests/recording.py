@@ -89,3 +89,11 @@ def start(
 
 def bits(value: float) -> bytes:
     return struct.pack(">d", value)
+
+
+def flip(folder: Path) -> None:
+    """Change a byte in the midst of the first segment, as a bad disk does."""
+    path = min(one for one in folder.iterdir() if one.suffix in {".seg", ".open"} and one.stat().st_size > 1_000)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)

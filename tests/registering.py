@@ -10,10 +10,22 @@ from typing import Any
 
 import msgspec
 
-from seakeep.backends.sql import Database, SqlAudit, SqlGates, SqlKeys, SqlReceipts, SqlReleases, SqlRuns, SqlVersions
+from seakeep.alerting.store import PageStore
+from seakeep.backends.sql import (
+    Database,
+    SqlAudit,
+    SqlGates,
+    SqlKeys,
+    SqlPages,
+    SqlReceipts,
+    SqlReleases,
+    SqlRuns,
+    SqlVersions,
+)
 from seakeep.clock import Clock, FixedClock
 from seakeep.records.expression import col
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.finding import Page
 from seakeep.records.gate import GateResult
 from seakeep.records.model import Label, ModelDefinition, Threshold
 from seakeep.records.release import Receipt, Release, Route
@@ -154,6 +166,11 @@ def receipt(started_us: int = NOW_US, **changes: Any) -> Receipt:
     return msgspec.structs.replace(one, **changes)
 
 
+def page(time_us: int = NOW_US, **changes: Any) -> Page:
+    one = Page(model="late", version=1, time_us=time_us, reasons=("3 % of requests failed",), action="roll back")
+    return msgspec.structs.replace(one, **changes)
+
+
 def key(name: str = "ci", **changes: Any) -> KeyRecord:
     one = KeyRecord(name=name, role="client", created_us=NOW_US, digest=digest(f"secret of {name}"))
     return msgspec.structs.replace(one, **changes)
@@ -168,6 +185,7 @@ class State:
     gates: GateStore
     releases: ReleaseStore
     receipts: ReceiptStore
+    pages: PageStore
     keys: KeyStore
     audit: AuditStore
     close: Callable[[], None]
@@ -191,6 +209,7 @@ def open_sqlite(folder: Path, clock: Clock | None = None) -> State:
         gates=SqlGates(database),
         releases=SqlReleases(database),
         receipts=SqlReceipts(database),
+        pages=SqlPages(database),
         keys=SqlKeys(database),
         audit=SqlAudit(database),
         close=database.close,
@@ -208,5 +227,6 @@ def fill(state: State) -> None:
     state.gates.put("late", 1, PASSED, actor="ada", now_us=NOW_US)
     state.releases.append(release(1), details={"gates": "parity: passed"})
     state.receipts.add_receipt(receipt())
+    state.pages.add(page())
     state.keys.add(key(), actor="ada")
     state.keys.revoke("ci", actor="ada", now_us=NOW_US + 1)

@@ -16,11 +16,11 @@ def test_an_empty_log_is_a_chain(state):
 
 def test_every_change_is_told_once_in_order(state, reopen):
     fill(state)
-    told = ["train", "register", "judge", "promote", "receipt", "create-key", "revoke-key"]
+    told = ["train", "register", "judge", "promote", "receipt", "page", "create-key", "revoke-key"]
     assert state.verified() == told
     assert reopen().verified() == told
     entries = state.audit.list()
-    assert [entry.number for entry in entries] == list(range(1, 8))
+    assert [entry.number for entry in entries] == list(range(1, 9))
     assert [entry.previous for entry in entries] == [GENESIS, *(entry.digest for entry in entries[:-1])]
 
 
@@ -29,7 +29,7 @@ def test_every_entry_names_the_record_it_tells_of(state):
     entries, records = state.audit.evidence()
     assert [*entries] == state.audit.list()
     assert sorted(records) == sorted(entry.details[RECORD] for entry in entries)
-    assert len(set(records)) == 7
+    assert len(set(records)) == 8
 
 
 def test_what_was_refused_is_not_told(state):

@@ -108,7 +108,7 @@ def test_a_state_that_was_being_made_is_whole_or_not_there(tmp_path, where):
     assert last == ["through", "1"]
     state = open_sqlite(tmp_path)
     fill(state)
-    assert len(state.verified()) == 7
+    assert len(state.verified()) == 8
     state.close()
 
 

@@ -9,18 +9,24 @@ from seakeep.clock import DAY_US
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seakeep.records.finding import Finding, Verdict
+    from seakeep.records.finding import Finding, Page, Verdict
     from seakeep.records.model import AlertBudget
 
 WEEK_US = 7 * DAY_US
-SYMPTOMS = frozenset({"quality", "errors", "latency"})
+SYMPTOMS = frozenset({"silence", "quality", "errors", "latency"})
 """What users feel. Drift and traffic are evidence inside an incident; alerts that follow the world are news."""
 FAILING = frozenset({"model-failing", "both"})
 
 
-def symptomatic(findings: Sequence[Finding], verdict: Verdict) -> bool:
-    """Whether anything found is a symptom: errors, latency, worse answers, or a model that is failing."""
-    return verdict.cause in FAILING or any(finding.kind in SYMPTOMS for finding in findings)
+def symptoms(findings: Sequence[Finding], verdict: Verdict) -> tuple[str, ...]:
+    """What was found that users feel, one sentence each: silence, errors, latency, worse answers, or a model that is failing."""
+    felt = tuple(finding.sentence for finding in findings if finding.kind in SYMPTOMS)
+    return felt or (verdict.headline,) * (verdict.cause in FAILING)
+
+
+def recent(pages: Sequence[Page], *, now_us: int) -> tuple[Page, ...]:
+    """The pages of the seven days before a moment."""
+    return tuple(page for page in pages if now_us - WEEK_US < page.time_us < now_us)
 
 
 def within_budget(budget: AlertBudget, pages_us: Sequence[int], *, now_us: int) -> bool:
@@ -38,4 +44,4 @@ def should_page(
     findings: Sequence[Finding], verdict: Verdict, *, budget: AlertBudget, pages_us: Sequence[int], now_us: int
 ) -> bool:
     """Whether to wake somebody."""
-    return symptomatic(findings, verdict) and within_budget(budget, pages_us, now_us=now_us)
+    return bool(symptoms(findings, verdict)) and within_budget(budget, pages_us, now_us=now_us)

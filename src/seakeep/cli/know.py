@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from seakeep.features.parity import ParityReport
+    from seakeep.project.project import Project
     from seakeep.project.watch import VersionStatus
     from seakeep.records.release import Receipt
     from seakeep.replay.why import FeatureValue, Reexecution
@@ -23,18 +24,26 @@ if TYPE_CHECKING:
 @click.argument("model", default="")
 @options.folder
 @options.as_json
-def status(model: str, folder: Path, as_json: bool) -> None:
+@click.pass_context
+def status(ctx: click.Context, model: str, folder: Path, as_json: bool) -> None:
     """How the live models were in their last recorded day: traffic, latency, errors, per version."""
-    rows = options.open_project(folder).status(model)
+    project = options.open_project(folder)
+    rows = project.status(model)
     output.data(rows, status_table(rows) if rows else "nothing recorded yet", as_json=as_json)
+    _tell_losses(ctx, project)
 
 
 @click.command()
 @click.argument("reference", default="")
-@click.option("--at", type=options.Moment(), help="The morning in question; by default the newest recorded moment.")
+@click.option(
+    "--at",
+    type=options.Moment(),
+    help="The morning in question; by default now, or the newest recorded moment of a past.",
+)
 @options.folder
 @options.as_json
-def morning(reference: str, at: int | None, folder: Path, as_json: bool) -> None:
+@click.pass_context
+def morning(ctx: click.Context, reference: str, at: int | None, folder: Path, as_json: bool) -> None:
     """What changed, why, and what to do: from what was known by that morning."""
     from seakeep.diagnosis.render import render_brief
 
@@ -42,6 +51,7 @@ def morning(reference: str, at: int | None, folder: Path, as_json: bool) -> None
     with output.step("reading the records"):
         brief = project.morning(reference, now_us=at)
     output.data(brief, render_brief(brief), as_json=as_json)
+    _tell_losses(ctx, project)
 
 
 @click.command()
@@ -49,7 +59,8 @@ def morning(reference: str, at: int | None, folder: Path, as_json: bool) -> None
 @click.option("--at", type=options.Moment(), help="Only months that ended by then; by default by now.")
 @options.folder
 @options.as_json
-def months(reference: str, at: int | None, folder: Path, as_json: bool) -> None:
+@click.pass_context
+def months(ctx: click.Context, reference: str, at: int | None, folder: Path, as_json: bool) -> None:
     """The verdict of each month as it was possible then, beside what the outcomes showed later."""
     from seakeep.diagnosis.render import render_months
 
@@ -57,6 +68,7 @@ def months(reference: str, at: int | None, folder: Path, as_json: bool) -> None:
     with output.step("judging the months"):
         found = project.months(reference, now_us=at)
     output.data(found, render_months(found) if found else "no month is complete yet", as_json=as_json)
+    _tell_losses(ctx, project)
 
 
 @click.command()
@@ -89,12 +101,23 @@ def why(ctx: click.Context, prediction_id: str, folder: Path, as_json: bool) -> 
 @options.as_json
 @click.pass_context
 def parity(ctx: click.Context, reference: str, sample: int, folder: Path, as_json: bool) -> None:
-    """Recompute served features from history, and compare; exit code 4 if any differs."""
+    """Recompute served features from recorded requests and events, and compare; exit code 4 if any differs."""
     project = options.open_project(folder)
     with output.step("recomputing features from history"):
         report = project.parity(reference, sample=sample)
     output.data(report, parity_text(report), as_json=as_json)
     if not report.passed:
+        ctx.exit(4)
+
+
+def _tell_losses(ctx: click.Context, project: Project) -> None:
+    """Say what the answer went without; exit code 4 if some of the records cannot be read."""
+    from seakeep.recorder.losses import losses
+
+    found = losses(project.home.predictions, project.home.events)
+    for sentence in found.sentences:
+        output.talk(f"{click.style('warning', fg='yellow')}: {sentence}")
+    if found.damage:
         ctx.exit(4)
 
 
@@ -107,13 +130,16 @@ def status_table(rows: Sequence[VersionStatus]) -> str:
             f"{r.requests:,}",
             f"{r.share:.1%}",
             f"{r.errors:,}",
+            f"{r.refused:,}",
             f"{r.throughput_per_s:,.0f}",
             f"{r.p50_ms:.2f}",
             f"{r.p99_ms:.2f}",
         ]
         for r in rows
     ]
-    return output.table(["version", "role", "requests", "share", "errors", "per s", "p50 ms", "p99 ms"], cells)
+    return output.table(
+        ["version", "role", "requests", "share", "errors", "refused", "per s", "p50 ms", "p99 ms"], cells
+    )
 
 
 def receipt_text(one: Receipt) -> str:
@@ -187,6 +213,7 @@ def parity_text(report: ParityReport) -> str:
         ]
         for one in report.features
     ]
-    verdict = "every feature of every row agrees" if report.passed else "NOT EVERY ROW AGREES"
-    head = f"{report.rows:,} recorded predictions recomputed, {report.unmatched:,} without a row in history: {verdict}"
+    agrees = "every feature of every row agrees" if report.passed else "NOT EVERY ROW AGREES"
+    verdict = agrees if report.rows else "nothing could be checked"
+    head = f"{report.rows:,} recorded predictions recomputed, {report.unmatched:,} not checked: {verdict}"
     return "\n".join([head, "", output.table(["feature", "rows", "agree", "same bits", "largest", "worst key"], rows)])

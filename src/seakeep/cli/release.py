@@ -43,13 +43,14 @@ def gates(ctx: click.Context, reference: str, folder: Path, as_json: bool) -> No
 @options.as_json
 def promote(reference: str, now: bool, override: str, folder: Path, as_json: bool) -> None:
     """Let REFERENCE answer: at once if the model has no champion, else by canary."""
+    from seakeep.registry.promotion import returned
+
     project = options.open_project(folder)
     with output.step("judging the gates"):
         release = project.promote(reference, actor=options.actor(), now=now, override=override)
     output.data(release, release_line(release), as_json=as_json)
-    output.done(
-        release_line(release), next_step=f"seakeep status {release.model}", undo=f"seakeep rollback {release.model}"
-    )
+    undo = f"seakeep rollback {release.model}" if returned(project.history(release.model)) else ""
+    output.done(release_line(release), next_step=f"seakeep status {release.model}", undo=undo)
 
 
 @click.command()

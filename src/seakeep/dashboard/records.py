@@ -7,11 +7,13 @@ import functools
 import itertools
 import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
+from seakeep.alerting.budget import recent
 from seakeep.clock import DAY_US, Clock, format_moment
 from seakeep.dashboard.values import (
     FeatureValue,
@@ -34,9 +36,12 @@ from seakeep.dashboard.watched import Reference, Watched
 from seakeep.dashboard.windows import traffic_windows, window_step
 from seakeep.errors import NotFoundError, RowError, SeakeepError
 from seakeep.monitoring.history import Labelled
+from seakeep.monitoring.latency import failures
 from seakeep.monitoring.proportion import proportion
 from seakeep.recorder import query
+from seakeep.recorder.losses import losses
 from seakeep.recorder.pairs import pairs_of
+from seakeep.records.finding import Page
 from seakeep.records.prediction import Prediction
 from seakeep.records.release import Receipt, Release, Route
 from seakeep.records.run import Metric
@@ -50,6 +55,8 @@ DEFAULT_DAYS = 30
 """Days a model's page shows unless asked for others."""
 RECENT = 12
 """Predictions in the list of the newest."""
+LOSSES_S = 60.0
+"""How old what is told of losses may be, in seconds."""
 RECEIPTS = 3
 """Receipts on the first page."""
 METRIC = "recall"
@@ -91,6 +98,7 @@ class RecordedPages:
     def __init__(self, project: Project, *, clock: Clock) -> None:
         self._project, self._clock = project, clock
         self._watched: dict[str, Watched] = {}
+        self._lost: tuple[float, tuple[str, ...]] = (-math.inf, ())
         self.lock = threading.RLock()
 
     @_alone
@@ -116,6 +124,10 @@ class RecordedPages:
             to_us=now_us,
             models=tuple(rows),
             receipts=tuple(receipts[:RECEIPTS]),
+            pages=tuple(
+                sorted((one for name in self._project.models for one in self._pages(name, now_us)), key=_newest_first)
+            ),
+            losses=self._losses(),
         )
 
     @_alone
@@ -130,7 +142,7 @@ class RecordedPages:
         from_us, to_us = _range(from_us, to_us, now_us=now_us, first_us=first_us)
         rows = None if answers is None else answers.between(from_us, to_us).predictions
         champion = current.champion.version if current and current.champion else 0
-        seen = watched.brief(champion, now_us) if watched and champion else None
+        seen = watched.brief(champion, now_us, self._pages(name, now_us)) if watched and champion else None
         shown = {line.subject for line in seen.lines} if seen else set()
         releases = self._project.history(name)
         summary = _summarise(rows)
@@ -221,7 +233,8 @@ class RecordedPages:
         champion = current.champion if current else None
         answers = watched.answers if watched else None
         rows = None if answers is None else answers.between(now_us - DAY_US, now_us).predictions
-        seen = watched.brief(champion.version, now_us) if watched and champion else None
+        pages = self._pages(name, now_us)
+        seen = watched.brief(champion.version, now_us, pages) if watched and champion else None
         known = watched.week(champion.version, now_us) if watched and champion and seen else {}
         summary = _summarise(rows)
         return ModelRow(
@@ -281,6 +294,16 @@ class RecordedPages:
     def _current(self, name: str) -> Release | None:
         history = self._project.history(name)
         return history[-1] if history else None
+
+    def _pages(self, name: str, now_us: int) -> tuple[Page, ...]:
+        return recent(self._project.stores.pages.pages(name), now_us=now_us)
+
+    def _losses(self) -> tuple[str, ...]:
+        """Of all the records, which takes reading them; so not at every look."""
+        if time.monotonic() - self._lost[0] >= LOSSES_S:
+            home = self._project.home
+            self._lost = time.monotonic(), losses(home.predictions, home.events).sentences
+        return self._lost[1]
 
     def _receipts(self, name: str) -> list[Receipt]:
         return self._project.stores.receipts.receipts(name)
@@ -349,6 +372,10 @@ class RecordedPages:
         )
 
 
+def _newest_first(page: Page) -> int:
+    return -page.time_us
+
+
 def _since(releases: Sequence[Release], held: Route) -> int:
     """Since when a version of the newest release has had its part without a break."""
 
@@ -366,7 +393,7 @@ def _summarise(rows: PredictionTable | None) -> _Summary:
     took = rows.total_us[good]
     return _Summary(
         predictions=len(rows),
-        errors=int(len(rows) - good.sum()),
+        errors=int(failures(rows).sum()),
         p99_ms=float(np.percentile(took, 99)) / 1_000 if len(took) else None,
         alert_rate=proportion(int(rows.decision[good].sum()), int(good.sum())),
     )

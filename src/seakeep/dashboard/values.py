@@ -14,6 +14,7 @@ import numpy as np
 
 from seakeep.records.feature import FeatureColumn, FeatureKind
 from seakeep.records.finding import Finding, Verdict
+from seakeep.records.finding import Page as SentPage
 from seakeep.records.gate import GateResult
 from seakeep.records.prediction import Prediction, Role
 from seakeep.records.release import Receipt, Release, Route
@@ -106,13 +107,21 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NowPage(msgspec.Struct, frozen=True, kw_only=True):
-    """All models now, those that need attention first, and the latest receipts."""
+    """All models now, those that need attention first, the pages of the last seven days and the latest receipts.
+
+    Attributes
+    ----------
+    losses
+        What of the records cannot be read or is known to be missing, one sentence each.
+    """
 
     now_us: int
     from_us: int
     to_us: int
     models: tuple[ModelRow, ...]
     receipts: tuple[Receipt, ...]
+    pages: tuple[SentPage, ...] = ()
+    losses: tuple[str, ...] = ()
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from seakeep.monitoring.history import History, Labelled
 from seakeep.monitoring.quality import realised
 from seakeep.recorder.follow import Followed
 from seakeep.recorder.table import OutcomeTable, PredictionTable
-from seakeep.records.finding import Brief
+from seakeep.records.finding import Brief, Page
 from seakeep.records.model import AlertBudget
 from seakeep.records.run import Metric
 
@@ -100,7 +100,7 @@ class Watched:
         rows = np.flatnonzero(told.key == key)
         return (bool(told.value[rows[0]]), int(told.known_us[rows[0]])) if len(rows) else None
 
-    def brief(self, version: int, now_us: int) -> Brief | None:
+    def brief(self, version: int, now_us: int, pages: Sequence[Page] = ()) -> Brief | None:
         """What is to be known about a version now, judged anew as often as :data:`DUTY` allows; None without records."""
         kept = self._brief
         if kept and kept[0] == version and (kept[1] == now_us or time.monotonic() < self._judged_until):
@@ -109,7 +109,8 @@ class Watched:
         if not len(history.live):
             return None
         began = time.monotonic()
-        made = brief(self._model, version, history, now_us=now_us, budget=self._budget)
+        pages_us = [page.time_us for page in pages]
+        made = brief(self._model, version, history, now_us=now_us, budget=self._budget, pages_us=pages_us)
         ended = time.monotonic()
         self._brief, self._judged_until = (version, now_us, made), ended + (ended - began) / DUTY
         return made

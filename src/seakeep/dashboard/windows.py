@@ -8,6 +8,7 @@ import numpy as np
 
 from seakeep.clock import DAY_US, MICROSECONDS
 from seakeep.dashboard.values import TrafficWindow
+from seakeep.monitoring.latency import failures
 
 if TYPE_CHECKING:
     from seakeep.recorder.table import PredictionTable
@@ -54,7 +55,7 @@ def _window(rows: PredictionTable, from_us: int, to_us: int) -> TrafficWindow:
         from_us=from_us,
         to_us=to_us,
         predictions=len(rows),
-        errors=int(len(rows) - good.sum()),
+        errors=int(failures(rows).sum()),
         p50_ms=None if p50 is None else float(p50),
         p99_ms=None if p99 is None else float(p99),
         alert_rate=float(rows.decision[good].mean()) if good.any() else None,

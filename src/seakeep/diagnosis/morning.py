@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seakeep.alerting.budget import FAILING, should_page
-from seakeep.clock import DAY_US
+from seakeep.clock import DAY_US, format_moment
 from seakeep.diagnosis.verdict import judge
 from seakeep.monitoring.drift import broken, drift
 from seakeep.monitoring.estimate import estimate
@@ -26,7 +26,7 @@ WEEK_DAYS = 7
 WINDOW_DAYS = 28
 MAX_P = 0.01
 MATERIAL = math.log(1.25)
-RANK = {"errors": 0, "quality": 1, "latency": 2, "alert-rate": 3, "throughput": 4, "drift": 5}
+RANK = {"silence": -1, "errors": 0, "quality": 1, "latency": 2, "alert-rate": 3, "throughput": 4, "drift": 5}
 BEYOND_MEASURE = 99.0
 """Effect of what has no noise to be measured by, such as a number that became a constant."""
 DRIFT_LINES = 5
@@ -60,12 +60,12 @@ def brief(
     today = service(day.predictions)
     verdict = _verdict(history, now_us, seed)
     lines = [
-        *service_changes(_past_days(history, now_us), today),
+        *(service_changes(_past_days(history, now_us), today) if today.requests else _silence(history, now_us)),
         *_verdict_line(verdict, history, now_us, seed),
         *_alert_rate(history, now_us),
         *_inputs(history, now_us),
     ]
-    lines.sort(key=lambda finding: (RANK[finding.kind], -abs(finding.effect)))
+    lines.sort(key=lambda finding: (finding.subject != "silence", RANK[finding.kind], -abs(finding.effect)))
     return Brief(
         model=model,
         version=version,
@@ -74,6 +74,7 @@ def brief(
         to_us=now_us,
         predictions=today.requests,
         errors=today.errors,
+        refused=today.refused,
         p99_ms=0.0 if math.isnan(today.p99_ms) else today.p99_ms,
         estimate=estimate(history, from_us=now_us - WEEK_DAYS * DAY_US, to_us=now_us, now_us=now_us, seed=seed),
         verdict=verdict,
@@ -112,6 +113,32 @@ def _verdict_line(verdict: Verdict, history: History, now_us: int, seed: int) ->
             before=before.value,
             now=now.value,
             sentence=verdict.headline,
+        )
+    ]
+
+
+def _silence(history: History, now_us: int) -> list[Finding]:
+    """A day without a request after others.
+
+    It is felt if a day of this kind (the same weekday, in the four weeks before) had requests; else it is news: a
+    model that is asked on Mondays alone is silent on a Tuesday.
+    """
+    if not len(history.live):
+        return []
+    weeks = range(WEEK_DAYS, WINDOW_DAYS + 1, WEEK_DAYS)
+    ends = [now_us - days * DAY_US for days in weeks]
+    asked = [len(history.live.between(end - DAY_US, end)) for end in ends]
+    last_us = int(history.live.predictions.time_us[-1])
+    young = now_us - int(history.live.predictions.time_us[0]) < (WEEK_DAYS + 1) * DAY_US
+    return [
+        Finding(
+            kind="silence" if any(asked) or young else "throughput",
+            subject="silence",
+            effect=-BEYOND_MEASURE,
+            p_value=0.0,
+            before=float(max(asked)),
+            now=0.0,
+            sentence=f"no requests in the last day; the last came {format_moment(last_us)}",
         )
     ]
 
@@ -181,6 +208,10 @@ def _action(model: str, verdict: Verdict, lines: Sequence[Finding]) -> str:
     lost = next((line.subject for line in lines if line.effect == BEYOND_MEASURE), "")
     failing = verdict.cause in FAILING
     steps = (
+        (
+            any(line.subject == "silence" for line in lines),
+            "Nobody asks: see that the service is up (`seakeep up`) and that requests reach it.",
+        ),
         (
             "errors" in kinds,
             f"Requests are failing: `seakeep status`; if a release did it, `seakeep rollback {model}`.",

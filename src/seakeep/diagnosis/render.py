@@ -20,9 +20,10 @@ MAX_EVIDENCE = 6
 
 def render_brief(brief: Brief) -> str:
     """The text, without a trailing newline."""
+    refused = f", {brief.refused:,} refused (clients' mistakes)" if brief.refused else ""
     parts = [
         f"{brief.model}:{brief.version}  {format_moment(brief.from_us)} to {format_moment(brief.to_us)}",
-        f"{brief.predictions:,} requests, {brief.errors:,} errors, p99 {brief.p99_ms:.2f} ms",
+        f"{brief.predictions:,} requests, {brief.errors:,} errors{refused}, p99 {brief.p99_ms:.2f} ms",
         "",
     ]
     if not brief.lines:
@@ -37,6 +38,9 @@ def render_brief(brief: Brief) -> str:
         parts += ["", *_estimate_lines(brief.estimate)]
     if brief.page:
         parts += ["", "PAGE: somebody should know now."]
+    parts += [""] * bool(brief.pages)
+    for page in brief.pages:
+        parts += _wrap("paged      ", f"{format_moment(page.time_us)}: {'; '.join(page.reasons)}")
     if brief.action:
         parts += ["", *_wrap("next       ", brief.action)]
     return "\n".join(parts)

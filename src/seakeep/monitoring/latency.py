@@ -11,6 +11,7 @@ import numpy as np
 from seakeep.clock import MICROSECONDS
 from seakeep.monitoring.significance import surprise
 from seakeep.records.finding import Finding
+from seakeep.serving.errors import CLIENT_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,9 @@ class Service:
     Attributes
     ----------
     errors
-        Those answered with an error.
+        Those that failed here: the client got 5xx.
+    refused
+        Those that were the client's mistake: it got 4xx.
     throughput_per_s
         Requests a second of wall clock between the first and the last; NaN with fewer than two.
     p50_ms, p95_ms, p99_ms
@@ -48,6 +51,17 @@ class Service:
     p50_ms: float
     p95_ms: float
     p99_ms: float
+    refused: int = 0
+
+
+def failures(rows: PredictionTable) -> NDArray[np.bool_]:
+    """Which rows failed here; a client's mistake is no failure of the model or the service."""
+    failed: NDArray[np.bool_] = (rows.error != "") & ~_refused(rows)
+    return failed
+
+
+def _refused(rows: PredictionTable) -> NDArray[np.bool_]:
+    return np.asarray(np.isin(rows.error.astype(str), CLIENT_CODES), dtype=np.bool_)
 
 
 def service(rows: PredictionTable) -> Service:
@@ -61,7 +75,8 @@ def service(rows: PredictionTable) -> Service:
     p50, p95, p99 = np.quantile(took, (0.5, 0.95, 0.99)) / 1_000 if len(took) else (math.nan,) * 3
     return Service(
         requests=requests,
-        errors=requests - int(good.sum()),
+        errors=int((asked & failures(rows)).sum()),
+        refused=int((asked & _refused(rows)).sum()),
         throughput_per_s=requests / span_s if span_s else math.nan,
         p50_ms=float(p50),
         p95_ms=float(p95),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from seakeep.backends.lmdb.online import LmdbOnlineStore
@@ -11,9 +12,13 @@ from seakeep.errors import NotFoundError
 from seakeep.features.materialise import Materialised, catch_up, materialise, missing_views
 from seakeep.project.stores import Stores
 from seakeep.recorder.reader import scan
+from seakeep.recorder.segment import Damage
 from seakeep.records.dataset import DatasetVersion
 from seakeep.records.prediction import EventBatch
+from seakeep.records.run import Run
 from seakeep.registry.bundle import Bundle
+
+_log = logging.getLogger("seakeep.project")
 
 
 class OnlineViews:
@@ -29,17 +34,22 @@ class OnlineViews:
             filled: list[Materialised] = []
             for bundle in bundles:
                 if missing_views(bundle.definition, store):
-                    tables = load(self._dataset(bundle), self._stores.datasets)
+                    tables = load(dataset_of(bundle.run, self._stores), self._stores.datasets)
                     filled += materialise([bundle.definition], tables, store, as_of_us=bundle.run.as_of_us)
-            catch_up(store, (record for record in scan(self._home.events, damage=[]) if isinstance(record, EventBatch)))
+            damage: list[Damage] = []
+            recorded = scan(self._home.events, damage=damage)
+            catch_up(store, (record for record in recorded if isinstance(record, EventBatch)))
+            for place in damage:
+                where = (place.length, place.offset, place.file)
+                _log.warning("%d bytes at offset %d of %s cannot be read: the features go without those events", *where)
         finally:
             store.close()
         return filled
 
-    def _dataset(self, bundle: Bundle) -> DatasetVersion:
-        version = self._stores.datasets.get_manifest(bundle.run.dataset)
-        if version is None:
-            raise NotFoundError(
-                f"dataset version {bundle.run.dataset[:12]} of {bundle.run.id} is gone", hint="train and convert again"
-            )
-        return version
+
+def dataset_of(run: Run, stores: Stores) -> DatasetVersion:
+    """The dataset version that a run learnt from; NotFoundError if it is gone."""
+    version = stores.datasets.get_manifest(run.dataset)
+    if version is None:
+        raise NotFoundError(f"dataset version {run.dataset[:12]} of {run.id} is gone", hint="train and convert again")
+    return version

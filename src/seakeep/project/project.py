@@ -50,7 +50,7 @@ class Project:
     models
         The declared models by name.
     stores
-        What the project keeps: runs, versions, releases, gates, receipts, audit, keys, datasets, bundles.
+        What the project keeps: runs, versions, releases, gates, receipts, pages, audit, keys, datasets, bundles.
     past
         Recorded traffic through any version: ``replay``, ``whatif``, ``shadow``.
     """
@@ -152,9 +152,11 @@ class Project:
 
     def service(self) -> Service:
         """A service of the champions and candidates; a context manager with ``run()``."""
+        from seakeep.project.pager import Pager
         from seakeep.project.service import Service
 
-        return Service(self._loaded, self.home, self.stores, self._online, self._clock)
+        pager = Pager(self.models, self.stores, self._watcher)
+        return Service(self._loaded, self.home, self.stores, self._online, pager, clock=self._clock)
 
     def replay_traffic(
         self,
@@ -194,7 +196,7 @@ class Project:
         return found
 
     def morning(self, reference: str = "", *, now_us: int | None = None) -> Brief:
-        """What changed, why, and what to do, from what was known at a moment (by default the newest recorded)."""
+        """What changed, why, and what to do, from what was known at a moment (by default now)."""
         return self._watcher.morning(self.resolve(self._name(reference)), now_us)
 
     def months(self, reference: str = "", *, now_us: int | None = None) -> tuple[Month, ...]:
@@ -256,7 +258,7 @@ class Project:
         if self._watching is None:
             from seakeep.project.watch import Watcher
 
-            self._watching = Watcher(self._loaded, self.home, self.stores, self._builder)
+            self._watching = Watcher(self._loaded, self.home, self.stores, self._builder, self._clock)
         return self._watching
 
     def _name(self, reference: str) -> str:

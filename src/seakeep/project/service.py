@@ -1,4 +1,4 @@
-"""A running service: workers kept alive, rollouts led, records compacted."""
+"""A running service: workers kept alive, rollouts led, days judged, records compacted."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from seakeep.config import Home
 from seakeep.errors import PlatformError, RecorderError
 from seakeep.project.load import LoadedProject
 from seakeep.project.online import OnlineViews
+from seakeep.project.pager import LOOK_S, Pager
 from seakeep.project.stores import Stores
 from seakeep.recorder.compaction import compact
 from seakeep.recorder.recovery import recover
@@ -43,14 +44,21 @@ class Service:
         The project.
     online
         Fills the features before the first request.
+    pager
+        Judges the days.
     """
 
-    def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, online: OnlineViews, clock: Clock) -> None:
+    def __init__(
+        self, loaded: LoadedProject, home: Home, stores: Stores, online: OnlineViews, pager: Pager, *, clock: Clock
+    ) -> None:
         self._loaded, self._home, self._stores, self._online, self._clock = loaded, home, stores, online, clock
+        self._pager = pager
         self._controllers: dict[str, RolloutController] = {}
         self._stop = threading.Event()
         self._lock = -1
-        self._compactor = threading.Thread(target=self._compact, name="compaction", daemon=True)
+        self._beside = [
+            threading.Thread(target=work, name=work.__name__, daemon=True) for work in (self._compact, self._judge)
+        ]
         self._supervisor = Supervisor(
             lambda index, port: [
                 sys.executable, "-P", "-m", "seakeep.project.worker", str(loaded.folder), str(index), str(port),
@@ -84,7 +92,8 @@ class Service:
         except BaseException:
             self.close()
             raise
-        self._compactor.start()
+        for thread in self._beside:
+            thread.start()
         return self
 
     def __exit__(
@@ -112,8 +121,9 @@ class Service:
         """Let the workers finish what they have begun, and wait for them."""
         self._stop.set()
         self._supervisor.close()
-        if self._compactor.is_alive():
-            self._compactor.join()
+        for thread in self._beside:
+            if thread.is_alive():
+                thread.join()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -153,6 +163,15 @@ class Service:
                 clock=self._clock,
             )
         return self._controllers[model]
+
+    def _judge(self) -> None:
+        wait_s = LOOK_S
+        while not self._stop.wait(wait_s):
+            wait_s = LOOK_S
+            try:
+                wait_s = self._pager.look()
+            except Exception:  # noqa: BLE001 -- the job border: the workers and the rollouts go on
+                _log.exception("the day could not be judged")
 
     def _compact(self) -> None:
         while not self._stop.wait(COMPACT_S):

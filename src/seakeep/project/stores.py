@@ -12,6 +12,7 @@ from seakeep.backends.sql import (
     SqlAudit,
     SqlGates,
     SqlKeys,
+    SqlPages,
     SqlReceipts,
     SqlReleases,
     SqlRuns,
@@ -44,6 +45,7 @@ class Stores:
     releases: SqlReleases
     gates: SqlGates
     receipts: SqlReceipts
+    pages: SqlPages
     audit: SqlAudit
     keys: ApiKeys
     artefacts: SealedFolders
@@ -70,6 +72,7 @@ def open_stores(home: Home, clock: Clock) -> Stores:
         releases=releases,
         gates=gates,
         receipts=SqlReceipts(database),
+        pages=SqlPages(database),
         audit=SqlAudit(database),
         keys=ApiKeys(SqlKeys(database), load_or_create_pepper(home.keys), clock=clock),
         artefacts=SealedFolders(home.artefacts, signer=signer, verifier=verifier),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from seakeep.clock import DAY_US
+from seakeep.alerting.budget import recent
+from seakeep.clock import DAY_US, Clock
 from seakeep.config import Home
 from seakeep.conversion.session import ScoringSession
+from seakeep.data.version import load
 from seakeep.diagnosis.monthly import Month, monthly
 from seakeep.diagnosis.morning import brief
 from seakeep.errors import NotFoundError
@@ -16,8 +18,9 @@ from seakeep.features.parity import ParityReport, compare
 from seakeep.monitoring.history import History
 from seakeep.monitoring.latency import service_by_version
 from seakeep.project.build import Builder
-from seakeep.project.history import PastFeatures
 from seakeep.project.load import LoadedProject
+from seakeep.project.online import dataset_of
+from seakeep.project.recompute import known, recomputed, requests
 from seakeep.project.stores import Stores
 from seakeep.recorder import query
 from seakeep.recorder.query import Query
@@ -39,6 +42,8 @@ class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
         Its part of the model's answered requests, 0 to 1.
     throughput_per_s
         Requests a second of wall clock; NaN with fewer than two.
+    errors, refused
+        Requests that failed here, and those that were the client's mistake.
     p50_ms, p99_ms
         Time end to end, milliseconds; NaN without an answer.
     """
@@ -48,6 +53,7 @@ class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     requests: int
     errors: int
+    refused: int
     share: float
     throughput_per_s: float
     p50_ms: float
@@ -55,10 +61,13 @@ class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watcher:
-    """Answers questions about the past from what was recorded."""
+    """Answers questions about the past from what was recorded and can be read.
 
-    def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, builder: Builder) -> None:
-        self._loaded, self._home, self._stores, self._builder = loaded, home, stores, builder
+    What cannot be is told by :func:`seakeep.recorder.losses.losses`.
+    """
+
+    def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, builder: Builder, clock: Clock) -> None:
+        self._loaded, self._home, self._stores, self._builder, self._clock = loaded, home, stores, builder, clock
         self._references: dict[str, tuple[PredictionTable, OutcomeTable]] = {}
 
     def status(self, model: str, releases: dict[int, str]) -> list[VersionStatus]:
@@ -79,6 +88,7 @@ class Watcher:
                 role=releases.get(number, "retired"),
                 requests=one.requests,
                 errors=one.errors,
+                refused=one.refused,
                 share=one.requests / len(table),
                 throughput_per_s=one.throughput_per_s,
                 p50_ms=one.p50_ms,
@@ -99,15 +109,37 @@ class Watcher:
         told = query.outcomes(self._home.events, label, definition.schemas[label.source.name], damage=[])
         return History.of(reference, reference_outcomes, live, told, definition.columns)
 
+    def now_us(self, model: str, since_us: int = 0) -> int:
+        """The present of a model: what the clock says; where predictions live in the past, just after the newest.
+
+        Parameters
+        ----------
+        since_us
+            Older predictions are not looked for; without a newer one this is the present.
+        """
+        if self._loaded.settings.serving.clock == "wall":
+            return self._clock.now_us()
+        asked = Query(model=model, roles=ANSWERED, from_us=since_us)
+        table = query.load(self._home.predictions, asked, damage=[])
+        return int(table.time_us[-1]) + 1 if len(table) else since_us
+
     def morning(self, version: Version, now_us: int | None) -> Brief:
-        """The brief of a morning, by default the one after the newest recorded prediction."""
+        """The brief of a morning, by default of the present, with the pages that were sent before it."""
         history = self.history(version)
         if now_us is None:
             if not len(history.live):
                 raise NotFoundError(f"{version.ref} has no recorded predictions yet", hint="ask it something first")
-            now_us = int(history.live.predictions.time_us[-1]) + 1
-        budget = self._loaded.model(version.model).alerts
-        return brief(version.model, version.number, history, now_us=now_us, budget=budget)
+            now_us = self.now_us(version.model, int(history.live.predictions.time_us[-1]))
+        pages = recent(self._stores.pages.pages(version.model), now_us=now_us)
+        made = brief(
+            version.model,
+            version.number,
+            history,
+            now_us=now_us,
+            budget=self._loaded.model(version.model).alerts,
+            pages_us=[page.time_us for page in pages],
+        )
+        return msgspec.structs.replace(made, pages=pages)
 
     def months(self, version: Version, now_us: int) -> tuple[Month, ...]:
         """The verdict of each month as it was possible then, beside what all outcomes showed later."""
@@ -126,7 +158,7 @@ class Watcher:
         )
 
     def parity(self, version: Version, sample: int) -> ParityReport:
-        """Recompute the features of recorded predictions from the sources' history, and compare.
+        """Recompute the features of recorded predictions from what was known then, and compare.
 
         Parameters
         ----------
@@ -139,16 +171,12 @@ class Watcher:
         )
         live = live.select((live.error == "") & (live.key != ""))
         live = live.select(np.unique(np.linspace(0, len(live) - 1, min(sample, len(live)), dtype=np.int64)))
-        found, values = PastFeatures(self._loaded, definition).at(live.key, live.time_us)
-        times_us = live.time_us[found]
-        frame = Frame(
-            columns=definition.columns,
-            values=values,
-            key=live.key[found],
-            time_us=times_us,
-            label=np.full(len(times_us), np.nan),
-            label_known_us=np.zeros(len(times_us), dtype=np.int64),
-        )
+        run = self._stores.bundles.open(version.bundle).run
+        dataset = load(dataset_of(run, self._stores), self._stores.datasets)
+        tables = known(definition, dataset, self._home.events, as_of_us=run.as_of_us)
+        recorder = self._loaded.settings.recorder
+        asked = requests(self._home.predictions, live.id.tolist())
+        frame = recomputed(definition, asked, tables, (*recorder.hash, *recorder.drop))
         return compare(
             definition,
             numbers=live.numbers,

@@ -17,7 +17,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     kind
-        ``latency``, ``errors``, ``throughput``, ``drift``, ``quality`` or ``alert-rate``.
+        ``silence``, ``latency``, ``errors``, ``throughput``, ``drift``, ``quality`` or ``alert-rate``.
     subject
         What changed, for example a feature or a metric.
     effect
@@ -30,7 +30,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         For a person, with numbers.
     """
 
-    kind: OneOf["latency", "errors", "throughput", "drift", "quality", "alert-rate"]
+    kind: OneOf["silence", "latency", "errors", "throughput", "drift", "quality", "alert-rate"]
     subject: str
     effect: float
     p_value: float
@@ -85,6 +85,26 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     numbers: dict[str, Metric]
 
 
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody was told at once.
+
+    Attributes
+    ----------
+    time_us
+        The moment that was judged, in the time of the predictions.
+    reasons
+        What was wrong, one sentence each, the most important first.
+    action
+        What to do next, in words; empty if nothing.
+    """
+
+    model: str
+    version: int
+    time_us: int
+    reasons: tuple[str, ...]
+    action: str
+
+
 class Brief(msgspec.Struct, frozen=True, kw_only=True):
     """What a person should know in the morning, on one screen.
 
@@ -94,6 +114,10 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
         What changed, most important first; empty on a quiet night.
     page
         Whether somebody should have been woken, within the alert budget.
+    errors, refused
+        Requests that failed here, and those that were the client's mistake.
+    pages
+        Those that were sent in the seven days before.
     action
         What to do next, in words; empty if nothing.
     """
@@ -111,3 +135,5 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[Finding, ...]
     page: bool
     action: str
+    pages: tuple[Page, ...] = ()
+    refused: int = 0

@@ -70,6 +70,10 @@ CODES = (
 """What errors are counted by; a code that is not among them counts as ``other``."""
 
 
+CLIENT_CODES = ("row", "data", "request", "not-found", "access", "forbidden")
+"""Those of them that are the client's mistakes: the answer was 4xx, and nothing is wrong here."""
+
+
 class ErrorBody(msgspec.Struct, frozen=True):
     """What a client is told; ``error`` is where Open Inference Protocol clients look."""
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seakeep.alerting.budget import WEEK_US, should_page, symptomatic, within_budget
+from seakeep.alerting.budget import WEEK_US, should_page, symptoms, within_budget
 from seakeep.clock import DAY_US
 from seakeep.records.finding import Finding, Verdict
 from seakeep.records.model import AlertBudget
@@ -15,7 +15,7 @@ def finding(kind):
 
 
 def verdict(cause):
-    return Verdict(cause=cause, confidence=0.9, headline="", evidence=(), numbers={})
+    return Verdict(cause=cause, confidence=0.9, headline="it fails", evidence=(), numbers={})
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def verdict(cause):
     ],
 )
 def test_only_symptoms_page(kind, pages):
-    assert symptomatic([finding(kind)], verdict("nothing")) is pages
+    assert bool(symptoms([finding(kind)], verdict("nothing"))) is pages
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_only_symptoms_page(kind, pages):
     [("model-failing", True), ("both", True), ("world-changed", False), ("nothing", False), ("cannot-tell", False)],
 )
 def test_only_a_failing_model_pages(cause, pages):
-    assert symptomatic([], verdict(cause)) is pages
+    assert bool(symptoms([], verdict(cause))) is pages
 
 
 def test_budget_counts_the_last_seven_days_alone():

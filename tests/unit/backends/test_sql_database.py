@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from tests.recording import start
-from tests.registering import NOW_US, fill, open_sqlite, release, run, version, written
+from tests.registering import NOW_US, fill, open_sqlite, page, release, run, version, written
 
 from seakeep.backends.sql import Database, SqlAudit, SqlReleases, database
 from seakeep.clock import FixedClock
@@ -61,11 +61,11 @@ def test_a_state_is_opened_as_often_as_one_likes(path, state):
     fill(state)
     for _ in range(3):
         again = open_sqlite(path.parent)
-        assert len(again.verified()) == 7
+        assert len(again.verified()) == 8
         again.close()
 
 
-@pytest.mark.parametrize("table", ["runs", "versions", "gates", "releases", "receipts", "audit"])
+@pytest.mark.parametrize("table", ["runs", "versions", "gates", "releases", "receipts", "pages", "audit"])
 @pytest.mark.parametrize("change", ["DELETE FROM {}", "UPDATE {} SET rowid = rowid + 100"])
 def test_what_was_written_cannot_be_changed(path, state, table, change):
     fill(state)
@@ -74,7 +74,7 @@ def test_what_was_written_cannot_be_changed(path, state, table, change):
         connection.execute(change.format(table))
     assert "never changed" in raised.value.hint
     opened.close()
-    assert len(state.verified()) == 7
+    assert len(state.verified()) == 8
 
 
 def test_a_transaction_that_raises_leaves_nothing(path, state):
@@ -143,10 +143,25 @@ def test_a_newer_state_is_left_alone(path, state):
     connection.execute("PRAGMA user_version = 7")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(PlatformError, match=r"made by a newer Seakeep \(schema 7, this one knows 1\)") as raised:
+    with pytest.raises(PlatformError, match=r"made by a newer Seakeep \(schema 7, this one knows 2\)") as raised:
         open_sqlite(path.parent)
     assert raised.value.hint == "upgrade seakeep"
     assert path.read_bytes() == before
+
+
+def test_a_state_of_the_first_schema_is_given_what_it_lacks_and_keeps_what_it_has(path, state, tamper):
+    fill(state)
+    state.close()
+    tamper("DELETE FROM pages", "DROP TABLE pages", "DELETE FROM audit WHERE number > 5", "PRAGMA user_version = 1")
+    with pytest.raises(IntegrityError, match="does not tell of 2 records"):  # those of the keys
+        open_sqlite(path.parent).verified()
+    state = open_sqlite(path.parent)
+    assert state.runs.list()
+    assert state.pages.pages("late") == []
+    assert state.pages.add(page())
+    with pytest.raises(ConflictError, match="pages only grow"), Database(path, clock=CLOCK).write() as connection:
+        connection.execute("DELETE FROM pages")
+    state.close()
 
 
 @pytest.mark.parametrize("content", [b"not a database, but long enough to look like one" * 10, bytes(5_000), b"SQLite"])
@@ -184,7 +199,7 @@ def test_a_state_that_is_missing_is_not_made_anew_beside_its_last_changes(path, 
     assert not path.exists()
     path.write_bytes(content)
     again = open_sqlite(path.parent)
-    assert len(again.verified()) == 7
+    assert len(again.verified()) == 8
     again.close()
 
 
@@ -200,7 +215,7 @@ def test_a_place_of_any_name_will_do(tmp_path):
     folder.mkdir()
     state = open_sqlite(folder)
     fill(state)
-    assert len(state.verified()) == 7
+    assert len(state.verified()) == 8
     assert (folder / "state.db").is_file()
     state.close()
 
@@ -232,18 +247,20 @@ TAMPERING = {
     "a release that was put beside the log": "INSERT INTO releases SELECT 9, model, 2, record FROM releases",
     "a changed receipt": "UPDATE receipts SET record = replace(record, '\"failed\":0', '\"failed\":1')",
     "a removed receipt": "DELETE FROM receipts",
+    "a changed page": "UPDATE pages SET record = replace(record, 'back', 'on')",
+    "a removed page": "DELETE FROM pages",
     "a key of another role": "UPDATE keys SET role = 'operator'",
     "a key of another name": "UPDATE keys SET name = 'eve'",
     "a key that was revived": "UPDATE keys SET revoked_us = 0",
     "a key that was put beside the log": "INSERT INTO keys VALUES ('d', 'eve', 'operator', 5, 0)",
     "a removed key": "DELETE FROM keys",
-    "a log without its last entry": "DELETE FROM audit WHERE number = 7",
+    "a log without its last entry": "DELETE FROM audit WHERE number = 8",
     "a log without its first entry": "DELETE FROM audit WHERE number = 1",
     "a log without an entry": "DELETE FROM audit WHERE number = 4",
     "a log without any entry": "DELETE FROM audit",
     "a changed entry": "UPDATE audit SET record = replace(record, 'ada', 'eve') WHERE number = 4",
     "entries that changed places": "UPDATE audit SET number = CASE number WHEN 2 THEN 103 ELSE 102 END WHERE number IN (2, 3)",
-    "an entry that was copied": "INSERT INTO audit SELECT 8, record FROM audit WHERE number = 7",
+    "an entry that was copied": "INSERT INTO audit SELECT 9, record FROM audit WHERE number = 8",
     "an entry that is no entry": "UPDATE audit SET record = '{}' WHERE number = 3",
     "an entry that is nothing": "UPDATE audit SET record = '' WHERE number = 3",
     "an entry that is a number": "UPDATE audit SET record = 5 WHERE number = 3",
@@ -255,7 +272,7 @@ TAMPERING = {
 def test_what_was_changed_behind_the_stores_back_is_found(state, tamper, statement):
     fill(state)
     tamper()
-    assert len(state.verified()) == 7
+    assert len(state.verified()) == 8
     tamper(statement)
     with pytest.raises(IntegrityError):
         state.verified()
@@ -264,7 +281,8 @@ def test_what_was_changed_behind_the_stores_back_is_found(state, tamper, stateme
 @pytest.mark.parametrize("record", ["x''", "x'ff'", "'{'", "'{}'", "'[]'", "5", '\'{"id": "\xe9\''])
 def test_a_damaged_record_is_told_wherever_it_is_read(state, tamper, record):
     fill(state)
-    tables = {"runs": "record", "versions": "record", "gates": "results", "releases": "record", "receipts": "record"}
+    tables = {"runs": "record", "versions": "record", "gates": "results", "releases": "record", "receipts": "record",
+              "pages": "record"}  # fmt: skip
     tamper(*[f"UPDATE {table} SET {column} = {record}" for table, column in {**tables, "audit": "record"}.items()])
     reads = [
         lambda: state.runs.list(),
@@ -275,6 +293,7 @@ def test_a_damaged_record_is_told_wherever_it_is_read(state, tamper, record):
         lambda: state.releases.history("late"),
         lambda: state.releases.routes(),
         lambda: state.receipts.receipts("late"),
+        lambda: state.pages.pages("late"),
         lambda: state.audit.list(),
         lambda: state.versions.add(version(5), actor="ada", now_us=NOW_US),
     ]
@@ -311,7 +330,7 @@ def test_a_closed_state_opens_again_when_it_is_asked(state):
     fill(state)
     state.close()
     state.close()
-    assert len(state.verified()) == 7
+    assert len(state.verified()) == 8
 
 
 FORK = """
@@ -330,7 +349,7 @@ print(os.waitstatus_to_exitcode(status), len(state.verified()))
 
 def test_a_forked_child_and_its_parent_both_go_on(path):
     process = start(FORK, path.parent, stdout=subprocess.PIPE)
-    assert process.communicate(timeout=60)[0].split() == [b"8", b"9"]
+    assert process.communicate(timeout=60)[0].split() == [b"9", b"10"]
     state = open_sqlite(path.parent)
     assert len(state.verified()) == 9
     state.close()

@@ -5,10 +5,12 @@ import json
 
 import pytest
 from tests.flights import MODEL, REPLAY_FROM, REPLAY_TO, REPLAY_TO_US
+from tests.recording import flip
 
 from seakeep.cli.know import parity_text, receipt_text, why_text
 from seakeep.clock import DAY_US, format_moment
 from seakeep.features.parity import FeatureParity, ParityReport
+from seakeep.project import open_project
 from seakeep.recorder import query
 from seakeep.records.release import Receipt
 
@@ -27,7 +29,20 @@ def test_status_shows_the_traffic_of_the_last_recorded_day(seakeep, at, table):
     assert (row["requests"], row["errors"], row["share"]) == (day, 0, 1.0)
     assert 0 < row["p50_ms"] <= row["p99_ms"]
     said = seakeep("status", MODEL, *at("recorded")).out.splitlines()
-    assert said[0].split() == ["version", "role", "requests", "share", "errors", "per", "s", "p50", "ms", "p99", "ms"]
+    assert said[0].split() == [
+        "version",
+        "role",
+        "requests",
+        "share",
+        "errors",
+        "refused",
+        "per",
+        "s",
+        "p50",
+        "ms",
+        "p99",
+        "ms",
+    ]
     assert said[2].split()[:5] == [f"{MODEL}:1", "champion", f"{day:,}", "100.0%", "0"]
 
 
@@ -46,6 +61,16 @@ def test_a_model_that_is_not_declared_is_told(seakeep, at, command):
     assert said.out == ""
     assert "no model 'late' in project.py" in said.err
     assert f"hint: models declared there: {MODEL}" in said.err
+
+
+@pytest.mark.parametrize("command", ["status", "morning", "months"])
+def test_damage_is_told_and_ends_with_4(seakeep, flights_at, command):
+    folder = flights_at("recorded")
+    flip(open_project(folder).home.predictions)
+    said = seakeep(command, "--project", folder, "--json", code=4)
+    assert json.loads(said.out) is not None
+    assert "warning: " in said.err
+    assert "cannot be read" in said.err
 
 
 def test_morning_by_default_is_the_one_after_the_newest_prediction(seakeep, at, table):
@@ -117,9 +142,7 @@ def test_another_host_and_other_libraries_are_said_aloud(recorded, table):
 def test_parity_of_all_that_was_served(seakeep, at, table):
     said = seakeep("parity", *at("recorded"), "--sample", "500")
     lines = said.out.splitlines()
-    assert (
-        lines[0] == "500 recorded predictions recomputed, 0 without a row in history: every feature of every row agrees"
-    )
+    assert lines[0] == "500 recorded predictions recomputed, 0 not checked: every feature of every row agrees"
     assert len(lines) == 4 + 18
     assert all(line.split()[1:4] == ["500", "100.00%", "500"] for line in lines[4:])
     assert "recomputing features from history" in said.err

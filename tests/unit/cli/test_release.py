@@ -20,11 +20,13 @@ def second(folder):
         return twin(project).ref
 
 
-def test_promote_says_what_it_did_what_comes_next_and_how_to_undo_it(flights_root):
+def test_promote_says_what_it_did_what_comes_next_and_how_to_undo_it_if_it_can_be(flights_root, seakeep, folder):
     said = told(flights_root, "promoted")
     line = f"{MODEL}: promote; answering: :1 champion"
     assert said.out == f"{line}\n"
-    assert said.err.endswith(f"✓ {line}\n  next: seakeep status {MODEL}\n  undo: seakeep rollback {MODEL}\n")
+    assert said.err.endswith(f"✓ {line}\n  next: seakeep status {MODEL}\n")  # there is no champion to go back to
+    said = seakeep("promote", second(folder), "--project", folder)
+    assert said.err.endswith(f"  undo: seakeep rollback {MODEL}\n")
 
 
 def test_gates_that_pass_are_shown_and_lead_to_promote(seakeep, flights_at):

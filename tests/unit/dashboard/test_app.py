@@ -13,6 +13,7 @@ from seakeep.clock import parse_moment
 from seakeep.dashboard.app import create_app, quality_metric
 from seakeep.dashboard.values import ModelPage, NowPage, PredictionPage, RunPage, VersionPage
 from seakeep.errors import AccessError, IntegrityError, NotFoundError, UnavailableError
+from seakeep.records.finding import Page
 
 VOID = {"meta", "link", "input", "wbr", "br", "img"}
 
@@ -134,6 +135,18 @@ def test_now_says_what_the_source_says(app, source):
     assert "candidate, 10\N{NO-BREAK SPACE}%".replace("\N{NO-BREAK SPACE}", " ") in text.replace(
         "\N{NO-BREAK SPACE}", " "
     )
+
+
+def test_pages_and_losses_are_told_before_all_else():
+    class Paged(SimulatedSource):
+        def now(self):
+            page = Page(model=MODELS[0], version=3, time_us=0, reasons=("3 % <failed>", "slow"), action="")
+            return msgspec.structs.replace(super().now(), pages=(page,), losses=("12 bytes cannot be read",))
+
+    text = Tree(ask(create_app(Paged(), name="p"), "/").text).text
+    assert f"{MODELS[0]}:3" in text
+    assert "3 % <failed>; slow" in text
+    assert text.index("12 bytes cannot be read") < text.index("Traffic")
 
 
 def test_a_project_without_models_says_what_to_do():

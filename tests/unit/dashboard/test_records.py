@@ -11,17 +11,19 @@ from html import unescape
 import msgspec
 import numpy as np
 import pytest
+from tests.recording import flip
 from tests.simulated_shop import IDLE, LIVE_US, MODEL
 from tests.unit.dashboard import recorded
 from tests.unit.dashboard.conftest import ask
 from tests.unit.dashboard.recorded import HOUR_US, answers, tell, write
 
 from seakeep.clock import DAY_US, FixedClock, parse_moment
-from seakeep.dashboard import watched
+from seakeep.dashboard import records, watched
 from seakeep.dashboard.app import create_app
 from seakeep.dashboard.records import RecordedPages
 from seakeep.errors import IntegrityError, NotFoundError, RowError
 from seakeep.project import open_project
+from seakeep.records.finding import Page
 
 pytestmark = pytest.mark.slow
 NOW_US = LIVE_US + 10 * DAY_US
@@ -437,3 +439,24 @@ def test_closed_pages_let_go_of_the_records_and_take_them_up_again(pages, projec
     pages.close()
     write(project, answers(project, 2, from_us=LIVE_US + SPACE_US, key="c"), at_us=NOW_US)
     assert pages.model(MODEL, None, None).predictions == 5
+
+
+def test_now_shows_the_pages_of_the_last_seven_days_and_what_is_lost(wall_pages, wall, monkeypatch):
+    monkeypatch.setattr(records, "LOSSES_S", 0.0)
+    write(wall, answers(wall, 60, from_us=NOW_US - 70 * HOUR_US), at_us=NOW_US)
+    assert wall_pages.now().pages == wall_pages.now().losses == ()
+    for days in (9, 2, 1):
+        sent = Page(model=MODEL, version=1, time_us=NOW_US - days * DAY_US, reasons=("slow",), action="")
+        wall.stores.pages.add(sent)
+    assert [NOW_US - page.time_us for page in wall_pages.now().pages] == [DAY_US, 2 * DAY_US]
+    flip(wall.home.predictions)
+    (loss,) = wall_pages.now().losses
+    assert loss.endswith("cannot be read")
+
+
+def test_what_was_refused_is_no_error(pages, project):
+    good = answers(project, 20, from_us=LIVE_US)
+    bad = [msgspec.structs.replace(one, id=f"{one.id}R", score=math.nan, error="row") for one in good[:4]]
+    write(project, good + bad, at_us=NOW_US)
+    page = pages.model(MODEL, None, None)
+    assert (models(pages)[MODEL].errors, page.errors, sum(one.errors for one in page.traffic)) == (0, 0, 0)

@@ -32,6 +32,17 @@ def test_summary_counts_what_clients_waited_for():
     assert set(service_by_version(table)) == {1}
 
 
+def test_a_clients_mistakes_are_not_the_models_errors():
+    table = simulate(Change(per_day=50), 0).live.predictions.select(slice(0, 10))
+    codes = ["", "row", "data", "request", "not-found", "access", "forbidden", "serving", "unavailable", "internal"]
+    table = dataclasses.replace(table, error=np.array(codes, dtype=object))
+    found = service(table)
+    assert (found.requests, found.errors, found.refused) == (10, 3, 6)
+    usual = [Service(requests=400, errors=0, throughput_per_s=1, p50_ms=1, p95_ms=1, p99_ms=1)] * 7
+    mistaken = dataclasses.replace(usual[0], refused=200)
+    assert service_changes(usual, mistaken) == ()
+
+
 def test_empty_period_has_no_latency():
     found = service(simulate(Change(per_day=5), 0).live.predictions.select(slice(0, 0)))
     assert (found.requests, found.errors) == (0, 0)

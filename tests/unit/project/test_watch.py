@@ -4,13 +4,15 @@ import msgspec
 import numpy as np
 import pytest
 from tests.flights import AS_OF_US, HISTORY_TO_US, MODEL, REPLAY_FROM_US, REPLAY_TO_US, opened, twin
-from tests.recording import writer
+from tests.recording import flip, writer
 
-from seakeep.clock import DAY_US
+from seakeep.clock import DAY_US, FixedClock
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import NotFoundError, RecorderError
+from seakeep.project import open_project
 from seakeep.project.watch import ANSWERED
 from seakeep.recorder import query
+from seakeep.recorder.losses import Losses, losses
 
 pytestmark = pytest.mark.slow
 
@@ -47,12 +49,13 @@ def test_status_shares_the_last_day_among_the_versions_that_answered(project):
     add(project, newest, version=2, role="canary")
     pen = writer(project.home.predictions, "failed")
     for at, one in enumerate(newest[:10]):
-        changed = {"sequence": pen.next_sequence(), "id": f"failed-{at}", "error": "row", "score": float("nan")}
+        error = "row" if at < 4 else "internal"
+        changed = {"sequence": pen.next_sequence(), "id": f"failed-{at}", "error": error, "score": float("nan")}
         pen.append(msgspec.structs.replace(one, **changed))
     pen.commit()
     pen.close()
     after = {one.version: one for one in project.status(MODEL)}
-    assert (after[1].requests, after[1].errors) == (before[1].requests + 10, 10)
+    assert (after[1].requests, after[1].errors, after[1].refused) == (before[1].requests + 10, 6, 4)
     assert (after[2].requests, after[2].errors, after[2].role) == (40, 0, "retired")
     assert sum(one.share for one in after.values()) == pytest.approx(1.0)
     assert after[2].share == pytest.approx(40 / (before[1].requests + 50))
@@ -66,14 +69,15 @@ def test_a_shadow_is_no_answer(project):
     assert "shadow" not in ANSWERED
 
 
-def test_parity_names_what_was_served_otherwise_and_what_history_does_not_know(project):
-    """A prediction of a flight that nobody scheduled, one of a wrong feature, and one that failed."""
+def test_parity_names_what_was_served_otherwise_and_what_cannot_be_checked(project):
+    """A flight that no table knows, one whose request cannot be read, one of a wrong feature, and one that failed."""
     first, second, failed = some(project, 3)
     numbers = list(first.numbers)
     numbers[1] += 0.5
     pen = writer(project.home.predictions, "odd")
     for changed in (
-        msgspec.structs.replace(first, id="odd-1", key="nobody", sequence=1),
+        msgspec.structs.replace(first, id="odd-0", key="nobody", sequence=0),
+        msgspec.structs.replace(first, id="odd-1", key="unread", request={}, sequence=1),
         msgspec.structs.replace(first, id="odd-2", numbers=numbers, sequence=2),
         msgspec.structs.replace(failed, id="odd-3", error="row", sequence=3),
         msgspec.structs.replace(second, id="odd-4", key="", sequence=4),
@@ -99,6 +103,12 @@ def test_parity_takes_a_sample_spread_over_all(recorded, sample):
     report = recorded.parity(sample=sample)
     assert report.rows == min(sample, len(query.load(recorded.home.predictions, query.Query(model=MODEL))))
     assert report.passed
+
+
+def test_requests_that_were_recorded_hashed_are_not_checked_and_no_failure(recorded, monkeypatch):
+    monkeypatch.setenv("SEAKEEP_RECORDER__HASH", '["carrier"]')
+    report = open_project(recorded.folder).parity(sample=7)
+    assert (report.rows, report.unmatched, report.passed) == (0, 7, True)
 
 
 def test_the_validation_rows_are_scored_by_the_version_itself(recorded):
@@ -163,3 +173,29 @@ def test_the_history_of_a_version_is_made_of_its_own_records(recorded):
     assert len(found.live.predictions) == len(query.load(recorded.home.predictions, query.Query(model=MODEL)))
     bundle = recorded.bundle(recorded.resolve(MODEL))
     assert len(found.reference.predictions) == bundle.run.rows_validated
+
+
+def test_where_predictions_speak_for_now_the_morning_is_now_and_silence_comes_first(project, monkeypatch):
+    monkeypatch.setenv("SEAKEEP_SERVING__CLOCK", "wall")
+    for now_us in (REPLAY_TO_US + 2 * DAY_US, REPLAY_TO_US + 5_000 * DAY_US):
+        wall = open_project(project.folder, clock=FixedClock(now_us))
+        brief = wall.morning()
+        assert (brief.now_us, brief.predictions) == (now_us, 0)
+        assert brief.lines[0].sentence.startswith("no requests in the last day; the last came 2013-03-0")
+        assert "requests reach it" in brief.action
+        assert brief.page is (now_us < REPLAY_TO_US + 28 * DAY_US)
+
+
+def test_losses_of_predictions_and_events_are_told(project):
+    assert losses(project.home.predictions, project.home.events) == Losses()
+    flip(project.home.predictions)
+    flip(project.home.events)
+    found = losses(project.home.predictions, project.home.events)
+    assert len(found.damage) == len(found.sentences) == 2
+    assert all(sentence.endswith("cannot be read") for sentence in found.sentences)
+
+
+def test_events_that_cannot_be_read_are_told_when_features_are_filled(project, caplog):
+    flip(project.home.events)
+    project._online.fill([])
+    assert "cannot be read: the features go without those events" in caplog.text

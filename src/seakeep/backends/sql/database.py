@@ -13,7 +13,7 @@ from pathlib import Path
 from seakeep.clock import Clock
 from seakeep.errors import ConflictError, PlatformError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_MS = 10_000
 """How long a transaction waits for another one, in milliseconds."""
 
@@ -25,9 +25,18 @@ _HINTS = {
     "unable to open database file": "give this user the right to write it and its folder",
 }
 
-# What was written is never changed: the database itself refuses to.
-_APPEND_ONLY = ("runs", "versions", "gates", "releases", "receipts", "audit")
-_SCHEMA = """
+
+def _only_grows(*tables: str) -> str:
+    """What was written is never changed: the database itself refuses to."""
+    return "".join(
+        f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb} BEFORE {verb} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} only grow'); END;\n"
+        for table in tables
+        for verb in ("UPDATE", "DELETE")
+    )
+
+
+_FIRST = """
 CREATE TABLE runs (id TEXT PRIMARY KEY, model TEXT NOT NULL, started_us INTEGER NOT NULL, record BLOB NOT NULL);
 CREATE TABLE versions (
     model TEXT NOT NULL, number INTEGER NOT NULL, bundle TEXT NOT NULL, record BLOB NOT NULL,
@@ -44,11 +53,12 @@ CREATE TABLE keys (
     digest TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, created_us INTEGER NOT NULL,
     revoked_us INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE audit (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
-""" + "".join(
-    f"CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, '{table} only grow'); END;\n"
-    for table in _APPEND_ONLY
-    for verb in ("UPDATE", "DELETE")
-)
+""" + _only_grows("runs", "versions", "gates", "releases", "receipts", "audit")
+# Two processes may bring one state up at once, so it must be possible to do it twice.
+_SECOND = """
+CREATE TABLE IF NOT EXISTS pages (
+    model TEXT NOT NULL, time_us INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (model, time_us));
+""" + _only_grows("pages")
 
 
 class _Connection(sqlite3.Connection):
@@ -82,6 +92,9 @@ class Database:
             self._make()
         with self.read() as connection:
             (found,) = connection.execute("PRAGMA user_version").fetchone()
+            if 0 < found < SCHEMA_VERSION:
+                _bring_up(connection, _SECOND)
+                found = SCHEMA_VERSION
         if found > SCHEMA_VERSION:
             message = f"{path} was made by a newer Seakeep (schema {found}, this one knows {SCHEMA_VERSION})"
             raise PlatformError(message, hint="upgrade seakeep")
@@ -145,7 +158,7 @@ class Database:
         try:
             os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             with self._told(), closing(sqlite3.connect(aside, isolation_level=None)) as connection:
-                connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+                _bring_up(connection, _FIRST + _SECOND)
                 connection.execute("PRAGMA journal_mode = WAL")
             with suppress(FileExistsError):
                 os.link(aside, self.path)
@@ -168,6 +181,10 @@ class Database:
             text = str(error)
             hint = _HINTS.get(text, "restore it from a backup, or set another project.home")
             raise PlatformError(f"the state in {self.path} cannot be used: {text}", hint=hint) from error
+
+
+def _bring_up(connection: sqlite3.Connection, schema: str) -> None:
+    connection.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
 
 
 def _sync(folder: Path) -> None:
