@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from seakeep.monitoring.history import History, Labelled
 
 REPLICATES = 1000
-USUAL_DELAY_QUANTILE = 0.99
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,6 +77,9 @@ class Ratios:
         Base rate, recent to reference.
     recall, false_positive
         Recent to reference.
+    recall_promised
+        Recall, recent to what the reference's outcomes and decisions by score promise for the recent scores. About 0
+        while the world becomes calmer or wilder and the scores say so; low where alerts stop and the scores do not.
     missed
         Positives without an alert: those that came to those that the reference's outcomes by score promise for the
         recent scores. About 0 while only the mix of the inputs changes and the model is right about them.
@@ -94,6 +96,7 @@ class Ratios:
     world_since_accepted: NDArray[np.float64]
     recall: NDArray[np.float64]
     false_positive: NDArray[np.float64]
+    recall_promised: NDArray[np.float64]
     missed: NDArray[np.float64]
     false_alarms: NDArray[np.float64]
     separation: NDArray[np.float64]
@@ -109,6 +112,11 @@ class Ratios:
         promised_missed = (rows[..., SILENT] * rate).sum(axis=-1)
         promised_false = (rows[..., ALERTED] * (1 - rate)).sum(axis=-1)
         promised_positives = rows.sum(axis=-1) * rate
+        # By the decisions of the reference, not by those taken now: alerts that stop must not lower the promise.
+        decided = reference.sum(axis=-2)
+        alerted = (decided[..., ALERTED] + accepted.alert[..., None]) / (decided.sum(axis=-1) + 1)
+        promised_hits = (promised_positives * alerted).sum(axis=-1)
+        promised_recall = _share(promised_hits, promised_positives.sum(axis=-1) - promised_hits)
         promised_auc = roc_auc(promised_positives, rows.sum(axis=-1) - promised_positives)
         totals = recent.sum(axis=-3)
         return cls(
@@ -117,6 +125,7 @@ class Ratios:
             world_since_accepted=np.log(now.base / accepted.base),
             recall=np.log(now.recall / accepted.recall),
             false_positive=np.log(now.false_positive / accepted.false_positive),
+            recall_promised=np.log(now.recall / promised_recall),
             missed=np.log((totals[..., POSITIVE, SILENT] + 0.5) / (promised_missed + 0.5)),
             false_alarms=np.log((totals[..., NEGATIVE, ALERTED] + 0.5) / (promised_false + 0.5)),
             separation=_gini_ratio(now.roc_auc, accepted.roc_auc),
@@ -146,7 +155,8 @@ class Evidence:
     all_alerts_now, all_alerts_before
         Alert rate of all answered predictions, with an outcome or not.
     threshold_moved
-        ``(before, after)``: score between silent and alerted, if decisions follow another threshold; else ``None``.
+        ``(before, after)``: lowest alerted scores, if decisions follow another threshold, else ``None``; ``after`` is
+        infinite if nothing is alerted although scores reach the threshold.
     broken_inputs
         One sentence an input that lost its information.
     """
@@ -193,12 +203,10 @@ def gather(periods: Periods, *, now_us: int, seed: int, broken_inputs: tuple[str
     Only days whose outcomes should be known are compared: younger ones have the outcomes that come early, and these
     are not like the rest.
     """
-    usable_us = now_us - usual_delay_us(periods)
+    parts = (periods.reference, periods.previous, periods.recent)
+    usable_us = now_us - max(rows.usual_delay_us(now_us=now_us) for rows in parts)
     bins = ScoreBins.fit(periods.reference.predictions.score)
-    counts = [
-        DayCounts.of(rows.between(0, max(usable_us, 0)), bins, now_us=now_us)
-        for rows in (periods.reference, periods.previous, periods.recent)
-    ]
+    counts = [DayCounts.of(rows.between(0, max(usable_us, 0)), bins, now_us=now_us) for rows in parts]
     coverage = [_coverage(count) for count in counts]
     reference, previous, recent = (_labelled_days(count, coverage[0]) for count in counts)
     if not (len(reference) and len(previous) and len(recent)):
@@ -219,13 +227,6 @@ def gather(periods: Periods, *, now_us: int, seed: int, broken_inputs: tuple[str
         threshold_moved=_threshold_moved(periods.reference, periods.recent),
         broken_inputs=broken_inputs,
     )
-
-
-def usual_delay_us(periods: Periods) -> int:
-    """How long an outcome usually takes: the time by which 99 % of the reference's known outcomes were known."""
-    rows = periods.reference
-    delay = (rows.known_us - rows.predictions.time_us)[~np.isnan(rows.value)]
-    return max(0, int(np.quantile(delay, USUAL_DELAY_QUANTILE))) if len(delay) else 0
 
 
 def _labelled_days(count: DayCounts, usual_coverage: float) -> DayCounts:
@@ -251,9 +252,8 @@ def _threshold_moved(reference: Labelled, recent: Labelled) -> tuple[float, floa
 def _threshold(rows: Labelled) -> tuple[float, float] | None:
     """Highest silent and lowest alerted score: the threshold lies between, if decisions follow one."""
     score, decision = rows.predictions.score, rows.predictions.decision
-    if decision.all() or not decision.any():
-        return None
-    silent, alerted = float(score[~decision].max()), float(score[decision].min())
+    silent = float(score[~decision].max(initial=-np.inf))
+    alerted = float(score[decision].min(initial=np.inf))
     return (silent, alerted) if silent < alerted else None
 
 

@@ -9,18 +9,20 @@ import numpy as np
 
 from seakeep.alerting.budget import FAILING, should_page
 from seakeep.clock import DAY_US, format_moment
-from seakeep.diagnosis.verdict import judge
+from seakeep.diagnosis.verdict import BLIND, judge
 from seakeep.monitoring.drift import broken, drift
 from seakeep.monitoring.estimate import estimate
 from seakeep.monitoring.history import History
 from seakeep.monitoring.latency import Service, service, service_changes
-from seakeep.monitoring.significance import surprise
+from seakeep.monitoring.quality import realised
+from seakeep.monitoring.significance import student_tail, surprise
 from seakeep.records.finding import Brief, Finding, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from seakeep.records.model import AlertBudget
+    from seakeep.records.run import Metric
 
 WEEK_DAYS = 7
 WINDOW_DAYS = 28
@@ -30,6 +32,8 @@ RANK = {"silence": -1, "errors": 0, "quality": 1, "latency": 2, "alert-rate": 3,
 BEYOND_MEASURE = 99.0
 """Effect of what has no noise to be measured by, such as a number that became a constant."""
 DRIFT_LINES = 5
+BLIND_POSITIVES = 24
+"""Known positives from which a week without a hit says something."""
 
 
 def brief(
@@ -62,6 +66,7 @@ def brief(
     lines = [
         *(service_changes(_past_days(history, now_us), today) if today.requests else _silence(history, now_us)),
         *_verdict_line(verdict, history, now_us, seed),
+        *_blind_week(history, now_us, seed),
         *_alert_rate(history, now_us),
         *_inputs(history, now_us),
     ]
@@ -102,13 +107,11 @@ def _verdict_line(verdict: Verdict, history: History, now_us: int, seed: int) ->
     subject = "recall" if failing else "base_rate"
     before = verdict.numbers["recall_reference" if failing else "base_rate_before"]
     now = verdict.numbers[subject]
-    # Half the width of a 95 % interval is about two standard deviations.
-    noise = math.hypot(before.high - before.low, now.high - now.low) / 4
     return [
         Finding(
             kind="quality" if failing else "alert-rate",
             subject=subject,
-            effect=(now.value - before.value) / noise if noise else 0.0,
+            effect=_effect(before, now),
             p_value=1 - verdict.confidence,
             before=before.value,
             now=now.value,
@@ -141,6 +144,42 @@ def _silence(history: History, now_us: int) -> list[Finding]:
             sentence=f"no requests in the last day; the last came {format_moment(last_us)}",
         )
     ]
+
+
+def _blind_week(history: History, now_us: int, seed: int) -> list[Finding]:
+    """A week whose positives went by next to unseen: four weeks and a calm that scores foretold hide it too well."""
+    week = history.live.between(now_us - WEEK_DAYS * DAY_US, now_us).answered()
+    positive = week.labels(now_us) > 0
+    hits = int((positive & week.predictions.decision).sum())
+    accepted = history.reference.answered()
+    caught_then = accepted.predictions.decision[accepted.labels(now_us) > 0]
+    if (
+        positive.sum() < BLIND_POSITIVES
+        or hits >= BLIND * caught_then.sum() / max(1, len(caught_then)) * positive.sum()
+    ):
+        return []
+    before, now = (realised(rows, now_us=now_us, seed=seed)["recall"] for rows in (accepted, week))
+    if now.high >= BLIND * before.value:
+        return []
+    effect = _effect(before, now)
+    caught = f"{hits} of {positive.sum():,} positives were alerted in the last week"
+    return [
+        Finding(
+            kind="quality",
+            subject="recall",
+            effect=effect,
+            p_value=student_tail(abs(effect), WEEK_DAYS - 1),
+            before=before.value,
+            now=now.value,
+            sentence=f"{caught}, {before.value:.1%} when accepted",
+        )
+    ]
+
+
+def _effect(before: Metric, now: Metric) -> float:
+    """The change in standard deviations: half the width of a 95 % interval is about two."""
+    noise = math.hypot(before.high - before.low, now.high - now.low) / 4
+    return (now.value - before.value) / noise if noise else 0.0
 
 
 def _past_days(history: History, now_us: int) -> list[Service]:
@@ -221,7 +260,7 @@ def _action(model: str, verdict: Verdict, lines: Sequence[Finding]) -> str:
             failing and "threshold moved" in verdict.headline,
             f"If nobody meant to move the threshold: `seakeep rollback {model}`.",
         ),
-        (failing, f"Train on recent outcomes and let the gates decide: `seakeep train {model}`."),
+        ("quality" in kinds, f"Train on recent outcomes and let the gates decide: `seakeep train {model}`."),
         ("latency" in kinds, "Look for the slow stage: `seakeep status`."),
         (lines, "Nothing to mend; see the evidence on the dashboard: `seakeep up`."),
     )

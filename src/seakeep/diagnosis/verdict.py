@@ -8,17 +8,19 @@ outcomes can say so; the model's own scores and alerts are never evidence for it
 
 *The model is failing* when it is worse than when it was accepted, and neither the world nor the inputs explain that:
 
-- it misses: recall fell, and more positives came without an alert than its scores promised, or the positives did not
-  become fewer along with the alerts;
+- it misses: recall fell, and it is below what the scores promise at the accepted threshold, or more positives came
+  without an alert than the scores promised;
 - it cries wolf: the false-positive rate rose, and more alerts were false than its scores promised, or the positives
   did not become more along with the alerts;
 - it no longer separates: ROC AUC fell below both the reference's and the one its scores promised.
 
 Recall alone would not do: when storms become rare, what is left of lateness is harder to foresee, and a model that says
-so is right. A broken input takes this excuse away.
+so is right. So the excuse is the promise of the scores as they were, not the calm itself: alerts that stop while scores
+go on as before break it, and so do scores that sink while positives go on. A broken input or a moved threshold takes
+it away, and no excuse makes a recall near zero good: there the verdict abstains.
 
 The confidence is the share of resampled histories (circular blocks of days) that give the same cause. The verdict is
-``cannot-tell`` where they disagree about one of the claims, and where outcomes are missing or too few. The claim about
+``cannot-tell`` where they disagree about one of the claims or most do not share the cause, and where outcomes are missing or too few. The claim about
 the model must be the surer one: to mistake an ordinary month for a changed world does little harm.
 """
 
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seakeep.alerting.budget import FAILING
 from seakeep.diagnosis.evidence import Evidence, Periods, Ratios, gather
 from seakeep.diagnosis.wording import abstention, headline, sentences
 from seakeep.records.finding import Cause, Verdict
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 MATERIAL = float(np.log(1.25))
 MODEL_CERTAINTY = 0.7
 WORLD_CERTAINTY = 0.6
+CERTAINTY = 0.5
+BLIND = 0.25
+"""A recall below this share of the accepted one is never excused."""
 MIN_POSITIVES = 30
 MIN_DAYS = 7
 MIN_COVERAGE = 0.8
@@ -94,9 +100,17 @@ def weigh(evidence: Evidence) -> Verdict:
             evidence,
         )
     if max(says_world, 1 - says_world) < WORLD_CERTAINTY:
-        model = "the model is failing" if says_failing > 0.5 else "the model is as good as when it was accepted"
+        model = "the model is failing" if says_failing > 0.5 else "the model is not failing"
         told = f"{model}, but only {says_world:.0%} of resampled histories say that the world changed"
         return abstention(told, evidence)
+    if confidence <= CERTAINTY:
+        return abstention(f"only {confidence:.0%} of resampled histories have one cause, {cause}", evidence)
+    recall, accepted = (evidence.metrics[name].value for name in ("recall", "recall_reference"))
+    if cause not in FAILING and recall < BLIND * accepted:
+        reason = (
+            f"recall fell from {accepted:.1%} to {recall:.1%}; the scores foretold it, yet such a model is not good"
+        )
+        return abstention(reason, evidence)
     unexplained = abs(float(evidence.actual.alerts)) > max(MATERIAL, error["alerts"])
     if cause == "nothing" and unexplained:
         reason = "alerts moved, yet neither the rate of positives nor the model's quality moved beyond its own noise"
@@ -124,9 +138,8 @@ def fails(ratios: Ratios, error: dict[str, float], *, excusable: bool) -> NDArra
     def down(name: str, errors: int = 1) -> NDArray[np.bool_]:
         return np.asarray(getattr(ratios, name) < -max(MATERIAL, errors * error[name]))
 
-    world_fell = ratios.world_since_accepted < -MATERIAL / 2
     world_rose = ratios.world_since_accepted > MATERIAL / 2
-    misses = down("recall") & (up("missed") | ~(world_fell & excusable))
+    misses = down("recall") & (down("recall_promised") | up("missed") | (not excusable))
     cries_wolf = up("false_positive") & (up("false_alarms") | ~(world_rose & excusable))
     # Separation speaks alone, without the world as a second witness, so it must be twice as clear.
     blurred = down("separation", 2) & (down("separation_promised", 2) | (not excusable))

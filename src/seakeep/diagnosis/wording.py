@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 STEADY = 0.05
 """Changes smaller than this share are called steady."""
+MATERIAL = 1.25
+"""A fall of recall by this factor is told."""
 
 
 def headline(cause: Cause, evidence: Evidence) -> str:
@@ -27,10 +29,16 @@ def headline(cause: Cause, evidence: Evidence) -> str:
     if cause == "nothing":
         return f"{told}: nothing changed beyond the usual"
     if cause == "world-changed":
+        recall, accepted = evidence.metrics["recall"].value, evidence.metrics["recall_reference"].value
+        if recall < accepted / MATERIAL:
+            return (
+                f"{told}: the world changed, and recall fell from {accepted:.1%} to {recall:.1%} as the scores foretold"
+            )
         return f"{told}: the world changed, and the model is as good as when it was accepted"
     if evidence.threshold_moved:
         before, after = evidence.threshold_moved
-        return f"{told}: the decision threshold moved from {before:.3g} to {after:.3g}"
+        where = f"from {before:.3g} to {after:.3g}" if math.isfinite(after) else f"above every score, was {before:.3g}"
+        return f"{told}: the decision threshold moved {where}"
     if evidence.broken_inputs:
         return f"{told}: the model is failing on a broken input: {evidence.broken_inputs[0]}"
     model = fault(evidence)
@@ -59,7 +67,7 @@ def sentences(evidence: Evidence) -> tuple[str, ...]:
     days = f"{len(evidence.recent)} days, {evidence.recent.total[:, :2].sum():,.0f} predictions with outcomes"
     actual = evidence.actual
     false_positives, false_positives_then = metrics["false_positive_rate"], metrics["false_positive_rate_reference"]
-    promised = f"missed positives {factor(actual.missed)}, false alarms {factor(actual.false_alarms)}"
+    promised = f"recall {factor(actual.recall_promised)}, missed positives {factor(actual.missed)}, false alarms {factor(actual.false_alarms)}"
     lines = [
         f"Positives: {span(metrics['base_rate'])} of predictions, before {span(metrics['base_rate_before'])} ({days}).",
         f"Recall: {span(metrics['recall'])} of positives were alerted, {span(metrics['recall_reference'])} when accepted.",
@@ -68,9 +76,9 @@ def sentences(evidence: Evidence) -> tuple[str, ...]:
         f"ROC AUC: {number(metrics['roc_auc'])}, {number(metrics['roc_auc_reference'])} when accepted.",
     ]
     if evidence.threshold_moved:
-        lines.insert(
-            0, "Decisions follow another threshold: {:.3g}, was {:.3g}.".format(*evidence.threshold_moved[::-1])
-        )
+        before, after = evidence.threshold_moved
+        now = f"{after:.3g}" if math.isfinite(after) else "nothing is alerted"
+        lines.insert(0, f"Decisions follow another threshold: {now}, was {before:.3g}.")
     lines[:0] = [f"Broken input: {one}." for one in evidence.broken_inputs]
     return tuple(lines)
 

@@ -2,8 +2,8 @@
 
 Each input is counted by day in a fixed set of bins: numbers in quantile bins of the base rows and one for missing,
 categories one bin each, one for unseen and one for missing. Windows are compared by the population stability index. How
-large it is without any drift depends on how much days differ, not on the number of rows; so it is measured: every
-window of the base of the same length is compared with the rest of the base.
+large it is without any drift depends on how much days differ and, with few rows, on their number; so it is measured:
+every window of the base of the same length, thinned to as many rows, is compared with the rest of the base.
 
 Drift is evidence, never a reason to wake somebody: inputs drift all year while models do well.
 
@@ -15,6 +15,7 @@ Siddiqi, Credit Risk Scorecards, 2006 (population stability index); Benjamini an
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -26,6 +27,8 @@ from seakeep.monitoring.significance import benjamini_hochberg, student_tail
 from seakeep.records.finding import Finding
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from seakeep.recorder.table import PredictionTable
@@ -39,6 +42,9 @@ MAX_P = 0.01
 MATERIAL_INDEX = 0.1
 """Below it, a population is called stable by convention, however clear the change."""
 MIN_WINDOWS = 3
+MIN_PART_US = DAY_US // 24
+MIN_ROWS = 30
+"""Fewer say nothing about a distribution, nor that an input is stuck."""
 BROKEN_SHARE = 0.5
 
 
@@ -119,9 +125,13 @@ def drift(
     -------
     tuple of Finding
         Largest effect first; only adjusted p-values of at most 0.01 and indices of at least 0.1. Empty if the base has
-        too few windows (three that do not overlap) to know what is normal.
+        too few windows (three that do not overlap) to know what is normal, and of a window that has fewer than 30 rows
+        or, as yet, not a day: a morning is not like whole days. One of fewer days is compared with as many.
     """
-    if not columns or not len(base) or not len(window):
+    if not columns or not len(base) or len(window) < MIN_ROWS:
+        return ()
+    window_days = min(window_days, int(_span_us(window) / DAY_US + 0.1))
+    if not window_days:
         return ()
     measured = [
         _measure(InputBins.fit(column, before), before, now, (base.time_us, window.time_us), window_days)
@@ -149,15 +159,19 @@ class Loss:
 def broken(base: PredictionTable, window: PredictionTable, columns: tuple[FeatureColumn, ...]) -> tuple[Loss, ...]:
     """Inputs that lost their information in ``window``: missing, unseen or stuck in most rows where they were not.
 
-    Unlike drift this is not a matter of degree: the world does not turn a varying number into a constant. A part of the
-    base as long as the window is the measure, since some inputs (the weekday) are constant for a day by nature.
+    Unlike drift this is not a matter of degree: the world does not turn a varying number into a constant. Parts of the
+    base as long as the window, with as many rows at most, are the measure, since some inputs are constant for a day
+    (the weekday) or an hour by nature. Nothing is broken in fewer than 30 rows.
     """
-    if not len(base) or not len(window):
+    if not len(base) or len(window) < MIN_ROWS:
         return ()
-    days = -(-(int(window.time_us[-1]) - int(window.time_us[0]) + 1) // DAY_US)
-    part = (base.time_us - base.time_us[0]) // (days * DAY_US)
+    part = (base.time_us - base.time_us[0]) // max(_span_us(window), MIN_PART_US)
     found = (_loss(column, before, now, part) for column, before, now in _pairs(base, window, columns))
     return tuple(loss for loss in found if loss)
+
+
+def _span_us(window: PredictionTable) -> int:
+    return int(window.time_us[-1]) - int(window.time_us[0]) + 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -192,7 +206,7 @@ def _measure(
     past = InputCounts.of(bins, before, times[0])
     recent = InputCounts.of(bins, now, times[1]).count.sum(axis=0)
     index = float(stability_index(past.count.sum(axis=0), recent))
-    usual = _usual(past, window_days)
+    usual = _usual(past, window_days, int(recent.sum()))
     effect, p_value, typical = 0.0, 1.0, 0.0
     if len(usual):
         logs = np.log(usual)
@@ -213,14 +227,22 @@ def stability_index(base: NDArray[np.float64], window: NDArray[np.float64]) -> N
     return index
 
 
-def _usual(past: InputCounts, window_days: int) -> NDArray[np.float64]:
-    """The index of every window of consecutive base days against the other days; empty with too few windows."""
+def _usual(past: InputCounts, window_days: int, rows: int) -> NDArray[np.float64]:
+    """The index of every window of consecutive base days, of ``rows`` at most, against the other days.
+
+    Empty with too few windows.
+    """
     days = len(past.day)
     if days < MIN_WINDOWS * window_days:
         return np.empty(0)
     summed = np.cumsum(np.concatenate([np.zeros((1, past.count.shape[1])), past.count]), axis=0)
     inside = summed[window_days:] - summed[:-window_days]
-    return stability_index(summed[-1] - inside, inside)
+    drawn = np.random.default_rng(0)  # the same rows give the same findings
+    thinned = [
+        drawn.multivariate_hypergeometric(one.astype(np.int64), min(rows, int(one.sum())), method="marginals")
+        for one in inside
+    ]
+    return stability_index(summed[-1] - inside, np.array(thinned))
 
 
 def _told(
@@ -251,11 +273,19 @@ def _loss(column: FeatureColumn, before: Values, now: Values, part: NDArray[np.i
         share = share_of(now)
         if share <= BROKEN_SHARE or share - share_of(before) <= BROKEN_SHARE:
             continue
-        usual = max(share_of(before[part == one]) for one in np.unique(part))
+        usual = _most(share_of, before, part, len(now))
         if share - usual > BROKEN_SHARE:
             sentence = f"{column.name} {words} in {share:.0%} of rows, usually at most {usual:.0%}"
             return Loss(column.name, usual, share, sentence)
     return None
+
+
+def _most(share_of: Callable[[Values], float], base: Values, part: NDArray[np.int64], rows: int) -> float:
+    """Largest share in a part of the base, thinned evenly to ``rows``; 1 if none has enough rows to be a measure."""
+    first = [*np.unique(part, return_index=True)[1].tolist(), len(base)]
+    long = [(start, stop) for start, stop in itertools.pairwise(first) if stop - start >= MIN_ROWS]
+    parts = (base[start : stop : max(1, (stop - start) // rows)] for start, stop in long)
+    return max((share_of(one) for one in parts), default=1.0)
 
 
 def _missing(values: Values) -> float:

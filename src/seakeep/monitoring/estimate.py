@@ -3,7 +3,11 @@
 A model's probabilities are right for the world it was validated in. Taken at their word later, they report that world:
 in the flights' July they say lateness fell. So they are first corrected by the outcomes of the last two weeks that have them, with two
 parameters on the log-odds (offset and slope, drawn towards no correction); then each unlabelled prediction counts as
-its corrected probability. Days differ, and the correction ages: both are measured on past days and widen the interval.
+its corrected probability. Days differ, and the correction ages: both are measured on past days and widen the interval,
+and so does that outcomes are drawn, not given: none is narrower than of as many independent rows (Wilson's).
+
+An outcome counts only once its prediction is as old as outcomes usually take. Those that come sooner are not like the
+rest: with positives known after hours and negatives after days, everything known yet is positive.
 
 References
 ----------
@@ -20,14 +24,18 @@ import numpy as np
 
 from seakeep.clock import DAY_US
 from seakeep.monitoring.days import NEGATIVE, POSITIVE, UNKNOWN, DayCounts, ScoreBins, day_weights, interval
+from seakeep.monitoring.history import NEVER_US
+from seakeep.monitoring.proportion import proportion, widen
 from seakeep.records.finding import Estimate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from seakeep.monitoring.history import History
+    from seakeep.monitoring.history import History, Labelled
 
 ANCHOR_US = 14 * DAY_US
+DELAY_US = 28 * DAY_US
+"""How far back outcomes tell how long outcomes take."""
 REPLICATES = 400
 RIDGE = 10.0
 """Strength of the pull towards no correction, in observations of log-odds with unit variance."""
@@ -56,7 +64,8 @@ class Anchor:
 def estimate(history: History, *, from_us: int, to_us: int, now_us: int, seed: int = 0) -> Estimate | None:
     """Quality of the live predictions in ``[from_us, to_us)`` from what was known at ``now_us``.
 
-    Predictions with a known outcome count as they are, the others as expected. Without at least 200 recent outcomes
+    Predictions old enough that their outcomes should be known, and are, count as they are, the others as expected; a
+    rate that the rows do not define is left out. Without at least 200 recent outcomes
     the correction comes from the validation rows and :attr:`Estimate.anchored` is false. ``None`` without
     predictions, or without any labelled validation row.
     """
@@ -66,24 +75,42 @@ def estimate(history: History, *, from_us: int, to_us: int, now_us: int, seed: i
     if not len(window_rows) or np.isnan(reference.labels(now_us)).all():
         return None
     bins = ScoreBins.fit(reference.predictions.score)
-    past = DayCounts.of(reference, bins, now_us=now_us)
-    live = DayCounts.of(history.live.answered(), bins, now_us=now_us)
-    window = DayCounts.of(window_rows, bins, now_us=now_us)
+    settled_us = now_us - _usual_delay_us(reference, history.live, now_us)
+    past, live, window = (
+        DayCounts.of(_settled(rows, settled_us), bins, now_us=now_us)
+        for rows in (reference, history.live.answered(), window_rows)
+    )
     anchor = _anchor(past, live)
     generator = np.random.default_rng(seed)
     drawn = anchor.counts.resample(day_weights(len(anchor.counts), REPLICATES, generator))
     line = fit_line(bins.logit, np.concatenate([anchor.counts.total[None], drawn]))
     wander = _wander(bins.logit, past.merge(live), window, anchor, generator)
-    cells = _expected(bins.logit, line, wander, window)
+    cells = _outcomes(bins.logit, line, wander, window, generator)
     known = window.total[:, :UNKNOWN].sum()
     return Estimate(
         from_us=from_us,
         to_us=to_us,
         labelled=int(known),
         unlabelled=int(window.total.sum() - known),
-        metrics={name: interval(float(values[0]), values[1:]) for name, values in _rates(cells).items()},
+        metrics={
+            name: widen(interval(float(share[0]), share[1:]), proportion(float(part[0]), float(whole[0])))
+            for name, (part, whole) in _shares(cells).items()
+            if np.isfinite((share := _divide(part, whole))[0])
+        },
         anchored=not anchor.from_reference,
     )
+
+
+def _usual_delay_us(reference: Labelled, live: Labelled, now_us: int) -> int:
+    """Of the validation rows or of the outcomes of the last weeks, whichever is longer."""
+    recently = live.usual_delay_us(now_us=now_us, known_since_us=now_us - DELAY_US)
+    return max(reference.usual_delay_us(now_us=now_us), recently)
+
+
+def _settled(rows: Labelled, settled_us: int) -> Labelled:
+    """The rows, with the outcomes of the predictions from ``settled_us`` on as unknown as they will be to most."""
+    known_us = np.where(rows.predictions.time_us < settled_us, rows.known_us, NEVER_US)
+    return dataclasses.replace(rows, known_us=known_us)
 
 
 def fit_line(logit: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -161,10 +188,14 @@ def _day_offsets(logit: NDArray[np.float64], days: DayCounts) -> tuple[NDArray[n
     return np.clip((positives - n * p).sum(axis=1) / (information + 1), -3, 3), information
 
 
-def _expected(
-    logit: NDArray[np.float64], line: NDArray[np.float64], wander: NDArray[np.float64], window: DayCounts
+def _outcomes(
+    logit: NDArray[np.float64],
+    line: NDArray[np.float64],
+    wander: NDArray[np.float64],
+    window: DayCounts,
+    generator: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Positives and negatives by decision, realised plus expected, ``(1 + replicates, 2, 2)``."""
+    """Positives and negatives by decision, ``(1 + replicates, 2, 2)``: realised plus expected, in replicates drawn."""
     unknown = window.count[:, :, UNKNOWN]
     corrected = line[:, :1] + line[:, 1:] * logit
     realised = window.total[:, :UNKNOWN].sum(axis=0)
@@ -173,20 +204,26 @@ def _expected(
         rows = unknown[:, :, decision]
         positives = np.zeros(len(line))
         for index in np.flatnonzero(rows.sum(axis=1)):
-            positives += expit(corrected + wander[:, index, decision, None]) @ rows[index]
+            chance = expit(corrected + wander[:, index, decision, None])
+            positives[:1] += chance[:1] @ rows[index]
+            positives[1:] += generator.binomial(rows[index].astype(np.int64), chance[1:]).sum(axis=1)
         cells[:, POSITIVE, decision] = realised[POSITIVE, decision] + positives
         cells[:, NEGATIVE, decision] = realised[NEGATIVE, decision] + rows.sum() - positives
     return cells
 
 
-def _rates(cells: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+def _shares(cells: NDArray[np.float64]) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Each rate as a part and its whole."""
+    positives, alerts, hits = cells[:, POSITIVE].sum(axis=1), cells[:, :, 1].sum(axis=1), cells[:, POSITIVE, 1]
     n = cells.sum(axis=(1, 2))
-    positives, alerts = cells[:, POSITIVE].sum(axis=1), cells[:, :, 1].sum(axis=1)
-    hits = cells[:, POSITIVE, 1]
-    zero = np.zeros(len(cells))
     return {
-        "base_rate": positives / n,
-        "alert_rate": alerts / n,
-        "recall": np.divide(hits, positives, out=zero.copy(), where=positives > 0),
-        "precision": np.divide(hits, alerts, out=zero.copy(), where=alerts > 0),
+        "base_rate": (positives, n),
+        "alert_rate": (alerts, n),
+        "recall": (hits, positives),
+        "precision": (hits, alerts),
     }
+
+
+def _divide(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    share: NDArray[np.float64] = np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    return share

@@ -9,8 +9,17 @@ from seakeep.records.run import Metric
 _Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
 
-def proportion(hits: int, trials: int) -> Metric | None:
+def widen(metric: Metric, independent: Metric | None) -> Metric:
+    """No narrower than with independent rows: a few resampled days, or one, do not show how days differ."""
+    if independent is None:
+        return metric
+    return Metric(value=metric.value, low=min(metric.low, independent.low), high=max(metric.high, independent.high))
+
+
+def proportion(hits: float, trials: float) -> Metric | None:
     """The share of hits with Wilson's 95 % interval, which holds near 0 and 1 too; None without a trial.
+
+    Expected counts, which are no whole numbers, are welcome.
 
     References
     ----------

@@ -11,7 +11,7 @@ import numpy as np
 
 from seakeep.clock import DAY_US
 from seakeep.monitoring.days import NEGATIVE, POSITIVE, UNKNOWN, DayCounts, ScoreBins, day_weights, interval, roc_auc
-from seakeep.monitoring.proportion import proportion
+from seakeep.monitoring.proportion import proportion, widen
 from seakeep.records.run import Metric
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def realised(rows: Labelled, *, now_us: int, seed: int = 0) -> dict[str, Metric]
     samples["roc_auc"] += exact - values["roc_auc"]
     values["roc_auc"] = np.asarray(exact)
     found = {name: interval(float(values[name]), samples[name]) for name in METRICS if np.isfinite(values[name])}
-    return {**found, **{name: _widen(found[name], share) for name, share in _shares(counts).items() if name in found}}
+    return {**found, **{name: widen(found[name], share) for name, share in _shares(counts).items() if name in found}}
 
 
 def by_window(
@@ -79,13 +79,6 @@ def _shares(counts: DayCounts) -> dict[str, Metric | None]:
         "precision": proportion(hit, alerts),
         "false_positive_rate": proportion(false_alarm, false_alarm + silent),
     }
-
-
-def _widen(metric: Metric, independent: Metric | None) -> Metric:
-    """No narrower than with independent rows: a few resampled days, or one, do not show how days differ."""
-    if independent is None:
-        return metric
-    return Metric(value=metric.value, low=min(metric.low, independent.low), high=max(metric.high, independent.high))
 
 
 def _day_sums(rows: Labelled) -> NDArray[np.float64]:

@@ -45,7 +45,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     labelled, unlabelled
-        Predictions with an outcome known by then, and without.
+        Predictions with an outcome known by then, and without; one younger than outcomes usually take counts as without.
     metrics
         ``base_rate``, ``recall``, ``precision``, ``alert_rate`` by name: realised on labelled rows, estimated on the
         others, with a 95 % interval.

@@ -351,5 +351,5 @@ def test_a_forked_child_and_its_parent_both_go_on(path):
     process = start(FORK, path.parent, stdout=subprocess.PIPE)
     assert process.communicate(timeout=60)[0].split() == [b"9", b"10"]
     state = open_sqlite(path.parent)
-    assert len(state.verified()) == 9
+    assert len(state.verified()) == 10
     state.close()

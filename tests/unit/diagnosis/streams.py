@@ -34,6 +34,7 @@ class Change:
     weights: tuple[float, float] = (1.3, 0.9)  # how the outcome follows load and speed
     load_stuck_at: float | None = None  # what the model is fed in place of "load"
     threshold: float = 1.0  # factor on the decision threshold
+    squeeze: float = 1.0  # factor on what is served as the score
     labels_until_us: int = END_US + DAY_US
     per_day: int = 300
 
@@ -57,7 +58,7 @@ def simulate(change: Change, seed: int) -> History:
     label = (generator.random(n) < _expit(log_odds)).astype(float)
     keep = ~recent | (generator.random(n) < np.where(label > 0, min(1, change.prior), min(1, 1 / change.prior)))
     fed = load if change.load_stuck_at is None else np.where(recent, change.load_stuck_at, load)
-    score = _expit(-2.4 + 1.3 * fed + 0.9 * speed)
+    score = _expit(-2.4 + 1.3 * fed + 0.9 * speed) * np.where(recent, change.squeeze, 1.0)
     threshold = float(np.quantile(score[day < REFERENCE_DAYS], 0.9))
     decision = score >= np.where(recent, change.threshold * threshold, threshold)
     site = generator.choice(np.array(["a", "b", "c"], dtype=object), size=n)

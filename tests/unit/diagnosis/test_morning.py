@@ -47,6 +47,16 @@ def test_budget_silences_a_second_page_in_a_week():
     assert morning(history, pages_us=(END_US - 8 * DAY_US,)).page
 
 
+def test_a_week_that_catches_none_of_dozens_is_a_line_of_its_own_before_the_verdict_can_tell():
+    found = morning(simulate(Change(threshold=np.inf, shift=-0.6), 1), CHANGE_US + 8 * DAY_US)
+    (line,) = [line for line in found.lines if line.subject == "recall" and line.kind == "quality"]
+    assert line.sentence.startswith("0 of ")
+    assert line.now == 0
+    assert line.effect < -3
+    assert found.page
+    assert "seakeep train late" in found.action
+
+
 def test_changed_world_never_pages():
     found = morning(simulate(Change(shift=0.8), 2))
     assert found.verdict.cause == "world-changed"

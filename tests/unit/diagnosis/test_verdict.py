@@ -1,13 +1,17 @@
 """Simulated streams: the cause is known by construction (see streams.py)."""
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
 import pytest
 from tests.unit.diagnosis.streams import CHANGE_US, END_US, LIVE_US, Change, simulate
 
+from seakeep.alerting.budget import FAILING
 from seakeep.clock import DAY_US
-from seakeep.diagnosis.verdict import judge
+from seakeep.diagnosis.evidence import Periods, Ratios, gather
+from seakeep.diagnosis.hindsight import truth
+from seakeep.diagnosis.verdict import judge, weigh
 from seakeep.monitoring.history import History
 from seakeep.records.finding import Verdict
 
@@ -18,6 +22,11 @@ STUCK = ("load is stuck in 100% of rows",)
 def verdict(change: Change, seed: int, *, now_us: int = END_US + DAY_US, broken: tuple[str, ...] = ()) -> Verdict:
     history = simulate(change, seed)
     return judge(history, from_us=CHANGE_US, to_us=END_US, now_us=now_us, broken_inputs=broken, seed=seed)
+
+
+def hindsight(history: History) -> str:
+    before, recent = history.live.between(LIVE_US, CHANGE_US), history.live.between(CHANGE_US, END_US)
+    return truth(history.reference, before, recent)
 
 
 @pytest.mark.slow
@@ -35,6 +44,11 @@ def verdict(change: Change, seed: int, *, now_us: int = END_US + DAY_US, broken:
         ("input stuck high", Change(load_stuck_at=2.0), {"model-failing"}, 0.9),
         ("threshold raised", Change(threshold=1.4), {"model-failing"}, 0.9),
         ("threshold lowered", Change(threshold=0.7), {"model-failing"}, 0.9),
+        ("alerts stopped, scores went on", Change(threshold=np.inf), {"model-failing"}, 0.9),
+        ("alerts stopped while the world fell a little", Change(threshold=np.inf, prior=0.65), FAILING, 0.8),
+        ("alerts stopped while the world fell by half", Change(threshold=np.inf, prior=0.5), {"both"}, 0.9),
+        ("alerts stopped while the inputs foretold a calm", Change(threshold=np.inf, shift=-0.6), {"both"}, 0.9),
+        ("scores collapsed while the world fell by half", Change(squeeze=0.1, prior=0.5), {"both"}, 0.9),
         ("input stuck while the world rose", Change(load_stuck_at=-1.0, shift=0.6), {"both"}, 0.9),
         ("labels stopped", Change(labels_until_us=CHANGE_US + 5 * DAY_US), {"cannot-tell"}, 0.9),
         ("no labels at all", Change(labels_until_us=CHANGE_US), {"cannot-tell"}, 0.9),
@@ -49,6 +63,40 @@ def test_simulated_cause_is_found_and_never_confidently_mistaken(name, change, c
     wrong = [one for one in verdicts if one.cause not in causes | {"cannot-tell"}]
     assert right >= share * SEEDS, Counter(one.cause for one in verdicts)
     assert all(one.confidence < 0.8 for one in wrong), [one.headline for one in wrong]
+
+
+@pytest.mark.parametrize("change", [Change(threshold=np.inf, prior=0.5), Change(squeeze=0.1, prior=0.5)])
+def test_hindsight_sees_a_dead_model_in_a_calm_world(change):
+    assert hindsight(simulate(change, 1)) == "both"
+
+
+def test_alerts_that_stopped_are_told_as_a_threshold_above_every_score():
+    told = verdict(Change(threshold=np.inf, prior=0.5), 1)
+    assert "the decision threshold moved above every score" in told.headline
+    assert "nothing is alerted" in told.evidence[0]
+
+
+def test_honest_calm_is_no_fault_but_a_model_that_catches_nothing_is_never_called_good():
+    for seed in range(6):
+        calm, dead = (verdict(Change(shift=shift), seed) for shift in (-0.8, -2.0))
+        assert calm.cause == "world-changed"
+        assert "as the scores foretold" in calm.headline
+        assert dead.cause in {"both", "cannot-tell"}
+        assert hindsight(simulate(Change(shift=-0.8), seed)) == "world-changed"
+
+
+def test_a_cause_needs_most_of_the_histories_not_only_most_for_each_claim():
+    history = simulate(Change(offset=0.5), 0)
+    evidence = gather(
+        Periods.of(history, from_us=CHANGE_US, to_us=END_US, previous_from_us=LIVE_US), now_us=END_US + DAY_US, seed=0
+    )
+    rank = np.arange(len(evidence.resampled.world)) / len(evidence.resampled.world)
+    still = {field.name: np.zeros(len(rank)) for field in dataclasses.fields(Ratios)}
+    failing = np.where(rank < 0.29, 1.0, 0.0)
+    moved = {"world": np.where(rank < 0.65, 1.0, 0.0), "recall": -failing, "missed": failing}
+    told = weigh(dataclasses.replace(evidence, resampled=Ratios(**{**still, **moved})))
+    assert told.cause == "cannot-tell"
+    assert "only 36% of resampled histories" in told.headline
 
 
 def test_world_that_moves_unseen_by_the_model_is_never_called_steady():

@@ -19,6 +19,53 @@ def test_windows_without_a_shift_stay_silent():
     assert sum(bool(one) for one in found) <= 3
 
 
+@pytest.mark.parametrize("rows", [31, 61, 210])
+def test_few_rows_are_compared_with_as_few(rows):
+    quiet = 0
+    for seed in range(40):
+        base, window = windows(Change(per_day=120), seed)
+        few = window.select(np.isin(np.arange(len(window)), np.linspace(0, len(window) - 1, rows).astype(int)))
+        quiet += not drift(base, few, COLUMNS)
+    assert quiet >= 38
+
+
+def test_a_large_shift_shows_in_few_rows():
+    found = 0
+    for seed in range(12):
+        base, window = windows(Change(shift=2.5, per_day=60), seed)
+        findings = drift(base, window.select(np.arange(len(window)) % 4 == 0), COLUMNS)
+        found += [finding.subject for finding in findings] == ["load"]
+    assert found >= 10
+
+
+@pytest.mark.parametrize("rows", [1, 5, 29])
+def test_a_handful_of_rows_is_neither_drift_nor_broken(rows):
+    base, window = windows(Change(per_day=60, load_stuck_at=0.3), 2)
+    few = window.select(np.isin(np.arange(len(window)), np.linspace(0, len(window) - 1, rows).astype(int)))
+    assert drift(base, few, COLUMNS) == ()
+    assert broken(base, few, COLUMNS) == ()
+
+
+def by_hour(table: PredictionTable) -> PredictionTable:
+    hour = (table.time_us // (DAY_US // 24) % 24).astype(float)
+    return dataclasses.replace(table, numbers=np.column_stack([hour, table.numbers[:, 1]]))
+
+
+def test_a_part_of_a_day_is_compared_with_equally_long_parts():
+    base, window = (by_hour(table) for table in windows(Change(per_day=2400), 5))
+    morning = window.select(window.time_us < CHANGE_US + DAY_US // 24)
+    assert broken(base, morning, COLUMNS) == ()
+    assert drift(base, morning, COLUMNS) == ()
+    stuck = dataclasses.replace(morning, numbers=np.column_stack([morning.numbers[:, 0], np.zeros(len(morning))]))
+    assert [loss.subject for loss in broken(base, stuck, COLUMNS)] == ["speed"]
+
+
+def test_two_days_since_the_first_prediction_are_compared_with_two_days():
+    shifted = windows(Change(shift=2.5, per_day=60), 3, 2)
+    assert [finding.subject for finding in drift(*shifted, COLUMNS)] == ["load"]
+    assert sum(bool(drift(*windows(Change(per_day=60), seed, 2), COLUMNS)) for seed in range(20)) <= 1
+
+
 def test_shifted_input_is_named_and_the_others_are_not():
     found = [drift(*windows(Change(shift=1.2, per_day=60), seed), COLUMNS) for seed in range(12)]
     assert sum([one.subject for one in findings] == ["load"] for findings in found) >= 10

@@ -35,7 +35,7 @@ def test_with_all_outcomes_the_estimate_is_the_realised():
     assert found.unlabelled == 0
     for name, value in realised(history, LIVE_US, CHANGE_US).items():
         assert found.metrics[name].value == pytest.approx(value)
-        assert found.metrics[name].low == pytest.approx(found.metrics[name].high)
+        assert found.metrics[name].low < value < found.metrics[name].high
 
 
 @pytest.mark.slow
@@ -49,6 +49,52 @@ def test_intervals_cover_what_the_outcomes_show_later(delay):
             true = realised(history, now_us - 7 * DAY_US, now_us)
             held += [found.metrics[name].low <= true[name] <= found.metrics[name].high for name in NAMES]
     assert np.mean(held) >= 0.88
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("positive_days", "negative_days"), [(0.25, 10), (10, 0.25)])
+@pytest.mark.parametrize("reference_knows", [True, False])
+def test_outcomes_that_come_at_their_own_speed_do_not_bend_the_estimate(positive_days, negative_days, reference_knows):
+    held, errors = [], []
+    for seed in range(10):
+        history = simulate(Change(), seed)
+
+        def delayed(rows: Labelled) -> Labelled:
+            days = np.where(rows.value > 0, positive_days, negative_days)
+            known_us = rows.predictions.time_us + (days * DAY_US).astype(np.int64)
+            return dataclasses.replace(rows, known_us=np.where(np.isnan(rows.value), NEVER_US, known_us))
+
+        slow = dataclasses.replace(
+            history,
+            live=delayed(history.live),
+            reference=delayed(history.reference) if reference_knows else history.reference,
+        )
+        found = estimate(slow, from_us=END_US - 7 * DAY_US, to_us=END_US, now_us=END_US, seed=seed)
+        true = realised(history, END_US - 7 * DAY_US, END_US)["base_rate"]
+        metric = found.metrics["base_rate"]
+        held.append(metric.low <= true <= metric.high)
+        errors.append(metric.value - true)
+    assert sum(held) >= 8
+    assert abs(np.mean(errors)) < 0.02
+
+
+def test_one_prediction_is_no_certainty_and_no_hit_is_no_certain_zero():
+    history = simulate(Change(), 1)
+    rows = history.live.between(END_US - DAY_US, END_US)
+    for decision in (True, False):
+        first = int(np.flatnonzero(rows.predictions.decision == decision)[0])
+        one = dataclasses.replace(history, live=rows.select(slice(first, first + 1)))
+        now_us = int(rows.predictions.time_us[first]) + 1
+        recall = estimate(one, from_us=0, to_us=now_us, now_us=now_us).metrics["recall"]
+        assert recall.value == float(decision)
+        assert recall.high - recall.low > 0.5
+
+
+def test_a_rate_that_the_rows_do_not_define_is_left_out():
+    history = simulate(Change(), 1)
+    live = history.live.select((history.live.value == 0) & ~history.live.predictions.decision)
+    metrics = estimate(dataclasses.replace(history, live=live), from_us=0, to_us=END_US, now_us=END_US + DAY_US).metrics
+    assert set(metrics) == {"base_rate", "alert_rate"}
 
 
 def test_anchoring_follows_a_world_that_the_scores_do_not_see():
