@@ -63,7 +63,7 @@ def make(numbers: random.Random, sequence: int, clock: SystemClock) -> Predictio
 
 def measure(folder: Path) -> dict[str, float]:
     clock, numbers = SystemClock(), random.Random(0)
-    pen = Writer(folder, "bench", clock=clock, settings=RecorderSettings(queue_records=2 * ROWS))
+    pen = Writer(folder, "bench", clock=clock, settings=RecorderSettings(queue_mb=1024))
     records = [make(numbers, sequence, clock) for sequence in range(1, ROWS + 1)]
     figures: dict[str, float] = {}
 

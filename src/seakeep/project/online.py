@@ -10,6 +10,7 @@ from seakeep.data.version import load
 from seakeep.errors import NotFoundError
 from seakeep.features.materialise import Materialised, catch_up, materialise, missing_views
 from seakeep.project.stores import Stores
+from seakeep.recorder.policy import Policies
 from seakeep.recorder.reader import scan
 from seakeep.records.dataset import DatasetVersion
 from seakeep.records.prediction import EventBatch
@@ -31,7 +32,9 @@ class OnlineViews:
                 if missing_views(bundle.definition, store):
                     tables = load(self._dataset(bundle), self._stores.datasets)
                     filled += materialise([bundle.definition], tables, store, as_of_us=bundle.run.as_of_us)
-            catch_up(store, (record for record in scan(self._home.events, damage=[]) if isinstance(record, EventBatch)))
+            recorded = scan(self._home.events, damage=[])
+            reveal = Policies(self._stores.protector).reveal
+            catch_up(store, (reveal(record) for record in recorded if isinstance(record, EventBatch)))
         finally:
             store.close()
         return filled

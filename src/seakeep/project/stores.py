@@ -5,7 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 from seakeep.backends.files.datasets import FileDatasetStore
-from seakeep.backends.files.keys import load_or_create_pepper, load_or_create_signer, load_verifier
+from seakeep.backends.files.keys import (
+    load_or_create_pepper,
+    load_or_create_protector,
+    load_or_create_signer,
+    load_verifier,
+)
 from seakeep.backends.files.sealed import SealedFolders
 from seakeep.backends.sql import (
     Database,
@@ -22,6 +27,7 @@ from seakeep.config import Home
 from seakeep.registry.bundle import Bundles
 from seakeep.registry.promotion import Promotion
 from seakeep.security.keys import ApiKeys
+from seakeep.security.privacy import Protector
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +42,8 @@ class Stores:
         The signed versions.
     promotion
         The only one who changes releases.
+    protector
+        Replaces personal values, and reads the tokens among what replaced them.
     """
 
     datasets: FileDatasetStore
@@ -49,6 +57,7 @@ class Stores:
     artefacts: SealedFolders
     bundles: Bundles
     promotion: Promotion
+    protector: Protector
 
 
 def open_stores(home: Home, clock: Clock) -> Stores:
@@ -75,4 +84,5 @@ def open_stores(home: Home, clock: Clock) -> Stores:
         artefacts=SealedFolders(home.artefacts, signer=signer, verifier=verifier),
         bundles=Bundles(SealedFolders(home.bundles, signer=signer, verifier=verifier)),
         promotion=Promotion(releases, clock=clock),
+        protector=load_or_create_protector(home.keys),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,6 +23,7 @@ from seakeep.project.build import Builder
 from seakeep.project.load import LoadedProject, sources_of
 from seakeep.project.stores import Stores
 from seakeep.recorder import query
+from seakeep.recorder.policy import Policies, Replace
 from seakeep.recorder.query import Query
 from seakeep.recorder.table import OutcomeTable, PredictionTable
 from seakeep.records.finding import Brief
@@ -66,6 +68,7 @@ class Watcher:
 
     def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, builder: Builder) -> None:
         self._loaded, self._home, self._stores, self._builder = loaded, home, stores, builder
+        self._policies = Policies(stores.protector)
         self._references: dict[str, tuple[PredictionTable, OutcomeTable]] = {}
 
     def status(self, model: str, releases: dict[int, str]) -> list[VersionStatus]:
@@ -122,7 +125,7 @@ class Watcher:
 
     def why(self, prediction_id: str) -> Reexecution:
         """Execute a recorded prediction again."""
-        prediction = query.find(self._home.predictions, prediction_id)
+        prediction = self._policies.reveal_prediction(query.find(self._home.predictions, prediction_id))
         bundle = self._stores.bundles.open(prediction.bundle)
         return reexecute(prediction, bundle.definition, bundle.digest, ScoringSession(bundle.model))
 
@@ -143,13 +146,14 @@ class Watcher:
         names = sources_of(self._loaded.model(version.model))
         tables = {name: self._loaded.read(name) for name in names}
         request = definition.request
-        asking = _rows(tables[request.name], request.key, live.key.tolist())
+        written = self._policies.key_of(request)
+        asking = _rows(tables[request.name], request.key, live.key.tolist(), written)
         found = asking["found"]
         times_us = live.time_us[found]
         columns = {column.name: asking[column.name] for column in definition.schemas[request.name]}
         frame = Frame(
             columns=definition.columns,
-            values=features_at(definition, columns, times_us, tables),
+            values=self._policies.as_written(definition, features_at(definition, columns, times_us, tables)),
             key=live.key[found],
             time_us=times_us,
             label=np.full(len(times_us), np.nan),
@@ -165,17 +169,18 @@ class Watcher:
         )
 
     def validation(self, bundle: Bundle) -> tuple[PredictionTable, OutcomeTable]:
-        """The rows a version was judged on, scored by it, and their outcomes."""
+        """The rows a version was judged on, scored by it, and their outcomes; with categories as its records have them."""
         if bundle.digest not in self._references:
             frame = self._builder.validation(bundle.run)
             score = ScoringSession(bundle.model).score(frame.numbers(), frame.categories())
+            frame = dataclasses.replace(frame, values=self._policies.as_written(bundle.definition, frame.values))
             self._references[bundle.digest] = _as_predictions(frame, score, bundle), _as_outcomes(frame)
         return self._references[bundle.digest]
 
 
-def _rows(table: Table, key: str, wanted: list[str]) -> Table:
-    """The rows of some keys, in their order; ``found`` says which of the keys have a row."""
-    place = {str(one): row for row, one in enumerate(table[key].tolist())}
+def _rows(table: Table, key: str, wanted: list[str], written: Replace) -> Table:
+    """The rows of some keys as they are written, in their order; ``found`` says which of the keys have a row."""
+    place = {written(one): row for row, one in enumerate(table[key].tolist())}
     rows = np.array([place.get(one, -1) for one in wanted], dtype=np.int64)
     found = rows >= 0
     return {**{name: values[rows[found]] for name, values in table.items()}, "found": found}

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+from array import array
 from pathlib import Path
 
 from seakeep.recorder.layout import segment_path, sync_folder
@@ -29,8 +30,8 @@ class Group:
     """
 
     buffer: bytearray = dataclasses.field(default_factory=bytearray)
-    ends: list[int] = dataclasses.field(default_factory=list)
-    weights: list[int] = dataclasses.field(default_factory=list)
+    ends: array[int] = dataclasses.field(default_factory=lambda: array("Q"))
+    weights: array[int] = dataclasses.field(default_factory=lambda: array("Q"))
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -47,7 +48,7 @@ class Group:
         cut = self.ends[whole - 1] if whole else 0
         accounted = sum(self.weights[:whole])
         del self.buffer[:cut], self.weights[:whole]
-        self.ends = [end - cut for end in self.ends[whole:]]
+        self.ends = array("Q", [end - cut for end in self.ends[whole:]])
         return accounted
 
 

@@ -9,9 +9,10 @@ import stat
 from pathlib import Path
 
 from seakeep.errors import IntegrityError, PlatformError
+from seakeep.security.privacy import Protector
 from seakeep.security.signing import Signer, Verifier
 
-SIGNING, VERIFYING, PEPPER = "signing.key", "signing.pub", "pepper"
+SIGNING, VERIFYING, PEPPER, TOKENS = "signing.key", "signing.pub", "pepper", "tokens.key"
 _BYTES = 32
 
 
@@ -44,6 +45,11 @@ def load_verifier(folder: Path) -> Verifier:
 def load_or_create_pepper(folder: Path) -> bytes:
     """The secret of digests that must not be guessed, 32 bytes, made on first use."""
     return _load_or_create(folder, PEPPER, secrets.token_bytes(_BYTES))
+
+
+def load_or_create_protector(folder: Path) -> Protector:
+    """What replaces personal values: hashes by the pepper, tokens by the key in ``tokens.key``, made on first use."""
+    return Protector(load_or_create_pepper(folder), _load_or_create(folder, TOKENS, secrets.token_bytes(_BYTES)))
 
 
 def _load_or_create(folder: Path, name: str, fresh: bytes) -> bytes:

@@ -1,0 +1,25 @@
+"""What can be wrong in a declaration."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DefinitionFault:
+    """One thing that is wrong in a model's declaration.
+
+    Attributes
+    ----------
+    subject
+        The name to look for in the declaration, for example of a view, a feature or a source.
+    message, hint
+        What is wrong, and how to mend it.
+    leak
+        Whether a value would be used before it could be known.
+    """
+
+    subject: str
+    message: str
+    hint: str = ""
+    leak: bool = False
