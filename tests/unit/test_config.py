@@ -43,7 +43,7 @@ def test_every_setting_of_the_file_is_read(load):
     settings = load(
         SMALLEST
         + '[serving]\nhost = "0.0.0.0"\nport = 9\nworkers = 3\nclock = "request"\n[dashboard]\nport = 10\n'
-        + '[recorder]\ncommit_ms = 7\nqueue_mb = 0.5\nencrypt = true\n'
+        + "[recorder]\ncommit_ms = 7\nqueue_mb = 0.5\nencrypt = true\n"
     )
     assert settings.serving == ServingSettings(host="0.0.0.0", port=9, workers=3, clock="request")
     assert settings.dashboard.port == 10

@@ -10,9 +10,10 @@ import msgspec
 
 from seakeep.clock import Clock, Ids
 from seakeep.errors import ServingError
+from seakeep.errors import RecorderError
 from seakeep.records.prediction import Prediction, Role
 from seakeep.serving.batch import Batch
-from seakeep.serving.inference import Inputs, Part
+from seakeep.serving.inference import Call, Inputs, Part
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.metrics import Meters
 from seakeep.serving.ports import RecordSink
@@ -53,6 +54,7 @@ class Recording:
 
     def __init__(self, sink: RecordSink, meters: Meters, *, clock: Clock, ids: Ids) -> None:
         self._sink, self._meters, self._clock, self._ids = sink, meters, clock, ids
+        self._lost = False
 
     def answered(self, batch: Batch, done_s: float) -> None:
         """Record a batch whose calls were answered at ``done_s`` (``time.perf_counter()``)."""
@@ -73,10 +75,29 @@ class Recording:
             shared = Circumstances(version, part.role, now_us, stages, error)
             if rows:
                 for answer, row in zip(batch.answers[start:stop], rows[start:stop], strict=True):
-                    self._write(shared, answer, row, part.call.principal)
+                    self._lost |= not self._write(shared, answer, row, part.call.principal)
             else:
                 self._failed(shared, part)
             start = stop
+
+    @property
+    def comes_first(self) -> bool:
+        """Whether answers wait for their records."""
+        return self._sink.answers_wait
+
+    def settle(self, calls: Sequence[Call]) -> None:
+        """Wait until all that was recorded is durable; else none of the calls is answered with what was computed."""
+        try:
+            if self._lost:
+                raise RecorderError("the recorder has no room", hint="try again later")
+            self._sink.commit()
+        except RecorderError as error:
+            for call in calls:
+                if not call.error:
+                    call.error, call.answers = error, []
+                    self.unrouted(error.code)
+        finally:
+            self._lost = False
 
     def unrouted(self, code: str) -> None:
         """Count a call that reached no version."""
@@ -105,7 +126,8 @@ class Recording:
             answer = RowAnswer(self._ids.new(), "" if key is None else str(key), math.nan, False, 0, ())  # noqa: FBT003 -- a struct
             self._write(shared, answer, _Row([], [], [], shared.recorded_us, raw), part.call.principal)
 
-    def _write(self, shared: Circumstances, answer: RowAnswer, row: _Row, principal: str, pair: str = "") -> None:
+    def _write(self, shared: Circumstances, answer: RowAnswer, row: _Row, principal: str, pair: str = "") -> bool:
+        """Record a row; False if there was no room."""
         version = shared.version
         parse_us, features_us, queue_us, model_us, total_us = shared.stages
         record = Prediction(
@@ -133,8 +155,10 @@ class Recording:
             total_us=total_us,
             error=shared.error,
         )
-        if not self._sink.append(record):
+        kept = self._sink.append(record)
+        if not kept:
             self._meters.of(version.model, version.number).gap()
+        return kept
 
 
 def _rows(inputs: Inputs) -> list[_Row]:
