@@ -4,7 +4,10 @@
 ``{writer}-{number}.open``              the segment a writer appends to
 ``{writer}-{number}.seg``               a sealed segment: complete, never written again
 ``{writer}-{first}-{last}.parquet``     stands for all segments of the writer from first to last
+``{writer}-{first}-{last}.aes``         the same, encrypted
+``{writer}-{...}.key``                  the key of the file of that stem, if it is encrypted
 ``{writer}.ledger``                     what the writer handed out; locked while it lives
+``wrapping-key``                        where the key is that wraps the files' keys
 ======================================  ==============================================================
 
 Numbers have at least eight digits and are never used twice. A Parquet file takes the place of its segments in the
@@ -15,6 +18,7 @@ visible exactly once.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import re
 from pathlib import Path
@@ -23,8 +27,11 @@ from typing import Literal as OneOf
 State = OneOf["open", "seg", "parquet"]
 
 _SEGMENT = re.compile(r"(.+)-(\d{8,})\.(open|seg)")
-_PARQUET = re.compile(r"(.+)-(\d{8,})-(\d{8,})\.(parquet)")
+_PARQUET = re.compile(r"(.+)-(\d{8,})-(\d{8,})\.(?:parquet|aes)")
 _LEDGER = ".ledger"
+KEY = ".key"
+"""Suffix of a file's key."""
+_ASIDE = ".aside"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -53,9 +60,9 @@ def segment_path(folder: Path, writer: str, number: int, state: State = "open") 
     return folder / f"{writer}-{number:08d}.{state}"
 
 
-def parquet_path(folder: Path, writer: str, first: int, last: int) -> Path:
+def parquet_path(folder: Path, writer: str, first: int, last: int, *, encrypted: bool = False) -> Path:
     """Path of the Parquet file that stands for segments ``first`` to ``last``."""
-    return folder / f"{writer}-{first:08d}-{last:08d}.parquet"
+    return folder / f"{writer}-{first:08d}-{last:08d}.{'aes' if encrypted else 'parquet'}"
 
 
 def ledger_path(folder: Path, writer: str) -> Path:
@@ -76,6 +83,39 @@ def parts(folder: Path) -> tuple[list[Part], list[Part]]:
     covered = [part for part in found if any(one.covers(part) for one in compacted)]
     hidden = set(map(id, covered))
     return sorted(part for part in found if id(part) not in hidden), sorted(covered)
+
+
+def place_of(stem: str) -> tuple[str, int, bool]:
+    """Of the stem of a file of records: its writer, its last number, and whether it is a segment's."""
+    if found := _PARQUET.fullmatch(f"{stem}.parquet"):
+        return found[1], int(found[3]), False
+    found = _SEGMENT.fullmatch(f"{stem}.seg")
+    return (found[1], int(found[2]), True) if found else (stem, 0, False)
+
+
+def write_aside(path: Path, content: bytes) -> None:
+    """Write a small file durably and in one step: whoever reads it sees what was there before or all of this."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}{_ASIDE}")
+    file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            if os.write(file, content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file)
+        finally:
+            os.close(file)
+        aside.rename(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def remove_asides(folder: Path) -> None:
+    """Remove what processes that died had written aside."""
+    for aside in folder.glob(f"*{_ASIDE}"):
+        if not Path("/proc", aside.stem.rpartition(".")[2]).exists():
+            aside.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

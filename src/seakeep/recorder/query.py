@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from seakeep.errors import NotFoundError, RecorderError
 from seakeep.features.rows import cells_to_table
 from seakeep.features.transform import evaluate
-from seakeep.recorder import parquet
+from seakeep.recorder import stored
 from seakeep.recorder.layout import Part, parts
 from seakeep.recorder.reader import report, scan, segment
 from seakeep.recorder.segment import Damage, SegmentReader, decode_record, kind_of
@@ -111,20 +112,29 @@ def find(folder: Path, prediction_id: str) -> Prediction:
     NotFoundError
         It was not recorded, or is not kept any more.
     """
-    needle = prediction_id.encode()
+    for one in _matching(folder, "id", prediction_id):
+        return one
+    message = f"no prediction {prediction_id!r} is recorded"
+    raise NotFoundError(message, hint="ids are in the answers' 'id'; `seakeep why` needs the whole of it")
+
+
+def of_key(folder: Path, key: str) -> list[Prediction]:
+    """The predictions of all models that an asking row's key got, in the order they were recorded."""
+    return sorted(_matching(folder, "key", key), key=lambda one: one.recorded_us)
+
+
+def _matching(folder: Path, field: Literal["id", "key"], value: str) -> Iterator[Prediction]:
+    needle = value.encode()
     for part in parts(folder)[0]:
         source = segment(folder, part)
         if isinstance(source, Part):
-            if one := parquet.find(source.path, prediction_id):
-                return one
-        elif needle in source.buffer:
+            yield from stored.find(source.path, field, value, only=0 if part.state == "parquet" else part.first)
+        elif source.key or needle in source.buffer:
             for payload in source.payloads():
-                if needle in bytes(payload) and kind_of(payload) == "p":
+                if kind_of(payload) == "p" and needle in bytes(payload):
                     record = decode_record(payload)
-                    if isinstance(record, Prediction) and record.id == prediction_id:
-                        return record
-    message = f"no prediction {prediction_id!r} is recorded"
-    raise NotFoundError(message, hint="ids are in the answers' 'id'; `seakeep why` needs the whole of it")
+                    if isinstance(record, Prediction) and getattr(record, field) == value:
+                        yield record
 
 
 def gaps(folder: Path) -> list[Gap]:
@@ -133,7 +143,7 @@ def gaps(folder: Path) -> list[Gap]:
     for part in parts(folder)[0]:
         source = segment(folder, part)
         if isinstance(source, Part):
-            found += parquet.gaps(source.path, only=0 if part.state == "parquet" else part.first)
+            found += stored.gaps(source.path, only=0 if part.state == "parquet" else part.first)
         else:
             payloads = (payload for payload in source.payloads() if kind_of(payload) == "g")
             found += [record for record in map(decode_record, payloads) if isinstance(record, Gap)]
@@ -217,7 +227,8 @@ def _found(folder: Path, query: Query, damage: list[Damage] | None) -> list[Colu
         if isinstance(source, Part):
             only = "" if part.state == "parquet" else f" AND segment = {part.first}"
             names = (*_DTYPES, *_MATRICES)
-            found.append(parquet.columns(source.path, names, _condition(query) + only))
+            with contextlib.suppress(FileNotFoundError):  # let go of since the folder was listed
+                found.append(stored.columns(source.path, names, _condition(query) + only))
         else:
             found.extend(_from_segment(source, query))
             report(source, part, damage)

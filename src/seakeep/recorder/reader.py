@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seakeep.errors import RecorderError
-from seakeep.recorder import parquet
+from seakeep.recorder import stored
+from seakeep.recorder.keyring import unlock
 from seakeep.recorder.layout import Part, parts
-from seakeep.recorder.segment import Damage, SegmentReader, moment_us
+from seakeep.recorder.segment import Damage, SegmentReader, moment_us, read_segment
 from seakeep.records.prediction import Record
+from seakeep.security.envelope import DataKey
 
 _HEADER_BYTES = 512
 """More than a header takes."""
@@ -34,7 +36,7 @@ def scan(folder: Path, *, damage: list[Damage] | None = None) -> Iterator[Record
     for part in parts(folder)[0]:
         found = segment(folder, part)
         if isinstance(found, Part):
-            yield from parquet.read(found.path, only=0 if part.state == "parquet" else part.first)
+            yield from stored.read(found.path, only=0 if part.state == "parquet" else part.first)
         else:
             yield from found.records()
             report(found, part, damage)
@@ -44,7 +46,7 @@ def segment(folder: Path, part: Part) -> SegmentReader | Part:
     """The frames of a segment behind its header; or the Parquet file, if it became one meanwhile."""
     while part.state != "parquet":
         try:
-            reader = SegmentReader(part.path.read_bytes(), part.path.name)
+            reader = read_segment(part.path)
         except FileNotFoundError:
             # Sealed or compacted since the folder was listed.
             held = [
@@ -84,6 +86,7 @@ class _Follow:
 
     part: Part
     file: int
+    key: DataKey | None
     offset: int = 0
 
 
@@ -142,7 +145,8 @@ class Tail:
         if place in self._following:
             return
         try:
-            follow = _Follow(part, os.open(part.path, os.O_RDONLY))
+            key = unlock(part.path)
+            follow = _Follow(part, os.open(part.path, os.O_RDONLY), key)
         except FileNotFoundError:
             return  # renamed or replaced since it was listed: the next poll finds it
         self._following[place] = follow
@@ -151,7 +155,7 @@ class Tail:
     def _read(self, follow: _Follow, found: list[Record], *, growing: bool) -> None:
         size = os.fstat(follow.file).st_size
         data = os.pread(follow.file, size - follow.offset, follow.offset) if size > follow.offset else b""
-        reader = SegmentReader(data, follow.part.path.name, base=follow.offset)
+        reader = SegmentReader(data, follow.part.path.name, base=follow.offset, key=follow.key)
         begun = bool(follow.offset or reader.header())
         if begun:
             found.extend(record for record in reader.records() if moment_us(record) >= self._since_us)
@@ -169,7 +173,7 @@ class Tail:
         done = self._done.setdefault(part.writer, set())
         numbers = set(range(part.first, part.last + 1))
         if not numbers <= done:
-            found.extend(parquet.read(part.path, without=done & numbers, since_us=self._since_us))
+            found.extend(stored.read(part.path, without=done & numbers, since_us=self._since_us))
             done |= numbers
 
 

@@ -11,15 +11,16 @@ from typing import Protocol
 
 from seakeep.clock import Clock
 from seakeep.config import RecorderSettings
-from seakeep.errors import RecorderError
+from seakeep.errors import IntegrityError, RecorderError
 from seakeep.recorder.appender import Appender, Group
+from seakeep.recorder.keyring import Keyring
 from seakeep.recorder.ledger import Ledger
 from seakeep.recorder.recovery import settle, write_gap
 from seakeep.records.prediction import EventBatch, Gap, Prediction
 
 Reason = OneOf["overflow", "disk", "invalid"]
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_NAME = re.compile(r"(?!.*-\d{8,}$)[a-z0-9][a-z0-9._-]{0,63}")  # no end that could be a number of a segment
 _PATIENCE_S = 0.5
 """How long a new writer waits for whoever settles what its predecessor left."""
 
@@ -63,6 +64,8 @@ class Writer:
         Memory, commit and segment sizes.
     policy
         What of a record may be written; None keeps everything.
+    keyring
+        Gives every segment its key; None: they are not encrypted.
 
     Attributes
     ----------
@@ -76,13 +79,20 @@ class Writer:
     """
 
     def __init__(
-        self, folder: Path, name: str, *, clock: Clock, settings: RecorderSettings, policy: Policy | None = None
+        self,
+        folder: Path,
+        name: str,
+        *,
+        clock: Clock,
+        settings: RecorderSettings,
+        policy: Policy | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
         if not _NAME.fullmatch(name):
             message = f"{name!r} cannot name a writer"
             raise RecorderError(message, hint="use lower-case letters, digits, '.', '_' and '-'")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._clock, self._policy = clock, policy
+        self._clock, self._policy, self._keyring = clock, policy, keyring
         self.answers_wait = settings.commit == "each"
         self._limit, self._interval_s = int(settings.queue_mb * (1 << 20)), settings.commit_ms / 1_000
         self._segment_bytes = settings.segment_mb << 20
@@ -101,7 +111,7 @@ class Writer:
         self._lock = threading.Lock()
         self._settled = threading.Condition(self._lock)
         self._accepted = self._durable = self._taken = self._failures = 0
-        self._fault: OSError | None = None
+        self._fault: Exception | None = None
         self._closing = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"recorder-{name}", daemon=True)
@@ -238,12 +248,12 @@ class Writer:
     def _write(self) -> bool:
         """Write and sync the group; False if the disk did not take it, and it stays for the next time."""
         try:
-            self._segment = self._segment or Appender(self._ledger, self._clock.now_us())
+            self._segment = self._segment or Appender(self._ledger, self._clock.now_us(), self._keyring)
             self._segment.write(self._writing)
             if self._segment.size >= self._segment_bytes:
                 segment, self._segment = self._segment, None
                 segment.seal()
-        except OSError as error:
+        except (OSError, IntegrityError) as error:  # the disk, or the wrapping key
             self._segment = None
             with self._settled:
                 self._fault = error

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from seakeep.clock import Clock, Ids
-from seakeep.errors import ServingError
-from seakeep.errors import RecorderError
+from seakeep.errors import RecorderError, ServingError
 from seakeep.records.prediction import Prediction, Role
 from seakeep.serving.batch import Batch
 from seakeep.serving.inference import Call, Inputs, Part
@@ -87,17 +86,16 @@ class Recording:
 
     def settle(self, calls: Sequence[Call]) -> None:
         """Wait until all that was recorded is durable; else none of the calls is answered with what was computed."""
+        lost, self._lost = self._lost, False
+        fault = RecorderError("the recorder has no room", hint="try again later") if lost else None
         try:
-            if self._lost:
-                raise RecorderError("the recorder has no room", hint="try again later")
             self._sink.commit()
         except RecorderError as error:
-            for call in calls:
-                if not call.error:
-                    call.error, call.answers = error, []
-                    self.unrouted(error.code)
-        finally:
-            self._lost = False
+            fault = error
+        for call in calls if fault else ():
+            if not call.error:
+                call.error, call.answers = fault, []
+                self.unrouted("recorder")
 
     def unrouted(self, code: str) -> None:
         """Count a call that reached no version."""

@@ -1,0 +1,124 @@
+"""Reads predictions back from Parquet: as records, as columns, or one by its id or its key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from seakeep.recorder.container import opened
+from seakeep.recorder.parquet import FIELDS, LISTS, connect, metadata, table
+from seakeep.records.prediction import Gap, Prediction, Record
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COLUMNS = tuple(FIELDS)
+"""The fields of a prediction, in order."""
+
+_CHUNK = 16_384
+
+
+def read(path: Path, *, only: int = 0, without: Collection[int] = (), since_us: int = 0) -> Iterator[Record]:
+    """The gaps and predictions of a Parquet file, as records.
+
+    Parameters
+    ----------
+    only
+        Number of the only segment to read; 0 for all.
+    without
+        Numbers of segments to leave out.
+    since_us
+        Predictions recorded before this moment are left out.
+    """
+    unwanted = ", ".join(str(int(number)) for number in without) or "-1"
+    where = f"segment = {int(only)}" if only else f"segment NOT IN ({unwanted})"
+    with suppress(FileNotFoundError), opened(path) as name, connect() as connection:
+        yield from _chosen(metadata(connection, name)[0], only, without)
+        text = f"SELECT {', '.join(COLUMNS)} FROM {table(name)} WHERE {where} AND recorded_us >= {int(since_us)} ORDER BY segment, sequence"  # noqa: S608 -- all names and numbers are ours
+        connection.execute(text)
+        while rows := connection.fetchmany(_CHUNK):
+            yield from map(_prediction, rows)
+
+
+def gaps(path: Path, *, only: int = 0) -> list[Gap]:
+    """The gaps of a Parquet file; ``only`` as for :func:`read`."""
+    with suppress(FileNotFoundError), opened(path) as name, connect() as connection:
+        return list(_chosen(metadata(connection, name)[0], only, ()))
+    return []
+
+
+def accounted(path: Path) -> int:
+    """How many sequence numbers were accounted for before the first segment in a Parquet file."""
+    with suppress(FileNotFoundError), opened(path) as name, connect() as connection:
+        return metadata(connection, name)[1]
+    return 0
+
+
+def find(path: Path, column: str, value: str, *, only: int = 0) -> list[Prediction]:
+    """The predictions whose ``id`` or ``key`` is a value, in the order they were recorded; ``only`` as for :func:`read`."""
+    where = f" AND segment = {int(only)}" if only else ""
+    with suppress(FileNotFoundError), opened(path) as name, connect() as connection:
+        rows = connection.execute(
+            f"SELECT {', '.join(COLUMNS)} FROM {table(name)} WHERE {column} = ?{where} ORDER BY sequence",  # noqa: S608 -- all names are ours
+            [value],
+        ).fetchall()
+        return list(map(_prediction, rows))
+    return []
+
+
+def columns(path: Path, names: Iterable[str], where: str) -> dict[str, NDArray[Any]]:
+    """Columns of the rows that a condition of our own making chooses, as arrays; lists become matrices.
+
+    A list ``x`` of ``n`` rows becomes ``x``, padded to the longest, and ``x_width``, int64 ``(n,)``.
+    """
+    wanted = list(names)
+    lists = [name for name in wanted if name in LISTS]
+    plain = [name for name in wanted if name not in LISTS]
+    with opened(path) as engine_name, connect() as connection:
+        source = f"{table(engine_name)} WHERE {where}"
+        widths = dict.fromkeys(lists, 0)
+        if lists:
+            extremes = ", ".join(f"coalesce(max(len({name})), 0)" for name in lists)
+            widths = dict(
+                zip(lists, connection.execute(f"SELECT {extremes} FROM {source}").fetchall()[0], strict=True)  # noqa: S608 -- as above
+            )
+        select = [*plain, *(f"{name}[{i + 1}] AS {name}_{i}" for name in lists for i in range(widths[name]))]
+        select += [f"len({name}) AS {name}_width" for name in lists]
+        found = connection.execute(f"SELECT {', '.join(select)} FROM {source}").fetchnumpy()  # noqa: S608 -- as above
+    result: dict[str, NDArray[Any]] = {name: _filled(found[name]) for name in plain}
+    for name in lists:
+        width = _filled(found[f"{name}_width"])
+        result[f"{name}_width"] = width.astype(np.int64)
+        parts = [_filled(found[f"{name}_{i}"]) for i in range(widths[name])]
+        result[name] = np.column_stack(parts) if parts else np.empty((len(width), 0), dtype=LISTS[name])
+    return result
+
+
+def _chosen(entries: Iterable[dict[str, Any]], only: int, without: Collection[int]) -> Iterator[Gap]:
+    for entry in entries:
+        number = entry.pop("segment")
+        if number not in without and only in {0, number}:
+            yield Gap(**entry)
+
+
+def _prediction(row: tuple[Any, ...]) -> Prediction:
+    values = dict(zip(COLUMNS, row, strict=True))
+    values["request"] = msgspec.json.decode(values["request"])
+    values["numbers"] = [np.nan if value is None else value for value in values["numbers"]]
+    for name, kind in FIELDS.items():
+        if kind is float and values[name] is None:
+            values[name] = np.nan
+    return Prediction(**values)
+
+
+def _filled(values: Any) -> NDArray[Any]:
+    if not isinstance(values, np.ma.MaskedArray):
+        return np.asarray(values)
+    if values.dtype.kind == "f":
+        return values.filled(np.nan)
+    return values.filled("" if values.dtype.kind == "O" else 0)
