@@ -151,6 +151,15 @@ def ask_to_seal(folder: Path, writer: str, *, patience_s: float = 10.0) -> bool:
     return True
 
 
+def accounted_by(folder: Path, writer: str) -> int:
+    """How many numbers of a writer were recorded or counted in a gap when its last segment was sealed."""
+    file = os.open(ledger_path(folder, writer), os.O_RDONLY)
+    try:
+        return _number(file, 2)
+    finally:
+        os.close(file)
+
+
 def _number(file: int, place: int) -> int:
     return int.from_bytes(os.pread(file, 8, 8 * place), "little")
 

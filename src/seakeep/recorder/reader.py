@@ -12,12 +12,9 @@ from seakeep.errors import RecorderError
 from seakeep.recorder import stored
 from seakeep.recorder.keyring import unlock
 from seakeep.recorder.layout import Part, parts
-from seakeep.recorder.segment import Damage, SegmentReader, moment_us, read_segment
+from seakeep.recorder.segment import Damage, SegmentReader, moment_us, read_header, read_segment
 from seakeep.records.prediction import Record
 from seakeep.security.envelope import DataKey
-
-_HEADER_BYTES = 512
-"""More than a header takes."""
 
 
 def scan(folder: Path, *, damage: list[Damage] | None = None) -> Iterator[Record]:
@@ -180,13 +177,6 @@ class Tail:
 def _next_began_us(listed: list[Part], part: Part) -> float:
     """When the segment after this one was begun: nothing in this one is newer. Infinity if that is not known."""
     later = [one for one in listed if one.writer == part.writer and one.first > part.last and one.state != "parquet"]
-    try:
-        header = SegmentReader(_beginning(later[0].path), later[0].path.name).header() if later else None
-    except (OSError, RecorderError):
-        return math.inf
-    return header.created_us if header else math.inf
-
-
-def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_HEADER_BYTES)
+    own, header = read_header(part.path), read_header(later[0].path) if later else None
+    # A clock that was set back in between tells nothing.
+    return math.inf if header is None or (own and own.created_us > header.created_us) else header.created_us

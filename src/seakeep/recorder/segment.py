@@ -48,6 +48,8 @@ MAX_PAYLOAD = 1 << 28
 _FRAME = struct.Struct("<II")
 _FRAME_BYTES = _FRAME.size
 _ARRAY_16 = 0xDC
+_HEADER_BYTES = 512
+"""More than a header takes."""
 _BLOCK_START = b"\x92\xa1x"
 _RECORD_START = re.compile(rb"(?:[\x90-\x9f]|\xdc..)\xa1[pegx]", re.DOTALL)
 """How the payload of a record begins: a msgpack array whose first element is the tag."""
@@ -144,6 +146,15 @@ def read_segment(path: Path) -> SegmentReader:
     """
     key = unlock(path)  # before the file: a key goes after its file
     return SegmentReader(path.read_bytes(), path.name, key=key)
+
+
+def read_header(path: Path) -> Header | None:
+    """The header of a segment's file; None if it is gone, damaged, or ends inside it."""
+    try:
+        with path.open("rb") as file:
+            return SegmentReader(file.read(_HEADER_BYTES), path.name).header()
+    except (FileNotFoundError, RecorderError):
+        return None
 
 
 @dataclasses.dataclass(slots=True)

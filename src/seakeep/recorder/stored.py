@@ -59,6 +59,14 @@ def accounted(path: Path) -> int:
     return 0
 
 
+def newest_us(path: Path) -> int:
+    """When the newest record in a Parquet file was made; 0 if it has none."""
+    with suppress(FileNotFoundError), opened(path) as name, connect() as connection:
+        found = connection.execute(f"SELECT coalesce(max(recorded_us), 0) FROM {table(name)}").fetchall()  # noqa: S608 -- all names are ours
+        return max(int(found[0][0]), *(int(gap["to_us"]) for gap in metadata(connection, name)[0]), 0)
+    return 0
+
+
 def find(path: Path, column: str, value: str, *, only: int = 0) -> list[Prediction]:
     """The predictions whose ``id`` or ``key`` is a value, in the order they were recorded; ``only`` as for :func:`read`."""
     where = f" AND segment = {int(only)}" if only else ""
