@@ -129,9 +129,9 @@ def test_what_a_wrong_clock_dated_in_the_future_goes_with_what_follows_it(tmp_pa
     now_us = NOW_US + 10 * DAY_US
     assert expire(tmp_path, older_than_us=now_us - 30 * DAY_US, now_us=now_us) == Expired()
     # Of a segment only the beginning of the next one is looked at: nothing in it is newer.
-    days = 5 if parquet else 1
-    assert expire(tmp_path, older_than_us=now_us - days * DAY_US + 1, now_us=now_us).files == 2
-    assert first_numbers(tmp_path) == [3]
+    days, left = (5, [3]) if parquet else (1, [])
+    expire(tmp_path, older_than_us=now_us - days * DAY_US + 1, now_us=now_us)
+    assert first_numbers(tmp_path) == left
 
 
 def test_a_segment_written_while_the_clock_was_set_back_is_as_old_as_its_newest_record(tmp_path):
