@@ -15,6 +15,7 @@ from seakeep.recorder.layout import KEY, segment_path, sync_folder
 from seakeep.recorder.ledger import Ledger
 from seakeep.recorder.segment import Header, add_frame, encode_header, seal_frames, weight
 from seakeep.records.prediction import Record
+from seakeep.security.envelope import DataKey
 
 _BLOCK_BYTES = 64 << 10
 """Frames that are encrypted together: enough to cost little, few enough to lose little to one damaged byte."""
@@ -119,7 +120,7 @@ class Appender:
         """
         done = whole = counted = 0
         try:
-            for data, end in self._blocks(group):
+            for data, end in _blocks(group, self._key, self.size):
                 stop = done + len(data)
                 with memoryview(data) as view:
                     while done < stop:
@@ -154,18 +155,6 @@ class Appender:
         else:
             rename_sealed(self._path)
 
-    def _blocks(self, group: Group) -> Iterator[tuple[bytearray | bytes, int]]:
-        """What to write one after the other, each with the end of the frames it holds in the group."""
-        if self._key is None:
-            yield group.buffer, len(group.buffer)
-            return
-        place, start = self.size, 0
-        for end in group.cuts(_BLOCK_BYTES):
-            with memoryview(group.buffer) as view, view[start:end] as frames:
-                data = seal_frames(frames, self._key, place)
-            yield data, end
-            place, start = place + len(data), end
-
     def _keep(self, group: Group, done: int, whole: int) -> None:
         """Count the whole frames among the first ``done`` bytes of a group; encrypted, they take ``whole`` bytes."""
         before = len(group.buffer)
@@ -175,6 +164,37 @@ class Appender:
     def _remove(self) -> None:
         self._path.unlink(missing_ok=True)
         self._path.with_suffix(KEY).unlink(missing_ok=True)
+
+
+def write_segment(path: Path, header: Header, group: Group, key: DataKey | None) -> None:
+    """Write a whole segment durably; the file is new or replaced.
+
+    Raises
+    ------
+    OSError
+        The disk does not take it.
+    """
+    data = bytearray(encode_header(header))
+    for block, _ in _blocks(group, key, len(data)):
+        data += block
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "wb") as target:
+        target.write(data)
+        target.flush()
+        os.fsync(file)
+
+
+def _blocks(group: Group, key: DataKey | None, place: int) -> Iterator[tuple[bytearray | bytes, int]]:
+    """What to write from a place of a file on, piece by piece, each with the end of the frames it holds in the group."""
+    if key is None:
+        yield group.buffer, len(group.buffer)
+        return
+    start = 0
+    for end in group.cuts(_BLOCK_BYTES):
+        with memoryview(group.buffer) as view, view[start:end] as frames:
+            data = seal_frames(frames, key, place)
+        yield data, end
+        place, start = place + len(data), end
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,7 @@ from seakeep.features.rows import cells_to_table
 from seakeep.features.transform import evaluate
 from seakeep.recorder import stored
 from seakeep.recorder.layout import Part, parts
-from seakeep.recorder.reader import report, scan, segment
+from seakeep.recorder.reader import compacted, report, scan, segment
 from seakeep.recorder.segment import Damage, SegmentReader, decode_record, kind_of
 from seakeep.recorder.table import OutcomeTable, PredictionTable
 from seakeep.records.model import Label
@@ -128,7 +128,8 @@ def _matching(folder: Path, field: Literal["id", "key"], value: str) -> Iterator
     for part in parts(folder)[0]:
         source = segment(folder, part)
         if isinstance(source, Part):
-            yield from stored.find(source.path, field, value, only=0 if part.state == "parquet" else part.first)
+            only = 0 if part.state == "parquet" else part.first
+            yield from compacted(folder, source, partial(stored.find, column=field, value=value, only=only)) or ()
         elif source.key or needle in source.buffer:
             for payload in source.payloads():
                 if kind_of(payload) == "p" and needle in bytes(payload):
@@ -143,7 +144,8 @@ def gaps(folder: Path) -> list[Gap]:
     for part in parts(folder)[0]:
         source = segment(folder, part)
         if isinstance(source, Part):
-            found += stored.gaps(source.path, only=0 if part.state == "parquet" else part.first)
+            only = 0 if part.state == "parquet" else part.first
+            found += compacted(folder, source, partial(stored.gaps, only=only)) or ()
         else:
             payloads = (payload for payload in source.payloads() if kind_of(payload) == "g")
             found += [record for record in map(decode_record, payloads) if isinstance(record, Gap)]
@@ -227,8 +229,9 @@ def _found(folder: Path, query: Query, damage: list[Damage] | None) -> list[Colu
         if isinstance(source, Part):
             only = "" if part.state == "parquet" else f" AND segment = {part.first}"
             names = (*_DTYPES, *_MATRICES)
-            with contextlib.suppress(FileNotFoundError):  # let go of since the folder was listed
-                found.append(stored.columns(source.path, names, _condition(query) + only))
+            where = _condition(query) + only
+            if columns := compacted(folder, source, partial(stored.columns, names=names, where=where)):
+                found.append(columns)
         else:
             found.extend(_from_segment(source, query))
             report(source, part, damage)

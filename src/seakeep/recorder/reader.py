@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from seakeep.errors import RecorderError
 from seakeep.recorder import stored
@@ -15,6 +16,8 @@ from seakeep.recorder.layout import Part, parts
 from seakeep.recorder.segment import Damage, SegmentReader, moment_us, read_header, read_segment
 from seakeep.records.prediction import Record
 from seakeep.security.envelope import DataKey
+
+T = TypeVar("T")
 
 
 def scan(folder: Path, *, damage: list[Damage] | None = None) -> Iterator[Record]:
@@ -33,29 +36,55 @@ def scan(folder: Path, *, damage: list[Damage] | None = None) -> Iterator[Record
     for part in parts(folder)[0]:
         found = segment(folder, part)
         if isinstance(found, Part):
-            yield from stored.read(found.path, only=0 if part.state == "parquet" else part.first)
+            yield from _read(folder, found, only=0 if part.state == "parquet" else part.first)
         else:
             yield from found.records()
             report(found, part, damage)
 
 
+def _read(
+    folder: Path, part: Part, *, only: int = 0, without: Collection[int] = (), since_us: int = 0
+) -> Iterator[Record]:
+    found: Part | None = part
+    while found:
+        try:
+            yield from stored.read(found.path, only=only, without=without, since_us=since_us)
+        except FileNotFoundError:  # before the first record
+            found = _successor(folder, found)
+        else:
+            return
+
+
 def segment(folder: Path, part: Part) -> SegmentReader | Part:
     """The frames of a segment behind its header; or the Parquet file, if it became one meanwhile."""
-    while part.state != "parquet":
+    found: Part | None = part
+    while found and found.state != "parquet":
         try:
-            reader = read_segment(part.path)
+            reader = read_segment(found.path)
         except FileNotFoundError:
-            # Sealed or compacted since the folder was listed.
-            held = [
-                one for one in parts(folder)[0] if one.writer == part.writer and one.first <= part.first <= one.last
-            ]
-            if not held:
-                return SegmentReader(b"", part.path.name)  # it was empty, and went
-            part = held[0]
+            found = _successor(folder, found)
             continue
         reader.header()
         return reader
-    return part
+    return found or SegmentReader(b"", part.path.name)  # it was empty, or was let go
+
+
+def compacted(folder: Path, part: Part, question: Callable[[Path], T]) -> T | None:
+    """What a Parquet file answers, or the one that took its place meanwhile; None if it was let go."""
+    found: Part | None = part
+    while found:
+        try:
+            return question(found.path)
+        except FileNotFoundError:
+            found = _successor(folder, found)
+    return None
+
+
+def _successor(folder: Path, part: Part) -> Part | None:
+    """The file that holds what was in one that is gone: it was sealed, compacted or revised since the folder was listed."""
+    return next(
+        (one for one in parts(folder)[0] if one.writer == part.writer and one.first <= part.first <= one.last), None
+    )
 
 
 def report(reader: SegmentReader, part: Part, damage: list[Damage] | None) -> None:
@@ -170,7 +199,7 @@ class Tail:
         done = self._done.setdefault(part.writer, set())
         numbers = set(range(part.first, part.last + 1))
         if not numbers <= done:
-            found.extend(stored.read(part.path, without=done & numbers, since_us=self._since_us))
+            found.extend(_read(self._folder, part, without=done & numbers, since_us=self._since_us))
             done |= numbers
 
 

@@ -9,6 +9,7 @@ one for :data:`SETTLED_S`, and a file dated in the future is as old as the first
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from itertools import groupby
@@ -109,8 +110,10 @@ def expire(folder: Path, *, older_than_us: int | None = None, now_us: int = 0, m
 
 def expired(folder: Path) -> dict[str, int]:
     """How many sequence numbers of each writer lie before its first file that is left."""
-    first = {part.writer: part for part in reversed(parts(folder)[0])}
-    return {name: _accounted_before(first.get(name), folder, name) for name in writers(folder)}
+    while True:
+        first = {part.writer: part for part in reversed(parts(folder)[0])}
+        with contextlib.suppress(FileNotFoundError):  # one went meanwhile: another look
+            return {name: _accounted_before(first.get(name), folder, name) for name in writers(folder)}
 
 
 _NEVER = 2**63

@@ -1,9 +1,11 @@
-"""Reads predictions back from Parquet: as records, as columns, or one by its id or its key."""
+"""Reads predictions back from Parquet: as records, as columns, or one by its id or its key.
+
+Every function raises FileNotFoundError if the file is gone; see :func:`seakeep.recorder.reader.compacted`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ import msgspec
 import numpy as np
 
 from seakeep.recorder.container import opened
-from seakeep.recorder.parquet import FIELDS, LISTS, connect, metadata, table
+from seakeep.recorder.parquet import FIELDS, LISTS, connect, literal, metadata, table
 from seakeep.records.prediction import Gap, Prediction, Record
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def read(path: Path, *, only: int = 0, without: Collection[int] = (), since_us: 
     """
     unwanted = ", ".join(str(int(number)) for number in without) or "-1"
     where = f"segment = {int(only)}" if only else f"segment NOT IN ({unwanted})"
-    with suppress(FileNotFoundError), opened(path) as name, connect() as connection:
+    with opened(path) as name, connect() as connection:
         yield from _chosen(metadata(connection, name)[0], only, without)
         text = f"SELECT {', '.join(COLUMNS)} FROM {table(name)} WHERE {where} AND recorded_us >= {int(since_us)} ORDER BY segment, sequence"  # noqa: S608 -- all names and numbers are ours
         connection.execute(text)
@@ -47,36 +49,33 @@ def read(path: Path, *, only: int = 0, without: Collection[int] = (), since_us: 
 
 def gaps(path: Path, *, only: int = 0) -> list[Gap]:
     """The gaps of a Parquet file; ``only`` as for :func:`read`."""
-    with suppress(FileNotFoundError), opened(path) as name, connect() as connection:
+    with opened(path) as name, connect() as connection:
         return list(_chosen(metadata(connection, name)[0], only, ()))
-    return []
 
 
 def accounted(path: Path) -> int:
     """How many sequence numbers were accounted for before the first segment in a Parquet file."""
-    with suppress(FileNotFoundError), opened(path) as name, connect() as connection:
+    with opened(path) as name, connect() as connection:
         return metadata(connection, name)[1]
-    return 0
 
 
 def newest_us(path: Path) -> int:
     """When the newest record in a Parquet file was made; 0 if it has none."""
-    with suppress(FileNotFoundError), opened(path) as name, connect() as connection:
+    with opened(path) as name, connect() as connection:
         found = connection.execute(f"SELECT coalesce(max(recorded_us), 0) FROM {table(name)}").fetchall()  # noqa: S608 -- all names are ours
         return max(int(found[0][0]), *(int(gap["to_us"]) for gap in metadata(connection, name)[0]), 0)
-    return 0
 
 
 def find(path: Path, column: str, value: str, *, only: int = 0) -> list[Prediction]:
     """The predictions whose ``id`` or ``key`` is a value, in the order they were recorded; ``only`` as for :func:`read`."""
-    where = f" AND segment = {int(only)}" if only else ""
-    with suppress(FileNotFoundError), opened(path) as name, connect() as connection:
-        rows = connection.execute(
-            f"SELECT {', '.join(COLUMNS)} FROM {table(name)} WHERE {column} = ?{where} ORDER BY sequence",  # noqa: S608 -- all names are ours
-            [value],
-        ).fetchall()
-        return list(map(_prediction, rows))
-    return []
+    return chosen(path, f"{column} = {literal(value)}" + (f" AND segment = {int(only)}" if only else ""))
+
+
+def chosen(path: Path, where: str) -> list[Prediction]:
+    """The predictions that a condition of our own making chooses, in the order they were recorded."""
+    with opened(path) as name, connect() as connection:
+        text = f"SELECT {', '.join(COLUMNS)} FROM {table(name)} WHERE {where} ORDER BY segment, sequence"  # noqa: S608 -- the names are ours
+        return list(map(_prediction, connection.execute(text).fetchall()))
 
 
 def columns(path: Path, names: Iterable[str], where: str) -> dict[str, NDArray[Any]]:

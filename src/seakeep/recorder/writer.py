@@ -190,7 +190,7 @@ class Writer:
             if self._segment:
                 self._segment.seal()
             missing = self._ledger.sequence - self._ledger.accounted
-            if missing and not self._fault:
+            if missing > 0 and not self._fault:
                 write_gap(self._ledger, self._clock, missing, from_us=0)
         except OSError as error:
             self._fault = error
