@@ -11,6 +11,7 @@ from seakeep.config import Home, Settings
 from seakeep.project.build import Builder
 from seakeep.project.load import load_project
 from seakeep.project.online import OnlineViews
+from seakeep.project.recorder import FlightRecorder
 from seakeep.project.release import Releaser
 from seakeep.project.stores import open_stores
 from seakeep.records.gate import GateResult
@@ -50,6 +51,8 @@ class Project:
         The declared models by name.
     stores
         What the project keeps: runs, versions, releases, gates, receipts, audit, keys, datasets, bundles.
+    recorder
+        What can be done with the records: read them with other tools, erase a subject, take another key.
     """
 
     def __init__(self, folder: Path, *, clock: Clock) -> None:
@@ -60,6 +63,7 @@ class Project:
         self.models: Mapping[str, Model] = self._loaded.models
         self.home = Home(self.folder / self.settings.project.home)
         self.stores = open_stores(self.home, clock)
+        self.recorder = FlightRecorder(self._loaded, self.home, self.stores, clock)
         self._online = OnlineViews(self.home, self.stores)
         self._builder = Builder(self._loaded, self.home, self.stores, clock)
         self._releaser = Releaser(self._loaded, self.stores, self._builder, self._online, clock)

@@ -15,6 +15,7 @@ from seakeep.backends.files.sealed import SealedFolders
 from seakeep.backends.sql import (
     Database,
     SqlAudit,
+    SqlErasures,
     SqlGates,
     SqlKeys,
     SqlReceipts,
@@ -53,6 +54,7 @@ class Stores:
     gates: SqlGates
     receipts: SqlReceipts
     audit: SqlAudit
+    erasures: SqlErasures
     keys: ApiKeys
     artefacts: SealedFolders
     bundles: Bundles
@@ -80,6 +82,7 @@ def open_stores(home: Home, clock: Clock) -> Stores:
         gates=gates,
         receipts=SqlReceipts(database),
         audit=SqlAudit(database),
+        erasures=SqlErasures(database),
         keys=ApiKeys(SqlKeys(database), load_or_create_pepper(home.keys), clock=clock),
         artefacts=SealedFolders(home.artefacts, signer=signer, verifier=verifier),
         bundles=Bundles(SealedFolders(home.bundles, signer=signer, verifier=verifier)),

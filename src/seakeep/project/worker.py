@@ -20,6 +20,7 @@ from seakeep.config import Home, load_settings
 from seakeep.errors import SeakeepError
 from seakeep.features.rows import EventDecoder, RequestDecoder
 from seakeep.features.service import FeatureService
+from seakeep.project.keyring import keyring
 from seakeep.recorder.policy import Policies
 from seakeep.recorder.writer import Writer
 from seakeep.registry.bundle import Bundle, Bundles
@@ -44,6 +45,11 @@ def context(folder: Path, index: int, port: int) -> WorkerContext:
     name = f"worker-{index}"
     policies = Policies(load_or_create_protector(home.keys))
     bundles = Bundles(SealedFolders(home.bundles, signer=None, verifier=load_verifier(home.keys)))
+
+    def pen(records: Path) -> Writer:
+        keys = keyring(records, folder, settings, home)
+        return Writer(records, name, clock=clock, settings=settings.recorder, policy=policies, keyring=keys)
+
     return WorkerContext(
         index=index,
         settings=serving,
@@ -51,8 +57,8 @@ def context(folder: Path, index: int, port: int) -> WorkerContext:
         routing=SqlReleases(database),
         bundles=_Declaring(bundles, policies),
         features=FeatureService(LmdbOnlineStore(home.online), clock=clock),
-        predictions=Writer(home.predictions, name, clock=clock, settings=settings.recorder, policy=policies),
-        events=Writer(home.events, name, clock=clock, settings=settings.recorder, policy=policies),
+        predictions=pen(home.predictions),
+        events=pen(home.events),
         authenticator=KeyAuthenticator(SqlKeys(database), pepper, loopback=is_loopback(serving.host)),
         request_decoders=RequestDecoder,
         event_decoders=EventDecoder,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from seakeep.features.rows import cells_to_table
 from seakeep.features.transform import evaluate
 from seakeep.recorder import stored
 from seakeep.recorder.layout import Part, parts
+from seakeep.recorder.parquet import literal
 from seakeep.recorder.reader import compacted, report, scan, segment
 from seakeep.recorder.segment import Damage, SegmentReader, decode_record, kind_of
 from seakeep.recorder.table import OutcomeTable, PredictionTable
@@ -54,17 +55,20 @@ _decode_row = msgspec.msgpack.Decoder(_Row).decode
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Which predictions of a model.
+    """Which predictions.
 
     Attributes
     ----------
+    model, key
+        Only of this model, and of the asking rows with this key; of all if ``""``.
     versions, roles
         Only these; all if empty.
     from_us, to_us
         Only predictions that speak for a moment ``from_us <= time_us < to_us``; unbounded where None.
     """
 
-    model: str
+    model: str = ""
+    key: str = ""
     versions: tuple[int, ...] = ()
     roles: tuple[Role, ...] = ()
     from_us: int | None = None
@@ -229,7 +233,7 @@ def _found(folder: Path, query: Query, damage: list[Damage] | None) -> list[Colu
         if isinstance(source, Part):
             only = "" if part.state == "parquet" else f" AND segment = {part.first}"
             names = (*_DTYPES, *_MATRICES)
-            where = _condition(query) + only
+            where = condition(query) + only
             if columns := compacted(folder, source, partial(stored.columns, names=names, where=where)):
                 found.append(columns)
         else:
@@ -240,7 +244,7 @@ def _found(folder: Path, query: Query, damage: list[Damage] | None) -> list[Colu
 
 def _from_segment(source: SegmentReader, query: Query) -> Iterator[Columns]:
     payloads = (payload for payload in source.payloads() if kind_of(payload) == "p")
-    chosen = filter(_predicate(query), map(_decode_row, payloads))
+    chosen = filter(partial(wanted, query), map(_decode_row, payloads))
     while rows := list(islice(chosen, _CHUNK)):
         yield _columns(rows)
 
@@ -261,34 +265,30 @@ def _columns(rows: list[Any]) -> Columns:
     return columns
 
 
-def _predicate(query: Query) -> Callable[[Any], bool]:
-    versions, roles = frozenset(query.versions), frozenset(query.roles)
-    from_us = -(2**63) if query.from_us is None else query.from_us
-    to_us = 2**63 if query.to_us is None else query.to_us
-
-    def wanted(row: Any) -> bool:
-        return (
-            from_us <= row.time_us < to_us
-            and row.model == query.model
-            and (not versions or row.version in versions)
-            and (not roles or row.role in roles)
-        )
-
-    return wanted
+def wanted(query: Query, one: Any) -> bool:
+    """Whether a query asks for a prediction."""
+    return (
+        (query.from_us is None or one.time_us >= query.from_us)
+        and (query.to_us is None or one.time_us < query.to_us)
+        and query.model in {"", one.model}
+        and query.key in {"", one.key}
+        and (not query.versions or one.version in query.versions)
+        and (not query.roles or one.role in query.roles)
+    )
 
 
-def _condition(query: Query) -> str:
-    quoted = query.model.replace("'", "''")
-    terms = [f"model = '{quoted}'"]
+def condition(query: Query) -> str:
+    """The same, in SQL."""
+    terms = [f"{name} = {literal(value)}" for name, value in (("model", query.model), ("key", query.key)) if value]
     if query.versions:
         terms.append(f"version IN ({', '.join(str(int(one)) for one in query.versions)})")
     if query.roles:
-        terms.append(f"role IN ({', '.join(repr(str(one)) for one in query.roles)})")
+        terms.append(f"role IN ({', '.join(map(literal, query.roles))})")
     if query.from_us is not None:
         terms.append(f"time_us >= {int(query.from_us)}")
     if query.to_us is not None:
         terms.append(f"time_us < {int(query.to_us)}")
-    return " AND ".join(terms)
+    return " AND ".join(terms) or "true"
 
 
 def _by_version(found: Sequence[Columns]) -> dict[int, PredictionTable]:

@@ -2,6 +2,7 @@ import sqlite3
 import stat
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.recording import start
@@ -143,7 +144,7 @@ def test_a_newer_state_is_left_alone(path, state):
     connection.execute("PRAGMA user_version = 7")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(PlatformError, match=r"made by a newer Seakeep \(schema 7, this one knows 1\)") as raised:
+    with pytest.raises(PlatformError, match=r"made by a newer Seakeep \(schema 7, this one knows 2\)") as raised:
         open_sqlite(path.parent)
     assert raised.value.hint == "upgrade seakeep"
     assert path.read_bytes() == before
@@ -334,3 +335,18 @@ def test_a_forked_child_and_its_parent_both_go_on(path):
     state = open_sqlite(path.parent)
     assert len(state.verified()) == 9
     state.close()
+
+
+def test_a_state_of_an_older_schema_is_made_one_of_this(path, state):
+    state.close()
+    connection = sqlite3.connect(path)
+    connection.executescript("DROP TABLE erasures; PRAGMA user_version = 1")
+    connection.close()
+    with ThreadPoolExecutor(4) as pool:
+        states = list(pool.map(lambda _: Database(path, clock=CLOCK), range(8)))
+    with states[0].write() as connection:
+        connection.execute("INSERT INTO erasures (time_us, record) VALUES (1, x'00')")
+    with pytest.raises(ConflictError, match="erasures only grow"), states[0].write() as connection:
+        connection.execute("DELETE FROM erasures")
+    with states[0].read() as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from seakeep.backends.sql.audit import SqlAudit
 from seakeep.backends.sql.database import Database
+from seakeep.backends.sql.erasures import SqlErasures
 from seakeep.backends.sql.keys import SqlKeys
 from seakeep.backends.sql.registry import SqlGates, SqlVersions
 from seakeep.backends.sql.releases import SqlReceipts, SqlReleases
 from seakeep.backends.sql.runs import SqlRuns
 
-__all__ = ["Database", "SqlAudit", "SqlGates", "SqlKeys", "SqlReceipts", "SqlReleases", "SqlRuns", "SqlVersions"]
+__all__ = [
+    "Database",
+    "SqlAudit",
+    "SqlErasures",
+    "SqlGates",
+    "SqlKeys",
+    "SqlReceipts",
+    "SqlReleases",
+    "SqlRuns",
+    "SqlVersions",
+]

@@ -15,7 +15,7 @@ _ENTRY = RecordFormat(AuditEntry, "entry of the audit log")
 _ENTRIES = "SELECT record FROM audit ORDER BY number"
 _RECORDS = """
     SELECT record FROM runs UNION ALL SELECT record FROM versions UNION ALL SELECT results FROM gates
-    UNION ALL SELECT record FROM releases UNION ALL SELECT record FROM receipts
+    UNION ALL SELECT record FROM releases UNION ALL SELECT record FROM receipts UNION ALL SELECT record FROM erasures
     UNION ALL SELECT digest || ' ' || name || ' ' || role || ' ' || created_us FROM keys
     UNION ALL SELECT digest || ' ' || revoked_us FROM keys WHERE revoked_us > 0
 """

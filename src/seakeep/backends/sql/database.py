@@ -13,7 +13,7 @@ from pathlib import Path
 from seakeep.clock import Clock
 from seakeep.errors import ConflictError, PlatformError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_MS = 10_000
 """How long a transaction waits for another one, in milliseconds."""
 
@@ -26,7 +26,8 @@ _HINTS = {
 }
 
 # What was written is never changed: the database itself refuses to.
-_APPEND_ONLY = ("runs", "versions", "gates", "releases", "receipts", "audit")
+_APPEND_ONLY = ("runs", "versions", "gates", "releases", "receipts", "audit", "erasures")
+_ERASURES = "CREATE TABLE erasures (id INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, record BLOB NOT NULL);\n"
 _SCHEMA = """
 CREATE TABLE runs (id TEXT PRIMARY KEY, model TEXT NOT NULL, started_us INTEGER NOT NULL, record BLOB NOT NULL);
 CREATE TABLE versions (
@@ -44,11 +45,20 @@ CREATE TABLE keys (
     digest TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, created_us INTEGER NOT NULL,
     revoked_us INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE audit (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
-""" + "".join(
-    f"CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, '{table} only grow'); END;\n"
-    for table in _APPEND_ONLY
-    for verb in ("UPDATE", "DELETE")
-)
+"""
+
+
+def _guards(*tables: str) -> str:
+    return "".join(
+        f"CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} only grow'); END;\n"
+        for table in tables
+        for verb in ("UPDATE", "DELETE")
+    )
+
+
+_UPGRADES = {1: _ERASURES + _guards("erasures")}
+"""What makes a state of each older schema one of the next."""
 
 
 class Database:
@@ -74,6 +84,8 @@ class Database:
             self._make()
         with self.read() as connection:
             (found,) = connection.execute("PRAGMA user_version").fetchone()
+        while found in _UPGRADES:
+            found = self._upgrade(found)
         if found > SCHEMA_VERSION:
             message = f"{path} was made by a newer Seakeep (schema {found}, this one knows {SCHEMA_VERSION})"
             raise PlatformError(message, hint="upgrade seakeep")
@@ -136,7 +148,9 @@ class Database:
         try:
             os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             with self._told(), closing(sqlite3.connect(aside, isolation_level=None)) as connection:
-                connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+                connection.executescript(
+                    f"BEGIN; {_SCHEMA} {_ERASURES} {_guards(*_APPEND_ONLY)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
+                )
                 connection.execute("PRAGMA journal_mode = WAL")
             with suppress(FileExistsError):
                 os.link(aside, self.path)
@@ -147,6 +161,19 @@ class Database:
         finally:
             with suppress(OSError):
                 aside.unlink()
+
+    def _upgrade(self, found: int) -> int:
+        """Make a state of one schema one of the next, unless another process was faster; the schema it now has."""
+        with self._told():
+            connection = self._connection()
+            text = f"BEGIN IMMEDIATE; {_UPGRADES[found]} PRAGMA user_version = {found + 1}; COMMIT"
+            try:
+                connection.executescript(text)
+            except sqlite3.OperationalError as error:
+                connection.execute("ROLLBACK")
+                if "already exists" not in str(error):
+                    raise
+            return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
     @contextmanager
     def _told(self) -> Iterator[None]:
