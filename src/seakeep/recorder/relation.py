@@ -82,7 +82,8 @@ class Records:
         PlatformError
             pyarrow is not installed.
         """
-        return _or_missing("pyarrow", self._relation.to_arrow_table)
+        with _needed("pyarrow"):
+            return self._relation.to_arrow_table()
 
     def pandas(self) -> Any:
         """All rows as a ``pandas.DataFrame``.
@@ -92,7 +93,8 @@ class Records:
         PlatformError
             pandas is not installed.
         """
-        return _or_missing("pandas", self._relation.df)
+        with _needed("pandas"):
+            return self._relation.df()
 
     def close(self) -> None:
         """Let go of the files."""
@@ -122,9 +124,10 @@ def _fill(connection: DuckDBPyConnection, rows: Iterator[tuple[int, Prediction]]
         insert(connection, chunk)
 
 
-def _or_missing(name: str, make: Any) -> Any:
+@contextlib.contextmanager
+def _needed(name: str) -> Iterator[None]:
     try:
-        return make()
+        yield
     except ImportError as error:
         message = f"{name} is not installed"
         raise PlatformError(message, hint="install it: pip install 'seakeep[frames]'") from error

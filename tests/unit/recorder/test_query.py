@@ -6,7 +6,7 @@ from tests.recording import NOW_US, batch, prediction, record, same, writer
 
 from seakeep.errors import NotFoundError, RecorderError
 from seakeep.recorder.compaction import compact
-from seakeep.recorder.query import Query, find, gaps, join_batches, load, load_events, outcomes
+from seakeep.recorder.query import Query, find, gaps, join_batches, load, load_events, of_key, outcomes
 from seakeep.records.expression import col
 from seakeep.records.model import Label
 from seakeep.records.source import ColumnSchema, Events
@@ -189,3 +189,48 @@ def test_no_events_give_no_outcomes(tmp_path):
     found = outcomes(tmp_path, LABEL, SCHEMA)
     assert len(found) == 0
     assert np.isnan(found.labels_for(np.array(["a"], dtype=object), as_of_us=2**62)).all()
+
+
+def test_the_predictions_of_a_key_are_found_in_all_models_and_forms(folder):
+    found = of_key(folder, "flight-3")
+    assert [one.id for one in found] == ["a2", "b2"]
+    assert of_key(folder, "flight") == of_key(folder, "' OR 1=1 --") == []
+
+
+def test_a_key_or_an_id_touches_few_row_groups(tmp_path):
+    """By what the file itself says: the extremes and the Bloom filter of every row group."""
+    import duckdb
+
+    count = 60_000
+    pen = writer(tmp_path, queue_mb=64)
+    for _ in range(count):
+        number = pen.next_sequence()
+        # Keys come in no order, as those of people do; ids grow with time.
+        one = prediction(number, id=f"01{number:024d}", key=f"key-{number * 7919 % 20_011}", version=number % 3)
+        assert pen.append(one)
+    pen.close()
+    (path,) = compact(tmp_path)
+    with duckdb.connect() as connection:
+
+        def touched(column, value):
+            asked = f"SELECT count(*) FROM parquet_bloom_probe('{path}', '{column}', '{value}') WHERE NOT bloom_filter_excludes"
+            return connection.execute(asked).fetchone()[0]
+
+        groups = connection.execute(f"SELECT count(DISTINCT row_group_id) FROM parquet_metadata('{path}')").fetchone()[
+            0
+        ]
+        assert groups == -(-count // 8_192)
+        assert touched("id", f"01{count // 2:024d}") == 1
+        assert touched("key", "key-7") <= 4, "three predictions have it"
+        assert touched("key", "nobody") <= 1
+        extremes = connection.execute(
+            f"SELECT stats_min_value::BIGINT, stats_max_value::BIGINT FROM parquet_metadata('{path}') "
+            "WHERE path_in_schema = 'time_us'"
+        ).fetchall()
+        moment = prediction(count // 2).time_us
+        assert sum(low <= moment <= high for low, high in extremes) <= 5, "one a version, and where two meet"
+    (found,) = [find(tmp_path, f"01{count // 2:024d}")]
+    assert found.sequence == count // 2
+    assert [one.sequence for one in of_key(tmp_path, "key-7")] == [
+        number for number in range(1, count + 1) if number * 7919 % 20_011 == 7
+    ]
