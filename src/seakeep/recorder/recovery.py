@@ -66,7 +66,7 @@ def write_gap(ledger: Ledger, clock: Clock, missing: int, *, from_us: int) -> Ga
         count=missing,
         reason="crash",
         from_us=from_us or now_us,
-        to_us=now_us,
+        to_us=max(from_us, now_us),  # the clock may have been set back
     )
     group = Group()
     group.add(gap)

@@ -281,4 +281,4 @@ class Writer:
         moment_us = record.recorded_us
         lost = self._lost.setdefault(reason, _Lost(record.sequence, moment_us, moment_us))
         lost.count += 1
-        lost.to_us = max(lost.to_us, moment_us)
+        lost.from_us, lost.to_us = min(lost.from_us, moment_us), max(lost.to_us, moment_us)
