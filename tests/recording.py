@@ -14,6 +14,7 @@ import msgspec
 
 from seakeep.clock import FixedClock
 from seakeep.config import RecorderSettings
+from seakeep.recorder.keyring import Keyring
 from seakeep.recorder.segment import add_frame
 from seakeep.recorder.writer import Writer
 from seakeep.records.prediction import EventBatch, Prediction, Record
@@ -67,10 +68,14 @@ def queue_mb(records: int) -> float:
     return (records - 0.5) * len(buffer) / (1 << 20)
 
 
-def writer(folder: Path, name: str = "w", *, clock: FixedClock | None = None, **settings: Any) -> Writer:
+def writer(
+    folder: Path, name: str = "w", *, clock: FixedClock | None = None, keyring: Keyring | None = None, **settings: Any
+) -> Writer:
     if "queue_records" in settings:
         settings["queue_mb"] = queue_mb(settings.pop("queue_records"))
-    return Writer(folder, name, clock=clock or FixedClock(NOW_US), settings=RecorderSettings(**settings))
+    return Writer(
+        folder, name, clock=clock or FixedClock(NOW_US), settings=RecorderSettings(**settings), keyring=keyring
+    )
 
 
 def record(pen: Writer, count: int, **changes: Any) -> list[Prediction]:

@@ -164,7 +164,7 @@ class Service:
                 keys = keyring(self._home.predictions, self._loaded.folder, self._loaded.settings, self._home)
                 compact(self._home.predictions, keys)
                 self._let_go(by_age=settled)
-            except SeakeepError:
+            except (SeakeepError, OSError):
                 _log.exception("the records could not be compacted or let go; they stay as they are")
 
     def _let_go(self, *, by_age: bool) -> None:

@@ -178,10 +178,14 @@ def write_segment(path: Path, header: Header, group: Group, key: DataKey | None)
     for block, _ in _blocks(group, key, len(data)):
         data += block
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(file, "wb") as target:
-        target.write(data)
-        target.flush()
-        os.fsync(file)
+    try:
+        with os.fdopen(file, "wb") as target:
+            target.write(data)
+            target.flush()
+            os.fsync(file)
+    except OSError:
+        path.unlink()
+        raise
 
 
 def _blocks(group: Group, key: DataKey | None, place: int) -> Iterator[tuple[bytearray | bytes, int]]:

@@ -59,11 +59,15 @@ def _replace(run: list[Part], keyring: Keyring | None) -> Path:
     folder = run[0].path.parent
     path = parquet_path(folder, run[0].writer, run[0].first, run[-1].last, encrypted=keyring is not None)
     temporary = path.with_suffix(_TEMPORARY)
-    key = keyring.create(path.stem) if keyring else None
     header = read_segment(run[0].path).header()
-    parquet.write(_records(run), temporary, accounted=header.accounted if header else 0, key=key)
-    temporary.rename(path)
-    sync_folder(folder)
+    try:
+        key = keyring.create(path.stem) if keyring else None
+        parquet.write(_records(run), temporary, accounted=header.accounted if header else 0, key=key)
+        temporary.rename(path)
+        sync_folder(folder)
+    except OSError as error:
+        message = f"cannot write {path}: {error.strerror}"
+        raise RecorderError(message, hint="make room on the disk; the segments stay as they are") from error
     remove(run)
     return path
 

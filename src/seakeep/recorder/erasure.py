@@ -125,7 +125,11 @@ def _seal(folder: Path, clock: Clock) -> None:
 
 
 def _erase(part: Part, subject: Subject, now_us: int, keyring: Keyring | None) -> Erased:
-    return (_from_parquet if part.state == "parquet" else _from_segment)(part, subject, now_us, keyring)
+    try:
+        return (_from_parquet if part.state == "parquet" else _from_segment)(part, subject, now_us, keyring)
+    except OSError as error:
+        message = f"cannot write {revised_path(part)}: {error.strerror}"
+        raise RecorderError(message, hint="make room on the disk, and erase again") from error
 
 
 def _from_parquet(part: Part, subject: Subject, now_us: int, keyring: Keyring | None) -> Erased:
@@ -168,12 +172,7 @@ def _from_segment(part: Part, subject: Subject, now_us: int, keyring: Keyring | 
     target = revised_path(part)
     temporary = target.with_suffix(_TEMPORARY)
     key = _keyring(part, keyring).create(target.stem) if reader.key else None
-    try:
-        write_segment(temporary, header, kept, key)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        message = f"cannot write {target}: {error.strerror}"
-        raise RecorderError(message, hint="make room on the disk, and erase again") from error
+    write_segment(temporary, header, kept, key)
     _replace(part, temporary, target)
     return found + Erased(files=1)
 
