@@ -218,14 +218,16 @@ def opened(folder: Path) -> Iterator[Project]:
 @contextlib.contextmanager
 def forgotten() -> Iterator[None]:
     """Projects that are opened in the block leave none of their modules behind."""
-    path, modules = list(sys.path), set(sys.modules)
+    path = list(sys.path)
+    before = {name: sys.modules.pop(name, None) for name in ("flights_data", "_seakeep_project")}
     try:
         yield
     finally:
         sys.path[:] = path
-        for name in set(sys.modules) - modules:
-            if name in {"flights_data", "_seakeep_project"}:
-                del sys.modules[name]
+        for name, module in before.items():
+            sys.modules.pop(name, None)
+            if module is not None:
+                sys.modules[name] = module
 
 
 def twin(project: Project, **changes: Any) -> Version:

@@ -51,7 +51,7 @@ def test_a_full_disk_refuses_a_change_and_takes_it_when_there_is_room(small_disk
             CHANGES[change](state)
         assert "nothing was changed" in raised.value.hint
         assert content(state) == before
-        assert len(state.verified()) == 7
+        assert len(state.verified()) == 8
     make_room()
     state.keys.add(key("small", digest=digest("small")), actor="ada")
     assert state.verified()[-1] == "create-key"

@@ -228,7 +228,7 @@ def test_a_write_ahead_log_that_was_cut_anywhere_gives_a_state_that_was(tmp_path
         seen.append(len(kept))
         found.close()
     assert seen == sorted(seen)
-    assert set(seen) == set(range(8))
+    assert set(seen) == set(range(9))
 
 
 WORK = """

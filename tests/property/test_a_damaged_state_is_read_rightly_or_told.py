@@ -95,5 +95,5 @@ def test_a_version_is_still_registered_only_once_in_a_state_that_was_copied():
         (Path(place) / "state.db").write_bytes(CONTENT)
         state = open_sqlite(Path(place))
         assert state.versions.add(version(1), actor="ada", now_us=NOW_US).number == 1
-        assert len(state.verified()) == 7
+        assert len(state.verified()) == 8
         state.close()

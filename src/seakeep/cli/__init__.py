@@ -43,7 +43,7 @@ _COMMANDS = {
         "months": ("know", "Each month's verdict, beside what the outcomes showed later."),
         "receipts": ("know", "What the rollouts that ended did to whom."),
         "why": ("know", "Execute a past prediction again, bit for bit."),
-        "replay": ("past", "Execute recorded traffic again by any version, and compare the bits."),
+        "replay": ("past", "Execute recorded traffic again and compare the bits."),
         "whatif": ("past", "What a candidate would have done to last week's traffic."),
         "shadow": ("past", "How champion and candidate differ on live requests."),
         "parity": ("know", "Recompute served features from history, and compare."),

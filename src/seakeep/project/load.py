@@ -191,7 +191,7 @@ def import_declarations(file: Path, folder: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # the border to the user's code
-        del sys.modules[MODULE]
+        _forget(folder)
         raise ConfigError(f"{file.name} cannot be imported: {describe(error, folder)}", hint="mend the line") from error
     return module
 

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from seakeep.errors import ConfigError, DataError, NotFoundError, ProjectFaults
-from seakeep.project.load import MODULE, load_project, sources_of
+from seakeep.project.load import MODULE, import_declarations, load_project, sources_of
 
 
 def test_models_sources_and_tables_are_found_by_name(shop):
@@ -122,3 +122,15 @@ def test_two_projects_with_helpers_of_one_name_keep_their_own(shop):
     other = load_project(shop(folder="other", learn="def train(frame): return 'other'\ntrain_hastily = train\n"))
     assert other.trainer("train")(None) == "other"
     assert one.trainer("train") is not other.trainer("train")
+
+
+def test_a_helper_of_a_project_that_could_not_be_imported_is_not_taken_for_anothers(tmp_path):
+    for name, ending in (("broken", "1 / 0"), ("whole", "")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "seakeep.toml").write_text('[project]\nname = "x"\n')
+        (folder / "shared_helper.py").write_text(f"whose = {name!r}\n")
+        (folder / "project.py").write_text(f"import shared_helper\nwhose = shared_helper.whose\n{ending}\n")
+    with pytest.raises(ConfigError):
+        import_declarations(tmp_path / "broken" / "project.py", tmp_path / "broken")
+    assert import_declarations(tmp_path / "whole" / "project.py", tmp_path / "whole").whose == "whole"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MODEL = "late-arrival"
 TRAINED, VALIDATED, ASKED = "2013-06-01", "2013-05-01", ("2013-07", "2013-09")
-ROWS = """{"rows": [{"flight_id": "asked-by-hand", "scheduled": "2013-06-01T00:59:00Z",
+ROWS = """{"rows": [{"flight_id": "asked-by-hand", "scheduled": "2013-06-01T00:00:00Z",
            "carrier": "UA", "origin": "EWR", "dest": "SFO", "distance": 2565}]}"""
 PATIENCE_DAYS = 14
 """Days of traffic after which the demo does not wait any longer for a bad candidate to be taken back."""
