@@ -51,8 +51,8 @@ def record(folder):
     from seakeep.clock import SystemClock
     from seakeep.config import RecorderSettings
     from seakeep.conversion.session import ScoringSession
+    from seakeep.features.join import features_at
     from seakeep.project import open_project
-    from seakeep.project.history import PastFeatures
     from seakeep.project.load import load_project
     from seakeep.recorder.writer import Writer
     from seakeep.records.prediction import Prediction
@@ -60,12 +60,14 @@ def record(folder):
     project = open_project(folder)
     bundle = project.bundle(project.resolve(MODEL))
     loaded = load_project(folder)
+    definition = bundle.definition
     flights = loaded.read("flights")
     order = np.argsort(flights["scheduled"], kind="stable")
     flights = {name: values[order] for name, values in flights.items()}
     times = flights["scheduled"].astype("datetime64[us]").view(np.int64)
-    _, values = PastFeatures(loaded, bundle.definition).at(flights["flight_id"], times)
-    kinds = {column.name: column.kind for column in bundle.definition.columns}
+    tables = {view.source.name: loaded.read(view.source.name) for view in definition.views}
+    values = features_at(definition, flights, times, tables)
+    kinds = {column.name: column.kind for column in definition.columns}
     numbers = np.column_stack([values[name] for name, kind in kinds.items() if kind == "number"])
     categories = np.column_stack([values[name] for name, kind in kinds.items() if kind == "category"])
     session = ScoringSession(bundle.model)

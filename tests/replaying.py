@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from seakeep.recorder.table import PredictionTable
+from seakeep.recorder.table import AskedTable
 from seakeep.records.expression import col
 from seakeep.records.feature import FeatureColumn, FeatureView, mean
 from seakeep.records.model import Label, ModelDefinition, Threshold
@@ -62,7 +62,7 @@ DEST = FeatureColumn(name="dest", kind="category")
 
 
 class Kept:
-    """A history of even flights, whose week is the number of the flight."""
+    """A history that can read the requests of even flights, whose week is the number of the flight."""
 
     def __init__(self):
         self.opened, self.asked = [], 0
@@ -71,9 +71,9 @@ class Kept:
         self.opened.append(columns)
         return self
 
-    def at(self, keys, times_us):
-        self.asked += len(keys)
-        number = np.array([int(key.removeprefix("flight-")) for key in keys])
+    def at(self, asked):
+        self.asked += len(asked)
+        number = np.array([msgspec.json.decode(row)["number"] for row in asked.request])
         found = number % 2 == 0
         values = {
             "carrier.delay_7d": number[found] + 0.5,
@@ -117,7 +117,7 @@ def executable(
 
 def table(
     count: int, *, version: int = 1, seed: int = 0, weights: Sequence[float] = (0.7, -0.3), start: int = 0
-) -> PredictionTable:
+) -> AskedTable:
     """Answers of a weighted model with threshold a half, six minutes apart, of three origins; every tenth failed."""
     rng = np.random.default_rng(seed)
     numbers = rng.normal(size=(count, len(weights)))
@@ -128,7 +128,7 @@ def table(
     score[failed] = math.nan
     times = (start + np.arange(count, dtype=np.int64)) * 360_000_000
     text = lambda values: np.array(values, dtype=object)  # noqa: E731
-    return PredictionTable(
+    return AskedTable(
         id=text([f"p{version}-{start + n}" for n in range(count)]),
         key=text([f"flight-{start + n}" for n in range(count)]),
         role=text(["champion"] * count),
@@ -143,4 +143,5 @@ def table(
         decision=score >= 0.5,
         model_us=np.full(count, 12.0),
         total_us=np.full(count, 40.0),
+        request=text([msgspec.json.encode({"number": start + n}) for n in range(count)]),
     )

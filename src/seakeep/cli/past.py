@@ -146,7 +146,7 @@ def _left_out(failed: int, unmatched: int, recomputed: tuple[str, ...]) -> Itera
     if failed:
         yield f"left out   {failed:,} requests that had failed"
     if unmatched:
-        yield f"left out   {unmatched:,} requests without a row in history, from which to recompute"
+        yield f"left out   {unmatched:,} requests that cannot be read again, to recompute from"
     if recomputed:
         yield f"recomputed {', '.join(recomputed)}: not recorded, so taken from history as of each request"
 

@@ -6,7 +6,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from seakeep.clock import DAY_US
 from seakeep.errors import DataError, NotFoundError, SeakeepError
@@ -15,15 +15,24 @@ if TYPE_CHECKING:
     from seakeep.config import Home
     from seakeep.project.load import LoadedProject
     from seakeep.project.stores import Stores
+    from seakeep.recorder.query import Extent, Query
     from seakeep.recorder.table import OutcomeTable, PredictionTable
     from seakeep.records.feature import FeatureColumn
     from seakeep.records.model import ModelDefinition
     from seakeep.records.replay import Replay, ShadowDifference, WhatIf
     from seakeep.records.version import Version
+    from seakeep.registry.bundle import Bundle
     from seakeep.replay.execute import Executable
     from seakeep.replay.inputs import History
 
 WEEK_US = 7 * DAY_US
+
+
+class _Traffic(NamedTuple):
+    """A period's answered requests: how to ask for them, and what they are about."""
+
+    query: Query
+    extent: Extent
 
 
 class Past:
@@ -56,13 +65,17 @@ class Past:
         from seakeep.records.replay import Replay
         from seakeep.replay.execute import execute
         from seakeep.replay.identity import Tally
+        from seakeep.replay.inputs import refuse_unread
 
         began_s = time.perf_counter()
         version = self._resolve(reference or self._loaded.model().name)
-        executable = self._executable(version)
+        traffic = self._traffic(version.model, from_us, to_us)
+        executable = self._executable(version, traffic)
         tally = Tally(executable.threshold)
-        for block in execute(self._answered(version.model, from_us, to_us), [executable], threads=_cores()):
+        for block in execute(self._blocks(traffic, [executable]), [executable], threads=_cores()):
             tally.add(block)
+        if tally.unmatched and not tally.versions:
+            refuse_unread(version.ref, executable.inputs.recomputed, tally.unmatched)
         return Replay(
             model=version.model,
             version=version.number,
@@ -105,9 +118,10 @@ class Past:
             message = f"{new.ref} and {old.ref} are versions of different models"
             raise NotFoundError(message, hint=f"name a version of {new.model}")
         from_us, to_us = self._period(new.model, from_us, to_us)
-        versions = [self._executable(new), self._executable(old)]
+        traffic = self._traffic(new.model, from_us, to_us)
+        versions = [self._executable(new, traffic), self._executable(old, traffic)]
         gathering = Gathering(*versions, labels=self._labels(new), categories=self._categories(new.model))
-        for block in execute(self._answered(new.model, from_us, to_us), versions, threads=_cores()):
+        for block in execute(self._blocks(traffic, versions), versions, threads=_cores()):
             gathering.add(block)
         return gathering.result(new.model, from_us=from_us, to_us=to_us)
 
@@ -151,7 +165,22 @@ class Past:
             Thresholds(champion=champion.threshold, candidate=candidate.threshold),
         )
 
-    def _executable(self, version: Version) -> Executable:
+    def _traffic(self, model: str, from_us: int | None, to_us: int | None) -> _Traffic:
+        """What was answered in a period."""
+        from seakeep.recorder.query import Query, extent
+        from seakeep.records.prediction import ANSWERED
+
+        query = Query(model=model, roles=ANSWERED, from_us=from_us, to_us=to_us)
+        return _Traffic(query, extent(self._home.predictions, query, damage=[]))
+
+    def _blocks(self, traffic: _Traffic, versions: Sequence[Executable]) -> Iterator[PredictionTable]:
+        """The traffic block by block; with its requests if an input must be recomputed from them."""
+        from seakeep.recorder.query import blocks
+
+        requests = any(one.inputs.needs_requests(traffic.extent.versions) for one in versions)
+        return blocks(self._home.predictions, traffic.query, requests=requests, damage=[])
+
+    def _executable(self, version: Version, traffic: _Traffic) -> Executable:
         from seakeep.conversion.session import ScoringSession
         from seakeep.replay.execute import Executable
         from seakeep.replay.inputs import InputSource
@@ -164,19 +193,38 @@ class Past:
             inputs=InputSource(
                 bundle.definition,
                 lambda number: self._definition(version.model, number),
-                lambda columns: self._history(version, bundle.definition, columns),
+                lambda columns: self._history(version, bundle, columns, traffic),
             ),
         )
 
-    def _history(self, version: Version, definition: ModelDefinition, columns: tuple[FeatureColumn, ...]) -> History:
-        from seakeep.project.history import PastFeatures
+    def _history(
+        self, version: Version, bundle: Bundle, columns: tuple[FeatureColumn, ...], traffic: _Traffic
+    ) -> History:
+        """What a version needs to compute some of its inputs for the traffic.
 
+        A source that the service was never sent is read from the project's table where the traffic is newer than the
+        version's dataset.
+        """
+        from seakeep.data.version import load
+        from seakeep.project.online import dataset_of
+        from seakeep.project.recompute import PastFeatures, known, part_of
+
+        definition, run, recorder = part_of(bundle.definition, columns), bundle.run, self._loaded.settings.recorder
+        newer = traffic.extent.newest_us is not None and traffic.extent.newest_us >= run.as_of_us
         try:
-            return PastFeatures(self._loaded, definition, columns)
+            dataset = load(dataset_of(run, self._stores), self._stores.datasets)
+            tables = known(
+                definition,
+                dataset,
+                self._home.events,
+                as_of_us=run.as_of_us,
+                silent=self._loaded.read if newer else None,
+            )
         except SeakeepError as error:
             names = ", ".join(column.name for column in columns)
             message = f"{version.ref} needs {names}: not recorded, and not to be recomputed, for {error.message}"
             raise DataError(message, hint=error.hint) from error
+        return PastFeatures(definition, tables, (*recorder.hash, *recorder.drop))
 
     def _definition(self, model: str, number: int) -> ModelDefinition:
         return self._stores.bundles.open(self._stores.versions.get(model, number).bundle).definition
@@ -188,13 +236,6 @@ class Past:
             return [column.name for column in columns if column.kind == "category"]
 
         return names
-
-    def _answered(self, model: str, from_us: int | None, to_us: int | None) -> Iterator[PredictionTable]:
-        from seakeep.recorder.query import Query, blocks
-        from seakeep.records.prediction import ANSWERED
-
-        query = Query(model=model, roles=ANSWERED, from_us=from_us, to_us=to_us)
-        return blocks(self._home.predictions, query, damage=[])
 
     def _paired(self, model: str, versions: tuple[int, int], since_us: int) -> PredictionTable:
         """What two versions made of the requests recorded since a moment, without their inputs, in that order."""
@@ -219,11 +260,8 @@ class Past:
 
     def _period(self, model: str, from_us: int | None, to_us: int | None) -> tuple[int, int]:
         """A period as asked for, or the week that ends with the newest request."""
-        from seakeep.recorder.query import Query, latest_us
-        from seakeep.records.prediction import ANSWERED
-
         if to_us is None:
-            newest_us = latest_us(self._home.predictions, Query(model=model, roles=ANSWERED), damage=[])
+            newest_us = self._traffic(model, None, None).extent.newest_us
             if newest_us is None:
                 raise NotFoundError(f"{model} has no recorded predictions yet", hint="ask it something first")
             to_us = newest_us + 1

@@ -6,71 +6,120 @@ that was recorded since. A project's tables may hold more, or, in a service that
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from seakeep.errors import RowError
-from seakeep.features.frame import Frame
+from seakeep.errors import DataError, RowError
 from seakeep.features.join import features_at
 from seakeep.features.rows import RequestDecoder, cells_to_table
 from seakeep.recorder import query
-from seakeep.recorder.reader import scan
+from seakeep.records.feature import FeatureColumn
 from seakeep.records.model import ModelDefinition
-from seakeep.records.prediction import Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from numpy.typing import NDArray
 
     from seakeep.data.table import Table
+    from seakeep.recorder.table import AskedTable
     from seakeep.records.source import Events
 
 
-def requests(folder: Path, ids: Collection[str]) -> list[Prediction]:
-    """The recorded predictions of some ids, with all that is in them."""
-    wanted = frozenset(ids)
-    records = scan(folder, damage=[])
-    return [one for one in records if isinstance(one, Prediction) and one.id in wanted]
-
-
-def recomputed(
-    definition: ModelDefinition, asked: list[Prediction], tables: Mapping[str, Table], unread: Collection[str]
-) -> Frame:
-    """The features of those predictions whose requests can be read again.
+class PastFeatures:
+    """Computes a model's inputs, or some of them, again for recorded requests.
 
     Parameters
     ----------
+    definition
+        Resolved; only its views of which something is asked for are computed.
     tables
-        What was known, by source name.
+        What was known, by source name; see :func:`known`.
     unread
         Columns of the request that are not recorded as they were sent: with one of them no request can be read.
     """
-    decoder = RequestDecoder(definition)
-    columns = {column.name for column in definition.schemas[definition.request.name]}
-    readable = [] if columns & set(unread) else [one for one in asked if _is_readable(decoder, one)]
-    decoded = decoder.decode(msgspec.json.encode([one.request for one in readable]))
-    times_us = np.array([one.time_us for one in readable], dtype=np.int64)
-    table = {**decoded.table, definition.request.time: times_us.view("datetime64[us]")}
-    return Frame(
-        columns=definition.columns,
-        values=features_at(definition, table, times_us, tables),
-        key=np.array([one.key for one in readable], dtype=object),
-        time_us=times_us,
-        label=np.full(len(readable), np.nan),
-        label_known_us=np.zeros(len(readable), dtype=np.int64),
+
+    def __init__(self, definition: ModelDefinition, tables: Mapping[str, Table], unread: Collection[str]) -> None:
+        self._definition, self._tables = definition, tables
+        self._decoder = RequestDecoder(definition)
+        columns = {column.name for column in definition.schemas[definition.request.name]}
+        self._readable = columns.isdisjoint(unread)
+
+    def at(self, asked: AskedTable) -> tuple[NDArray[np.bool_], dict[str, NDArray[Any]]]:
+        """The inputs of those predictions whose requests can be read again.
+
+        Returns
+        -------
+        tuple
+            Which can, bool ``(n,)``; and of those the inputs by column name.
+        """
+        found = self._found(asked.request.tolist())
+        decoded = self._decoder.decode(_array(asked.request[found].tolist()))
+        times_us = asked.time_us[found]
+        table = {**decoded.table, self._definition.request.time: times_us.view("datetime64[us]")}
+        return found, features_at(self._definition, table, times_us, self._tables)
+
+    def _found(self, rows: Sequence[str | bytes]) -> NDArray[np.bool_]:
+        if self._readable and self._is_readable(rows):
+            return np.ones(len(rows), dtype=np.bool_)
+        return np.array([self._readable and self._is_readable([row]) for row in rows], dtype=np.bool_)
+
+    def _is_readable(self, rows: Sequence[str | bytes]) -> bool:
+        try:
+            self._decoder.decode(_array(rows))
+        except RowError:
+            return False
+        return True
+
+
+def part_of(definition: ModelDefinition, columns: Sequence[FeatureColumn]) -> ModelDefinition:
+    """The part of a resolved definition that computes some of its columns.
+
+    Views are kept or left out as a whole: which events come first among those of one moment depends on all that a view
+    keeps of them, and with it the last bits of a sum.
+    """
+    names, views = {column.name for column in columns}, {column.view for column in columns}
+    return msgspec.structs.replace(
+        definition,
+        views=tuple(view for view in definition.views if view.name in views),
+        request_features={name: node for name, node in definition.request_features.items() if name in names},
+        columns=tuple(columns),
     )
 
 
 def known(
-    definition: ModelDefinition, dataset: Mapping[str, Table], events: Path, *, as_of_us: int
+    definition: ModelDefinition,
+    dataset: Mapping[str, Table],
+    events: Path,
+    *,
+    as_of_us: int,
+    silent: Callable[[str], Table] | None = None,
 ) -> dict[str, Table]:
-    """The events that the views of a version have: those of its dataset, and the recorded ones known from then on."""
-    sources = {view.source.name: view.source for view in definition.views}
-    return {
-        name: _joined(dataset[name], _arrived(definition, source, events, as_of_us)) for name, source in sources.items()
-    }
+    """The events that the views of a version have: those of its dataset, and the recorded ones known from then on.
+
+    Parameters
+    ----------
+    silent
+        Gives the history of a source of which no event was ever recorded; by default its dataset is all of it.
+
+    Raises
+    ------
+    DataError
+        The dataset does not have a source, or ``silent`` cannot give one.
+    """
+    tables: dict[str, Table] = {}
+    for source in {view.source.name: view.source for view in definition.views}.values():
+        if source.name not in dataset:
+            message = f"the dataset version of {definition.name} has no source {source.name!r}"
+            raise DataError(message, hint="train again, so that the dataset has what the definition reads")
+        arrived = _arrived(definition, source, events, as_of_us)
+        if arrived is not None:
+            tables[source.name] = _joined(dataset[source.name], arrived)
+        else:
+            tables[source.name] = silent(source.name) if silent else dataset[source.name]
+    return tables
 
 
 def _arrived(definition: ModelDefinition, source: Events, folder: Path, as_of_us: int) -> Table | None:
@@ -82,15 +131,10 @@ def _arrived(definition: ModelDefinition, source: Events, folder: Path, as_of_us
     return {name: values[later] for name, values in table.items()}
 
 
-def _joined(history: Table, arrived: Table | None) -> Table:
-    if arrived is None:
-        return history
+def _joined(history: Table, arrived: Table) -> Table:
     return {name: np.concatenate([history[name], values]) for name, values in arrived.items()}
 
 
-def _is_readable(decoder: RequestDecoder, one: Prediction) -> bool:
-    try:
-        decoder.decode(msgspec.json.encode([one.request]))
-    except RowError:
-        return False
-    return True
+def _array(rows: Sequence[str | bytes]) -> bytes:
+    """Rows as a JSON array."""
+    return b"[" + b",".join([row if isinstance(row, bytes) else row.encode() for row in rows]) + b"]"

@@ -20,7 +20,7 @@ from seakeep.monitoring.latency import service_by_version
 from seakeep.project.build import Builder
 from seakeep.project.load import LoadedProject
 from seakeep.project.online import dataset_of
-from seakeep.project.recompute import known, recomputed, requests
+from seakeep.project.recompute import PastFeatures, known
 from seakeep.project.stores import Stores
 from seakeep.recorder import query
 from seakeep.recorder.query import Query
@@ -166,17 +166,24 @@ class Watcher:
             How many predictions, evenly spread over all.
         """
         definition = self._stores.bundles.open(version.bundle).definition
-        live = query.load(
-            self._home.predictions, Query(model=version.model, versions=(version.number,), roles=ANSWERED), damage=[]
-        )
+        asked = Query(model=version.model, versions=(version.number,), roles=ANSWERED)
+        live = query.load_asked(self._home.predictions, asked, damage=[])
         live = live.select((live.error == "") & (live.key != ""))
         live = live.select(np.unique(np.linspace(0, len(live) - 1, min(sample, len(live)), dtype=np.int64)))
         run = self._stores.bundles.open(version.bundle).run
         dataset = load(dataset_of(run, self._stores), self._stores.datasets)
         tables = known(definition, dataset, self._home.events, as_of_us=run.as_of_us)
         recorder = self._loaded.settings.recorder
-        asked = requests(self._home.predictions, live.id.tolist())
-        frame = recomputed(definition, asked, tables, (*recorder.hash, *recorder.drop))
+        found, values = PastFeatures(definition, tables, (*recorder.hash, *recorder.drop)).at(live)
+        times_us = live.time_us[found]
+        frame = Frame(
+            columns=definition.columns,
+            values=values,
+            key=live.key[found],
+            time_us=times_us,
+            label=np.full(len(times_us), np.nan),
+            label_known_us=np.zeros(len(times_us), dtype=np.int64),
+        )
         return compare(
             definition,
             numbers=live.numbers,

@@ -144,13 +144,13 @@ def groups(path: Path) -> Iterator[tuple[int, int]]:
     return ((start, min(start + _GROUP, count)) for start in range(0, count, _GROUP))
 
 
-def latest_us(path: Path, where: str) -> int | None:
-    """The newest moment spoken for among the rows that a condition of our own making chooses."""
+def newest_by_version(path: Path, where: str) -> dict[int, int]:
+    """The newest moment spoken for by each version, among the rows that a condition of our own making chooses."""
     import duckdb
 
+    text = f"SELECT version, max(time_us) FROM {_literal(str(path))} WHERE {where} GROUP BY version"  # noqa: S608 -- all names are ours
     with duckdb.connect() as connection:
-        found = connection.execute(f"SELECT max(time_us) FROM {_literal(str(path))} WHERE {where}").fetchall()[0][0]  # noqa: S608 -- all names are ours
-    return None if found is None else int(found)
+        return dict(connection.execute(text).fetchall())
 
 
 def columns(

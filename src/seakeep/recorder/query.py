@@ -17,7 +17,7 @@ from seakeep.recorder import parquet
 from seakeep.recorder.layout import Part, parts
 from seakeep.recorder.reader import report, scan, segment
 from seakeep.recorder.segment import Damage, SegmentReader, decode_record, kind_of
-from seakeep.recorder.table import OutcomeTable, PredictionTable
+from seakeep.recorder.table import AskedTable, OutcomeTable, PredictionTable
 from seakeep.records.model import Label
 from seakeep.records.prediction import Cell, EventBatch, Gap, Prediction, Role
 from seakeep.records.source import ColumnSchema
@@ -50,6 +50,16 @@ _Row = msgspec.defstruct(
     gc=False,
 )
 _decode_row = msgspec.msgpack.Decoder(_Row).decode
+# Enough of a record to be asked for; what follows in it is not looked at.
+_HEAD = ("sequence", "id", "model", "version", "bundle", "role", "pair", "time_us")
+_Head = msgspec.defstruct(
+    "_Head",
+    [(field.name, field.type) for field in msgspec.structs.fields(Prediction) if field.name in _HEAD],
+    array_like=True,
+    tag="p",
+    gc=False,
+)
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +99,11 @@ def load(folder: Path, query: Query, *, inputs: bool = True, damage: list[Damage
     return _table(list(found if inputs else map(_without_inputs, found)))
 
 
+def load_asked(folder: Path, query: Query, *, damage: list[Damage] | None = None) -> AskedTable:
+    """As :func:`load`, with the rows that asked."""
+    return _asked_table(list(_found(folder, query, damage, requests=True)))
+
+
 def load_by_version(folder: Path, query: Query, *, damage: list[Damage] | None = None) -> dict[int, PredictionTable]:
     """As :func:`load`, but a table for each version, which may differ in their inputs.
 
@@ -100,38 +115,61 @@ def load_by_version(folder: Path, query: Query, *, damage: list[Damage] | None =
     return _by_version(list(_found(folder, query, damage)))
 
 
-def blocks(folder: Path, query: Query, *, damage: list[Damage] | None = None) -> Iterator[PredictionTable]:
+def blocks(
+    folder: Path, query: Query, *, requests: bool = False, damage: list[Damage] | None = None
+) -> Iterator[PredictionTable]:
     """The predictions a query asks for, a block at a time, so that any number of them fits into memory.
 
     Each block is of one version, and in the order of time within itself; together they are in the order of files.
 
-    Raises
-    ------
-    RecorderError
-        Something cannot be read and ``damage`` is not given.
-    """
-    for columns in _found(folder, query, damage):
-        yield from _by_version([columns]).values()
-
-
-def latest_us(folder: Path, query: Query, *, damage: list[Damage] | None = None) -> int | None:
-    """The newest moment that one of the predictions asked for speaks for; None if there is none.
+    Parameters
+    ----------
+    requests
+        Whether to read the asking rows too; the blocks then are :class:`AskedTable`.
+    damage
+        Collects the places that cannot be read.
 
     Raises
     ------
     RecorderError
         Something cannot be read and ``damage`` is not given.
     """
-    newest: list[int] = []
+    for columns in _found(folder, query, damage, requests=requests):
+        for part in _split([columns]).values():
+            yield _asked_table(part) if requests else _table(part)
+
+
+class Extent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a query is about: the newest moment spoken for (None without predictions), and the versions that spoke."""
+
+    newest_us: int | None
+    versions: frozenset[int]
+
+
+def extent(folder: Path, query: Query, *, damage: list[Damage] | None = None) -> Extent:
+    """What a query is about, without reading what it asks for.
+
+    Raises
+    ------
+    RecorderError
+        Something cannot be read and ``damage`` is not given.
+    """
+    newest_us: int | None = None
+    versions: set[int] = set()
     for part in parts(folder)[0]:
         source = segment(folder, part)
         if isinstance(source, Part):
-            found = parquet.latest_us(source.path, _condition(query) + _only(part))
-            newest += [] if found is None else [found]
+            found = parquet.newest_by_version(source.path, _condition(query) + _only(part))
         else:
-            newest += [int(columns["time_us"].max()) for columns in _from_segment(source, query)]
+            payloads = (payload for payload in source.payloads() if kind_of(payload) == "p")
+            found = {}
+            heads: Iterator[Any] = filter(_predicate(query), map(_decode_head, payloads))
+            for row in heads:
+                found[row.version] = max(row.time_us, found.get(row.version, row.time_us))
             report(source, part, damage)
-    return max(newest, default=None)
+        versions |= found.keys()
+        newest_us = max((moment for moment in (newest_us, *found.values()) if moment is not None), default=None)
+    return Extent(newest_us=newest_us, versions=frozenset(versions))
 
 
 def tables_of(predictions: Sequence[Prediction]) -> dict[int, PredictionTable]:
@@ -246,18 +284,19 @@ def outcomes_of(tables: Sequence[Mapping[str, NDArray[Any]]], label: Label) -> O
     return OutcomeTable(key=key[rows], known_us=known_us[rows], value=outcome[rows])
 
 
-def _found(folder: Path, query: Query, damage: list[Damage] | None) -> Iterator[Columns]:
+def _found(folder: Path, query: Query, damage: list[Damage] | None, *, requests: bool = False) -> Iterator[Columns]:
     """What a query finds, block by block; none is empty."""
+    names = (*_DTYPES, *_MATRICES, *(("request",) if requests else ()))
     for part in parts(folder)[0]:
         source = segment(folder, part)
         if isinstance(source, Part):
             condition = _condition(query) + _only(part)
             for rows in parquet.groups(source.path):
-                columns = parquet.columns(source.path, (*_DTYPES, *_MATRICES), condition, rows=rows)
+                columns = parquet.columns(source.path, names, condition, rows=rows)
                 if len(columns["id"]):
                     yield columns
         else:
-            yield from _from_segment(source, query)
+            yield from _from_segment(source, query, requests=requests)
             report(source, part, damage)
 
 
@@ -272,11 +311,15 @@ def _only(part: Part) -> str:
     return "" if part.state == "parquet" else f" AND segment = {part.first}"
 
 
-def _from_segment(source: SegmentReader, query: Query) -> Iterator[Columns]:
+def _from_segment(source: SegmentReader, query: Query, *, requests: bool) -> Iterator[Columns]:
     payloads = (payload for payload in source.payloads() if kind_of(payload) == "p")
-    chosen = filter(_predicate(query), map(_decode_row, payloads))
+    chosen: Iterator[Any] = filter(_predicate(query), map(_decode_row, payloads))
     while rows := list(islice(chosen, _CHUNK)):
-        yield _columns(rows)
+        columns = _columns(rows)
+        if requests:
+            asked = [msgspec.json.encode(msgspec.msgpack.decode(row.request)) for row in rows]
+            columns["request"] = np.array(asked, dtype=object)
+        yield columns
 
 
 def _columns(rows: list[Any]) -> Columns:
@@ -327,20 +370,34 @@ def _condition(query: Query) -> str:
 
 def _by_version(found: Sequence[Columns]) -> dict[int, PredictionTable]:
     """Blocks of columns as a table for each version in them."""
+    return {version: _table(part) for version, part in _split(found).items()}
+
+
+def _split(found: Sequence[Columns]) -> dict[int, list[Columns]]:
+    """The rows of each version, block by block."""
     versions = sorted({int(version) for columns in found for version in np.unique(columns["version"])})
     return {
-        version: _table(
-            [
-                {name: values[rows] for name, values in columns.items()}
-                for columns in found
-                if (rows := columns["version"] == version).any()
-            ]
-        )
+        version: [
+            {name: values[rows] for name, values in columns.items()}
+            for columns in found
+            if (rows := columns["version"] == version).any()
+        ]
         for version in versions
     }
 
 
-def _table(found: list[Columns]) -> PredictionTable:
+def _table(found: Sequence[Columns]) -> PredictionTable:
+    table = PredictionTable(**_joined(found))
+    return table.select(np.argsort(table.time_us, kind="stable"))
+
+
+def _asked_table(found: Sequence[Columns]) -> AskedTable:
+    request = np.concatenate([np.empty(0, dtype=object), *(columns["request"] for columns in found)])
+    table = AskedTable(**_joined(found), request=request)
+    return table.select(np.argsort(table.time_us, kind="stable"))
+
+
+def _joined(found: Sequence[Columns]) -> dict[str, Any]:
     joined: dict[str, Any] = {}
     for name, dtype in _DTYPES.items():
         joined[name] = np.concatenate([np.empty(0, dtype=dtype), *(columns[name] for columns in found)])
@@ -359,5 +416,4 @@ def _table(found: list[Columns]) -> PredictionTable:
             for columns in found
         ]
         joined[name] = np.concatenate([np.empty((0, width), dtype=dtype), *wide])
-    order = np.argsort(joined["time_us"], kind="stable")
-    return PredictionTable(**joined).select(order)
+    return joined

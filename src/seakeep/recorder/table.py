@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -56,9 +56,9 @@ class PredictionTable:
     def __len__(self) -> int:
         return len(self.time_us)
 
-    def select(self, rows: NDArray[Any] | slice) -> PredictionTable:
+    def select(self, rows: NDArray[Any] | slice) -> Self:
         """The rows chosen by a boolean mask, by positions or by a slice."""
-        return PredictionTable(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
+        return type(self)(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
 
     def merge(self, other: PredictionTable) -> PredictionTable:
         """The rows of both, which must have the same inputs."""
@@ -74,6 +74,19 @@ class PredictionTable:
         """The rows without what went into the model, so that those of several versions can be merged."""
         n = len(self)
         return dataclasses.replace(self, numbers=np.empty((n, 0)), categories=np.empty((n, 0), dtype=object))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AskedTable(PredictionTable):
+    """Predictions with the rows that asked for them.
+
+    Attributes
+    ----------
+    request
+        Object array: the asking row as recorded, a JSON object as ``str`` or ``bytes``.
+    """
+
+    request: NDArray[np.object_]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

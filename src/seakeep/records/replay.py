@@ -47,9 +47,9 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     failed
         Recorded requests that had failed: they have no inputs to execute again.
     unmatched
-        Requests left out because an input of the version was not recorded and history has no row to recompute it from.
+        Requests left out because an input of the version was not recorded and their row cannot be read again.
     recomputed
-        Inputs that were recomputed from the sources' history.
+        Inputs that were recomputed from the requests and the sources' history, as of each request.
     versions
         By the version that had answered.
     seconds

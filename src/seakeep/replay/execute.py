@@ -67,7 +67,7 @@ class Block:
     failed
         Others, which had failed when they were recorded.
     unmatched
-        Others, of which a version's inputs are neither recorded nor in history.
+        Others, of which a version's inputs are neither recorded nor to be recomputed.
     """
 
     table: PredictionTable

@@ -9,10 +9,11 @@ import numpy as np
 
 from seakeep.conversion.latency import ROWS as TIMED_ROWS
 from seakeep.conversion.latency import LatencyEvidence, measure_in_turn
-from seakeep.errors import DataError, NotFoundError
+from seakeep.errors import NotFoundError
 from seakeep.records.replay import Confusion, Side, WhatIf
 from seakeep.records.run import Metric
 from seakeep.replay.execute import Block, Executable
+from seakeep.replay.inputs import refuse_unread
 from seakeep.replay.whatif import Pairs, compare
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Gathering:
             rows=len(time_us),
             failed=self._failed,
             unmatched=self._unmatched,
-            recomputed=tuple(dict.fromkeys((*self._candidate.inputs.recomputed, *self._against.inputs.recomputed))),
+            recomputed=self._recomputed,
             irreproducible=self._irreproducible,
             equal=found.equal,
             mean_difference=found.mean_difference,
@@ -119,15 +120,13 @@ class Gathering:
             slices=found.slices,
         )
 
+    @property
+    def _recomputed(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self._candidate.inputs.recomputed, *self._against.inputs.recomputed)))
+
     def _refuse(self, model: str) -> None:
         if self._unmatched:
-            message = (
-                f"inputs of {model}:{self._candidate.number} are not recorded and must be recomputed, but history has none "
-                f"of the {self._unmatched:,} rows that asked"
-            )
-            raise DataError(
-                message, hint="let the loader of the asking source reach this period, or choose another one"
-            )
+            refuse_unread(f"{model}:{self._candidate.number}", self._recomputed, self._unmatched)
         failed = f"; {self._failed:,} requests failed" if self._failed else ""
         message = f"no answered request of {model} is recorded in this period{failed}"
         raise NotFoundError(message, hint="choose another period with --from and --to")

@@ -7,13 +7,15 @@ source, whatever its name.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import msgspec
 import numpy as np
 
+from seakeep.errors import DataError
 from seakeep.features.plan import view_columns
+from seakeep.recorder.table import AskedTable
 from seakeep.records.feature import FeatureColumn
 from seakeep.records.model import ModelDefinition
 
@@ -24,12 +26,10 @@ if TYPE_CHECKING:
 
 
 class History(Protocol):
-    """Recomputes inputs as of past moments; :class:`seakeep.project.history.PastFeatures` is one."""
+    """Computes inputs again as of past moments; :class:`seakeep.project.recompute.PastFeatures` is one."""
 
-    def at(
-        self, keys: NDArray[np.object_], times_us: NDArray[np.int64]
-    ) -> tuple[NDArray[np.bool_], Mapping[str, NDArray[Any]]]:
-        """Which of the asking rows ``(n,)`` history knows, and of those the inputs by column name."""
+    def at(self, asked: AskedTable) -> tuple[NDArray[np.bool_], Mapping[str, NDArray[Any]]]:
+        """Which requests can be read again, bool ``(n,)``, and of those the inputs by column name."""
         ...
 
 
@@ -60,7 +60,7 @@ class InputSource:
     recorded
         The definition of each version that answered, by number.
     history
-        Opens the history from which some of the wanted columns are recomputed.
+        Opens the history from which some of the wanted columns are recomputed, out of the requests.
 
     Attributes
     ----------
@@ -84,20 +84,30 @@ class InputSource:
         names = {column.name for columns in self._histories for column in columns}
         return tuple(column.name for column in self._wanted.columns if column.name in names)
 
+    def needs_requests(self, versions: Iterable[int]) -> bool:
+        """Whether an input must be recomputed for what one of some versions answered."""
+        return any(self._wiring(number).missing for number in versions)
+
     def of(self, table: PredictionTable) -> Inputs:
-        """The inputs for the rows of a table, at least one, all answered by one version."""
-        number = int(table.version[0])
-        if number not in self._wirings:
-            self._wirings[number] = _wiring(self._recorded(number), self._wanted)
-        wiring = self._wirings[number]
+        """The inputs for the rows of a table, at least one, all answered by one version.
+
+        Raises
+        ------
+        TypeError
+            Some must be recomputed and the table is no :class:`AskedTable`.
+        """
+        wiring = self._wiring(int(table.version[0]))
         if wiring.straight:
             return Inputs(np.ones(len(table), dtype=np.bool_), table.numbers, table.categories)
         found = np.ones(len(table), dtype=np.bool_)
         values: Mapping[str, NDArray[Any]] = {}
         if wiring.missing:
+            if not isinstance(table, AskedTable):
+                message = "inputs must be recomputed from the requests, which were not read"
+                raise TypeError(message)
             if wiring.missing not in self._histories:
                 self._histories[wiring.missing] = self._history(wiring.missing)
-            found, values = self._histories[wiring.missing].at(table.key, table.time_us)
+            found, values = self._histories[wiring.missing].at(table)
         given = {"number": table.numbers[found], "category": table.categories[found]}
         chosen: dict[str, list[NDArray[Any]]] = {"number": [], "category": []}
         for column, place in zip(self._wanted.columns, wiring.places, strict=True):
@@ -108,6 +118,11 @@ class InputSource:
             np.column_stack([np.empty((count, 0)), *chosen["number"]]),
             np.column_stack([np.empty((count, 0), dtype=object), *chosen["category"]]),
         )
+
+    def _wiring(self, number: int) -> _Wiring:
+        if number not in self._wirings:
+            self._wirings[number] = _wiring(self._recorded(number), self._wanted)
+        return self._wirings[number]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -133,6 +148,20 @@ def _wiring(recorded: ModelDefinition, wanted: ModelDefinition) -> _Wiring:
         straight=[known[column.name] for column in recorded.columns]
         == [asked[column.name] for column in wanted.columns],
     )
+
+
+def refuse_unread(version: str, columns: Sequence[str], count: int) -> NoReturn:
+    """Say that nothing can be executed, because no request can be read again.
+
+    Raises
+    ------
+    DataError
+        Always.
+    """
+    message = (
+        f"{version} needs {', '.join(columns)}: not recorded, and none of the {count:,} requests can be read again"
+    )
+    raise DataError(message, hint="the recorder hashes or drops their columns, or they lack one that the version needs")
 
 
 def meanings(definition: ModelDefinition) -> dict[str, bytes]:

@@ -1,5 +1,6 @@
 """Laws of the comparison of two versions: it has two sides, no order of blocks, and exact chances."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -11,7 +12,6 @@ from tests.replaying import DEFINITION, executable, table, with_columns
 from seakeep.clock import DAY_US
 from seakeep.monitoring.proportion import paired_difference
 from seakeep.monitoring.significance import sign_flips
-from seakeep.recorder.table import PredictionTable
 from seakeep.records.run import Metric
 from seakeep.replay.execute import execute
 from seakeep.replay.gather import Gathering
@@ -127,8 +127,8 @@ def test_inputs_find_their_place_from_any_order_into_any_order(recorded, wanted,
         return [values[column.name] for column in columns if column.kind == kind]
 
     one = table(1)
-    one = PredictionTable(
-        **{name: getattr(one, name) for name in one.__slots__ if name not in {"numbers", "categories"}},
+    one = dataclasses.replace(
+        one,
         numbers=np.array([ordered(recorded, "number")]),
         categories=np.array([ordered(recorded, "category")], dtype=object),
     )

@@ -108,7 +108,7 @@ def test_what_was_left_out_and_recomputed_is_told():
     lines = replay_text(found).splitlines()
     assert lines[1:4] == [
         "left out   2 requests that had failed",
-        "left out   1,234 requests without a row in history, from which to recompute",
+        "left out   1,234 requests that cannot be read again, to recompute from",
         "recomputed a, b: not recorded, so taken from history as of each request",
     ]
     assert lines[-3].split() == [":1", "9", "0", "0.25", "4", "1"]

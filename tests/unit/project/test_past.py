@@ -1,11 +1,12 @@
 """Three days of real traffic through versions that need what was recorded, and more."""
 
 import math
+import shutil
 
 import msgspec
 import numpy as np
 import pytest
-from tests.flights import MODEL, REPLAY_FROM_US, REPLAY_TO_US, opened, twin
+from tests.flights import MODEL, REPLAY_FROM_US, REPLAY_TO_US, change, opened, twin
 from tests.recording import writer
 
 from seakeep.clock import DAY_US
@@ -69,36 +70,61 @@ def test_features_recomputed_from_history_are_those_recorded_to_the_last_bit(pro
     assert (found.decisions.up, found.decisions.down) == (0, 0)
 
 
-def test_other_features_change_scores_and_rows_without_history_are_left_out(project):
+def test_other_features_change_scores_and_requests_that_cannot_be_read_are_left_out(project):
     version = redefined(
-        project,
-        "weather",
-        {"temp": latest("temp", within="3h"), "humid": latest(col("humid") / 2, within="6h")},
-        {},
+        project, "weather", {"temp": latest("temp", within="3h"), "humid": latest(col("humid") / 2, within="6h")}, {}
     )
-    add(project, 3, key="nobody")
+    add(project, 3, "unread", request={})
+    add(project, 2, "stranger", key="nobody")
     rows = len(table_of(project)) - 3
     found = project.past.whatif(version.ref, against=f"{MODEL}:1")
     assert found.recomputed == ("weather.temp", "weather.humid")
     assert (found.rows, found.unmatched, found.irreproducible) == (rows, 3, 0)
     assert 0 < found.equal < rows
     assert found.largest > 0
+    assert project.past.replay(version.ref).unmatched == 3
 
 
-def test_what_cannot_be_recomputed_is_refused_by_name(project):
-    run = project.bundle(project.resolve(f"{MODEL}:1")).run
-    views = tuple(
-        msgspec.structs.replace(view, source=msgspec.structs.replace(view.source, name="ghosts"))
-        if view.name == "origin_recent"
-        else view
-        for view in run.definition.views
+def without_events(project):
+    shutil.rmtree(project.home.events)
+
+
+def test_a_source_the_service_was_never_sent_is_read_from_its_table(project):
+    """As for a candidate with a source that no version before it read: here no event of any source was recorded."""
+    version = redefined(
+        project, "carrier_recent", {"late_rate": mean(~(col("arr_delay") <= 15), over=["24h", "7d"])}, {}
     )
-    schemas = {**run.definition.schemas, "ghosts": run.definition.schemas["departures"]}
-    version = twin(project, definition=msgspec.structs.replace(run.definition, views=views, schemas=schemas))
-    for ask in (project.past.replay, project.past.whatif):
-        with pytest.raises(DataError, match=rf"{version.ref} needs origin_recent.dep_delay_24h, .* no table") as raised:
-            ask(version.ref)
-        assert "add it to `tables` in project.py" in raised.value.hint
+    without_events(project)
+    rows = len(table_of(project))
+    found = project.past.replay(version.ref)
+    assert (found.rows, found.equal, found.unmatched) == (rows, rows, 0)
+
+
+def test_what_cannot_be_recomputed_is_refused_by_name(flights_at):
+    folder = flights_at("recorded")
+    change(folder, ("    weather: flights_data.weather,\n", ""))
+    with opened(folder) as project:
+        version = redefined(project, "weather", {"temp": latest("temp", within="3h")}, {})
+        assert project.past.replay(version.ref).recomputed == ("weather.temp",)
+        without_events(project)
+        for ask in (project.past.replay, project.past.whatif):
+            with pytest.raises(
+                DataError, match=rf"{version.ref} needs weather.temp: .* 'weather' has no table"
+            ) as raised:
+                ask(version.ref)
+            assert "add it to `tables` in project.py" in raised.value.hint
+
+
+def test_requests_that_were_recorded_hashed_are_no_source_of_features(project, monkeypatch):
+    version = redefined(project, "weather", {"temp": latest("temp", within="3h")}, {})
+    monkeypatch.setenv("SEAKEEP_RECORDER__HASH", '["carrier"]')
+    rows = len(table_of(project))
+    with opened(project.folder) as hashed:
+        for ask in (hashed.past.replay, hashed.past.whatif):
+            with pytest.raises(
+                DataError, match=rf"needs weather.temp: not recorded, and none of the {rows:,} requests"
+            ):
+                ask(version.ref)
 
 
 def test_records_of_versions_with_other_inputs_are_read_beside_one_another(project):

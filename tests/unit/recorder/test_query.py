@@ -1,5 +1,6 @@
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from tests.recording import NOW_US, batch, prediction, record, same, writer
@@ -8,17 +9,20 @@ from seakeep.errors import NotFoundError, RecorderError
 from seakeep.recorder import parquet
 from seakeep.recorder.compaction import compact
 from seakeep.recorder.query import (
+    Extent,
     Query,
     blocks,
+    extent,
     find,
     gaps,
     join_batches,
-    latest_us,
     load,
+    load_asked,
     load_by_version,
     load_events,
     outcomes,
 )
+from seakeep.recorder.table import AskedTable
 from seakeep.records.expression import col
 from seakeep.records.model import Label
 from seakeep.records.source import ColumnSchema, Events
@@ -224,11 +228,29 @@ def test_blocks_are_of_one_version_each_and_together_are_all(folder):
     assert list(blocks(folder, Query(model="none"))) == []
 
 
-def test_the_newest_moment_is_that_of_the_predictions_asked_for(folder):
-    assert latest_us(folder, ALL) == 1_504
-    assert latest_us(folder, Query(model="late-arrival", roles=("shadow",))) == 1_503
-    assert latest_us(folder, Query(model="late-arrival", to_us=1_000)) == 999
-    assert latest_us(folder, Query(model="none")) is None
+def test_the_newest_moment_and_the_versions_are_those_of_the_predictions_asked_for(folder):
+    assert extent(folder, ALL) == Extent(newest_us=1_504, versions=frozenset({1, 2}))
+    shadows = extent(folder, Query(model="late-arrival", roles=("shadow",)))
+    assert shadows == Extent(newest_us=1_503, versions=frozenset({2}))
+    assert extent(folder, Query(model="late-arrival", to_us=1_000)).newest_us == 999
+    assert extent(folder, Query(model="late-arrival", to_us=997)) == Extent(newest_us=996, versions=frozenset({1}))
+    assert extent(folder, Query(model="none")) == Extent(newest_us=None, versions=frozenset())
+
+
+def test_the_rows_that_asked_come_with_the_predictions_where_they_are_wanted(folder):
+    found = load_asked(folder, ALL)
+    assert {msgspec.json.encode(msgspec.json.decode(one)) for one in found.request} == {
+        msgspec.json.encode(prediction().request)
+    }
+    assert found.id.tolist() == load(folder, ALL).id.tolist()
+    for one in blocks(folder, ALL, requests=True):
+        assert [msgspec.json.decode(row) for row in one.request] == [prediction().request] * len(one)
+        chosen = one.select(one.version == 1)
+        assert type(chosen) is AskedTable
+        assert len(chosen.request) == len(chosen)
+    assert not any(isinstance(one, AskedTable) for one in blocks(folder, ALL))
+    none = load_asked(folder, Query(model="none"))
+    assert (len(none), len(none.request)) == (0, 0)
 
 
 def test_a_file_is_read_in_stretches_none_of_which_is_read_twice(tmp_path, monkeypatch):
@@ -279,7 +301,7 @@ def test_damage_is_told_by_blocks_and_by_the_newest_moment_too(tmp_path):
     path.write_bytes(torn)
     for ask in (
         lambda damage: list(blocks(tmp_path, ALL, damage=damage)),
-        lambda damage: latest_us(tmp_path, ALL, damage=damage),
+        lambda damage: extent(tmp_path, ALL, damage=damage),
     ):
         with pytest.raises(RecorderError, match="cannot be read"):
             ask(None)

@@ -133,9 +133,9 @@ def test_nothing_recorded_is_told_apart_from_nothing_that_can_be_executed():
     odd = table(60)
     odd = odd.select(np.arange(60) % 2 == 1)
     wanted = with_columns(*DEFINITION.columns, DEST)
-    with pytest.raises(DataError, match=r"inputs of late:2 are not recorded .* none of the 24 rows") as raised:
+    with pytest.raises(DataError, match=r"late:2 needs dest: not recorded, and none of the 24 requests") as raised:
         gathered([odd], executable(2, definition=wanted, history=Kept()))
-    assert "loader of the asking source" in raised.value.hint
+    assert "hashes or drops" in raised.value.hint
 
 
 def test_the_comparison_is_the_pure_one():

@@ -1,9 +1,12 @@
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
 from tests.replaying import ARRIVALS, CARRIER, DEFINITION, DEST, WEEK, Kept, no_history, table, with_columns
 
 from seakeep.features.plan import view_columns
+from seakeep.recorder.table import PredictionTable
 from seakeep.records.expression import col
 from seakeep.records.feature import FeatureColumn, FeatureView, mean
 from seakeep.records.source import Events
@@ -55,6 +58,18 @@ def test_what_is_not_recorded_is_recomputed_once_a_version_and_rows_without_hist
     assert found.categories.tolist() == [[f"to-{n}", rows.categories[n, 0]] for n in even]
 
 
+def test_requests_are_needed_where_something_must_be_recomputed_from_them():
+    one = source(with_columns(WEEK, *DEFINITION.columns), history=Kept())
+    assert one.needs_requests([1])
+    assert not one.needs_requests([])
+    assert not source(with_columns(*DEFINITION.columns[::-1])).needs_requests([1, 2])
+    rows = table(10)
+    unread = PredictionTable(**{field.name: getattr(rows, field.name) for field in dataclasses.fields(PredictionTable)})
+    with pytest.raises(TypeError, match="requests, which were not read"):
+        one.of(unread)
+    assert source(DEFINITION).of(unread).found.all()
+
+
 CHANGED = {
     "another window": {"features": {"delay": mean("arr_delay", over=["48h"])}},
     "another value": {"features": {"delay": mean(col("arr_delay") > 15, over=["24h"])}},
@@ -71,7 +86,7 @@ def test_a_feature_of_the_same_name_that_means_something_else_is_not_taken(chang
     column = FeatureColumn(name=name, kind="number", view="carrier")
     wanted = with_columns(column, views=(view,))
     kept = Kept()
-    kept.at = lambda keys, times_us: (np.ones(len(keys), dtype=bool), {name: np.zeros(len(keys))})
+    kept.at = lambda asked: (np.ones(len(asked), dtype=bool), {name: np.zeros(len(asked))})
     found = source(wanted, history=kept).of(table(10))
     assert kept.opened == [(column,)]
     np.testing.assert_array_equal(found.numbers, np.zeros((10, 1)))

@@ -1,0 +1,121 @@
+"""Features computed again from recorded requests and events, on three days of real traffic."""
+
+import msgspec
+import numpy as np
+import pytest
+from tests.flights import MODEL
+
+from seakeep.data.version import load
+from seakeep.errors import DataError
+from seakeep.project.online import dataset_of
+from seakeep.project.recompute import PastFeatures, known, part_of
+from seakeep.recorder import query
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def asked(recorded):
+    return query.load_asked(recorded.home.predictions, query.Query(model=MODEL)).select(slice(0, 400))
+
+
+@pytest.fixture(scope="module")
+def bundle(recorded):
+    return recorded.bundle(recorded.resolve(MODEL))
+
+
+@pytest.fixture(scope="module")
+def dataset(recorded, bundle):
+    return load(dataset_of(bundle.run, recorded.stores), recorded.stores.datasets)
+
+
+def features(recorded, bundle, dataset, names=(), unread=()):
+    columns = tuple(one for one in bundle.definition.columns if not names or one.name in names)
+    part = part_of(bundle.definition, columns)
+    return PastFeatures(part, known(part, dataset, recorded.home.events, as_of_us=bundle.run.as_of_us), unread)
+
+
+def of_kind(bundle, kind):
+    return [column.name for column in bundle.definition.columns if column.kind == kind]
+
+
+def test_all_inputs_are_those_that_were_served(recorded, bundle, dataset, asked):
+    found, values = features(recorded, bundle, dataset).at(asked)
+    assert found.all()
+    assert list(values) == [column.name for column in bundle.definition.columns]
+    numbers = np.column_stack([values[name] for name in of_kind(bundle, "number")])
+    np.testing.assert_array_equal(numbers.view(np.int64), asked.numbers.view(np.int64))
+    categories = np.column_stack([values[name] for name in of_kind(bundle, "category")])
+    assert categories.tolist() == asked.categories.tolist()
+
+
+def test_some_inputs_are_the_same_and_need_only_their_own_sources(recorded, bundle, dataset, asked):
+    names = ("carrier_recent.arr_delay_7d", "dest")
+    found, values = features(recorded, bundle, {"arrivals": dataset["arrivals"]}, names).at(asked)
+    assert found.all()
+    assert list(values) == list(names)
+    place = of_kind(bundle, "number").index(names[0])
+    np.testing.assert_array_equal(values[names[0]].view(np.int64), asked.numbers[:, place].copy().view(np.int64))
+
+
+def test_a_part_keeps_views_whole_and_leaves_out_what_is_not_asked_for(bundle):
+    (week,) = [one for one in bundle.definition.columns if one.name == "carrier_recent.arr_delay_7d"]
+    part = part_of(bundle.definition, [week])
+    assert [view.name for view in part.views] == ["carrier_recent"]
+    assert part.views[0] in bundle.definition.views
+    assert (part.request_features, part.columns) == ({}, (week,))
+    hour = part_of(bundle.definition, [one for one in bundle.definition.columns if one.name == "hour"])
+    assert (hour.views, list(hour.request_features)) == ((), ["hour"])
+
+
+def test_requests_that_cannot_be_read_again_are_not_found(recorded, bundle, dataset, asked):
+    rows = asked.select(np.arange(5))
+    rows.request[1] = "{}"
+    rows.request[3] = msgspec.json.encode({**msgspec.json.decode(rows.request[3]), "distance": "far"})
+    found, values = features(recorded, bundle, dataset, ("distance",)).at(rows)
+    assert found.tolist() == [True, False, True, False, True]
+    place = of_kind(bundle, "number").index("distance")
+    np.testing.assert_array_equal(values["distance"], asked.numbers[[0, 2, 4], place])
+
+
+@pytest.mark.parametrize("unread", [("carrier",), ("carrier", "unknown")])
+def test_with_a_column_that_is_not_kept_nothing_can_be_read(recorded, bundle, dataset, asked, unread):
+    found, values = features(recorded, bundle, dataset, ("distance",), unread).at(asked)
+    assert not found.any()
+    assert len(values["distance"]) == 0
+    assert features(recorded, bundle, dataset, ("distance",), ("unknown",)).at(asked)[0].all()
+
+
+def test_no_requests_have_no_features(recorded, bundle, dataset, asked):
+    found, values = features(recorded, bundle, dataset).at(asked.select(slice(0, 0)))
+    assert len(found) == 0
+    assert {len(one) for one in values.values()} == {0}
+
+
+def test_a_source_of_which_nothing_was_recorded_may_be_read_elsewhere(bundle, dataset, tmp_path):
+    """Without a recorded event the dataset is all there is, unless somebody knows more."""
+    as_of_us = bundle.run.as_of_us
+    assert known(bundle.definition, dataset, tmp_path, as_of_us=as_of_us) == {
+        name: dataset[name] for name in ("arrivals", "departures", "weather")
+    }
+    asked_for = []
+
+    def more(name):
+        asked_for.append(name)
+        return {}
+
+    assert known(bundle.definition, dataset, tmp_path, as_of_us=as_of_us, silent=more)["weather"] == {}
+    assert sorted(asked_for) == ["arrivals", "departures", "weather"]
+
+
+def test_recorded_events_are_those_from_the_dataset_on(recorded, bundle, dataset):
+    tables = known(bundle.definition, dataset, recorded.home.events, as_of_us=bundle.run.as_of_us, silent=pytest.fail)
+    for source in ("arrivals", "departures", "weather"):
+        assert len(next(iter(tables[source].values()))) > len(next(iter(dataset[source].values())))
+    later = known(bundle.definition, dataset, recorded.home.events, as_of_us=2**60)
+    assert len(later["arrivals"]["landed"]) == len(dataset["arrivals"]["landed"])
+
+
+def test_a_dataset_without_a_source_is_told(recorded, bundle):
+    with pytest.raises(DataError, match=f"the dataset version of {MODEL} has no source 'arrivals'"):
+        known(bundle.definition, {}, recorded.home.events, as_of_us=0)
