@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from seakeep.cli import options, output
 from seakeep.clock import format_moment
@@ -38,7 +39,8 @@ def records_status(folder: Path, as_json: bool) -> None:
 def records_list(key: str, folder: Path, as_json: bool) -> None:
     """The predictions that KEY got, oldest first."""
     found = options.open_project(folder).recorder.of_key(key)
-    output.data(found, prediction_table(found) if found else f"no prediction for {key!r} is recorded", as_json=as_json)
+    text = prediction_table(found) if found else f"no prediction for {key!r} is recorded"
+    output.data(list(map(msgspec.structs.asdict, found)), text, as_json=as_json)
 
 
 @records.command("reveal")

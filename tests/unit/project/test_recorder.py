@@ -12,7 +12,14 @@ from seakeep.recorder.layout import parts
 
 pytestmark = pytest.mark.slow
 
-ROW = {"flight_id": "canary-1", "scheduled": "2013-03-05T06:00:00Z", "carrier": "UA", "origin": "EWR", "distance": 1400}
+ROW = {
+    "flight_id": "canary-1",
+    "scheduled": "2013-03-05T06:00:00Z",
+    "carrier": "UA",
+    "origin": "EWR",
+    "dest": "IAH",
+    "distance": 1400,
+}
 
 
 def settings(folder, text):
@@ -70,6 +77,7 @@ def test_a_key_of_ones_own_may_be_named(flights_at, tmp_path):
     (tmp_path / "own.key").chmod(0o600)
     with Server(folder) as server, opened(folder) as project:
         server.predict(rows_of(project, 1))
+    with opened(folder) as project:
         assert not (project.home.keys / "recorder.key").exists()
         assert len(project.recorder.of_key("canary-0")) == 1
         assert (project.home.predictions / "wrapping-key").read_text().endswith("own.key")
