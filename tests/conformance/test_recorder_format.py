@@ -1,5 +1,6 @@
 """What docs/recorder.md says of the format is enough to read it: a reader written from that page reads every record."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -23,7 +24,8 @@ from seakeep.records.prediction import EventBatch, Gap, Prediction
 from seakeep.security.envelope import DataKey
 from seakeep.security.privacy import Protector
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "recorder.md").read_text("utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "recorder.md").read_text("utf-8")
 KINDS = {Prediction: "p", EventBatch: "e", Gap: "g"}
 EXTREMES = [5e-324, 1.7976931348623157e308, math.inf, -math.inf, -0.0, 0.1 + 0.2, math.nan]
 
@@ -173,3 +175,10 @@ def test_hashes_and_tokens_are_as_the_page_says():
     for column, value in (("a", "é"), (KEY, "17"), ("b", {"y": 1, "x": [None, True]})):
         assert reader.hashed(b"pepper", column, value) == protector.hash(column, value)
         assert reader.revealed(b"t" * 32, protector.token(column, value)) == [column, value]
+
+
+def test_the_figure_of_the_page_is_the_measured_one_and_within_its_limit():
+    results = json.loads((ROOT / "benchmarks" / "results" / "recorder.json").read_text("utf-8"))
+    (row,) = [one for one in results if one["figure"] == "recording: CPU a request"]
+    assert f"costs a request {row['ours']:.1f} µs of CPU" in PAGE
+    assert all(one["ours"] <= one["limit"] for one in results if one["limit"])

@@ -9,6 +9,7 @@ who holds the key.
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ class Policies:
 
     def __init__(self, protector: Protector) -> None:
         self._protector = protector
+        self._lock = threading.Lock()
         self._versions: dict[str, _Rules | None] = {}
         self._sources: dict[str, dict[str, Replace | None]] = {}
         self._treatments: dict[str, dict[str, Treatment]] = {}
@@ -75,13 +77,14 @@ class Policies:
 
         Where versions treat a column of a source in different ways, the strictest counts, for events.
         """
-        for source in (definition.request, definition.label.source, *(view.source for view in definition.views)):
-            known = self._treatments.setdefault(source.name, {})
-            for column, treatment in source.personal.items():
-                known[column] = max(treatment, known.get(column, "keep"), key=_STRICTEST.index)
-            strictest = msgspec.structs.replace(source, personal=dict(known))
-            self._sources[source.name] = self._replacements(strictest)
-        self._versions[bundle] = self._rules(definition)
+        with self._lock:
+            for source in (definition.request, definition.label.source, *(view.source for view in definition.views)):
+                known = self._treatments.setdefault(source.name, {})
+                for column, treatment in source.personal.items():
+                    known[column] = max(treatment, known.get(column, "keep"), key=_STRICTEST.index)
+                strictest = msgspec.structs.replace(source, personal=dict(known))
+                self._sources[source.name] = self._replacements(strictest)
+            self._versions[bundle] = self._rules(definition)
 
     def apply(self, record: Prediction | EventBatch) -> Prediction | EventBatch:
         """The record as it may be written.
