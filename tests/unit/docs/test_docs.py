@@ -80,6 +80,17 @@ def test_the_figures_in_the_readme_are_the_measured_ones():
     assert f"`seakeep --help` in {ours('seakeep --help'):.0f} ms" in text
     row = figure("conversion", "boosting: p50 of 1 rows")
     assert f"in {row['ours']:.0f} µs where scikit-learn takes {row['peers']['scikit-learn'] / 1000:.1f} ms" in text
+    again, differing = (
+        figure("replay", name)["ours"]
+        for name in ("replay of 1,000,000 recorded requests", "replay of 1,000,000, answers that differ in a bit")
+    )
+    assert f"A million recorded requests are executed again in {again:.0f} s, with {differing:.0f} that differ" in text
+
+
+def test_a_million_requests_are_replayed_within_the_limit_and_differ_in_no_bit():
+    rows = json.loads((ROOT / "benchmarks" / "results" / "replay.json").read_text("utf-8"))
+    assert all(row["ours"] <= row["limit"] for row in rows if row["limit"] is not None)
+    assert {"replay of 1,000,000 recorded requests"} <= {row["figure"] for row in rows if row["limit"] == 30}
 
 
 def test_the_budgets_of_a_light_package_are_kept():
