@@ -178,7 +178,7 @@ def _of_numbers(before: NDArray[np.float64], now: NDArray[np.float64]) -> Distri
     """Shares by bin between the extremes of both; missing values have a bin of their own where there are any."""
     known = np.concatenate([before, now])
     known = known[np.isfinite(known)]
-    edges = np.histogram_bin_edges(known, BINS) if len(known) else np.array([0.0, 1.0])
+    edges = _edges(float(known.min()), float(known.max())) if len(known) else np.array([0.0, 1.0])
     names = [f"{low:.4g} to {high:.4g}" for low, high in itertools.pairwise(edges)]
     shares = []
     gaps = bool(np.isnan(before).any() or np.isnan(now).any())
@@ -188,6 +188,15 @@ def _of_numbers(before: NDArray[np.float64], now: NDArray[np.float64]) -> Distri
     return Distribution(
         bins=(*names, "missing") if gaps else tuple(names), before=tuple(shares[0]), now=tuple(shares[1])
     )
+
+
+def _edges(low: float, high: float) -> NDArray[np.float64]:
+    """Edges of the bins; of a single one where float64 has no room for more between the extremes."""
+    edges = np.linspace(low, high, BINS + 1)
+    if (np.diff(edges) > 0).all():
+        return edges
+    half = max(0.5, 1e-6 * max(abs(low), abs(high)))
+    return np.array([low - half, high + half])
 
 
 def _of_categories(before: NDArray[np.object_], now: NDArray[np.object_]) -> Distribution:

@@ -9,7 +9,7 @@ from html import unescape
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from seakeep.clock import MICROSECONDS
@@ -78,6 +78,8 @@ numbers = st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), min_size=1, max_siz
 
 
 @given(numbers, numbers)
+@example(np.array([1e6]), np.array([np.nextafter(1e6, 2e6)]))
+@example(np.array([0.0]), np.array([5e-324]))
 def test_shares_of_numbers_are_shares(before, now):
     found = _of_numbers(before, now)
     for shares, rows in ((found.before, before), (found.now, now)):

@@ -233,7 +233,7 @@ def numbers(*values):
         (numbers(0, 1, 2, 12), numbers(12, 12), BINS, (0.25, 1.0)),
         (numbers(0, 1, np.nan, 12), numbers(12, 12), BINS + 1, (0.25, 0.0)),
         (numbers(np.nan, np.nan), numbers(np.nan), 2, (1.0, 1.0)),
-        (numbers(3, 3), numbers(3), BINS, (0.0, 0.0)),
+        (numbers(3, 3), numbers(3), 1, (1.0, 1.0)),
         (numbers(1), numbers(2), BINS, (0.0, 1.0)),
     ],
 )
