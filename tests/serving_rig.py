@@ -243,13 +243,13 @@ class ListSink:
         self.closed = False
         self.full = False
         self.fault: Exception | None = None
-        self._last = 0
+        self.last = 0
         self._lock = threading.Lock()
 
-    def next_sequence(self) -> int:
+    def next_sequence(self, count: int = 1) -> int:
         with self._lock:
-            self._last += 1
-            return self._last
+            self.last += count
+            return self.last - count + 1
 
     def append(self, record: Prediction | EventBatch) -> bool:
         if not self.full:

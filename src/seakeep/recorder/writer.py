@@ -98,11 +98,12 @@ class Writer:
 
     # For requests
 
-    def next_sequence(self) -> int:
-        """The next number of this writer; append a record that carries it."""
+    def next_sequence(self, count: int = 1) -> int:
+        """The next number of this writer, the first of ``count`` in a row; append a record that carries each."""
         with self._lock:
-            self._sequence = self._ledger.sequence = number = self._sequence + 1
-        return number
+            first = self._sequence + 1
+            self._sequence = self._ledger.sequence = self._sequence + count
+        return first
 
     def append(self, record: Prediction | EventBatch) -> bool:
         """Record something soon; never blocks and never raises.

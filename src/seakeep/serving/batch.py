@@ -45,6 +45,8 @@ class Batch:
         Of all rows, in the order of the parts; those of a part that failed reach no client.
     started_s
         ``time.perf_counter()`` when it left the queue.
+    sequence
+        The recorder's number for the record of the first row; those of the others follow.
     """
 
     version: LoadedVersion
@@ -53,6 +55,7 @@ class Batch:
     answers: list[RowAnswer]
     started_s: float
     model_us: float = 0.0
+    sequence: int = 0
 
 
 class BatchRunner:

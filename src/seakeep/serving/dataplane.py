@@ -138,6 +138,7 @@ class Dataplane:
                 groups.setdefault((id(part.version), call.direct is None), []).append(part)
         batches = [batch for parts in groups.values() for batch in self._runner.run(parts[0].version, parts)]
         for batch in batches:
+            self._recording.number(batch)
             _hand_out(batch)
         for call in calls:
             self.in_flight -= 1

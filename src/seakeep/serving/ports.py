@@ -106,8 +106,8 @@ EventDecoders = Callable[[Events, Sequence[ColumnSchema]], EventDecoder]
 class RecordSink(Protocol):
     """The flight recorder's pen."""
 
-    def next_sequence(self) -> int:
-        """The number for the next record."""
+    def next_sequence(self, count: int = 1) -> int:
+        """The number for the next record, the first of ``count`` in a row."""
         ...
 
     def append(self, record: Prediction | EventBatch) -> bool:

@@ -54,6 +54,13 @@ class Recording:
     def __init__(self, sink: RecordSink, meters: Meters, *, clock: Clock, ids: Ids) -> None:
         self._sink, self._meters, self._clock, self._ids = sink, meters, clock, ids
 
+    def number(self, batch: Batch) -> None:
+        """Take the numbers of a batch's records; to be called before its answers go out.
+
+        So a record that a crash keeps from being made after its answer was sent is counted as missing.
+        """
+        batch.sequence = self._sink.next_sequence(len(batch.answers))
+
     def answered(self, batch: Batch, done_s: float) -> None:
         """Record a batch whose calls were answered at ``done_s`` (``time.perf_counter()``)."""
         now_us = self._clock.now_us()
@@ -71,8 +78,9 @@ class Recording:
                 meter.answered(part.size, sum(map(len, unknown[start:stop])), stages)
             error = part.call.error.code if part.call.error else ""
             shared = Circumstances(version, part.role, now_us, stages, error)
-            for answer, row in zip(batch.answers[start:stop], rows[start:stop], strict=True):
-                self._write(shared, answer, row, part.call.principal)
+            for place in range(start, stop):
+                sequence = batch.sequence + place
+                self._write(shared, sequence, batch.answers[place], rows[place], part.call.principal)
             start = stop
 
     def unrouted(self, code: str) -> None:
@@ -95,13 +103,16 @@ class Recording:
         rows = _rows(inputs) if isinstance(inputs, Inputs) else _without_inputs(inputs, shared.recorded_us)
         for row, answer, principal, score in zip(rows, answered, principals, scores, strict=True):
             twin = RowAnswer(self._ids.new(), answer.key, score, score >= threshold, 0, ())
-            self._write(shared if math.isfinite(score) else failed, twin, row, principal, pair=answer.id)
+            told = shared if math.isfinite(score) else failed
+            self._write(told, self._sink.next_sequence(), twin, row, principal, pair=answer.id)
 
-    def _write(self, shared: Circumstances, answer: RowAnswer, row: _Row, principal: str, pair: str = "") -> None:
+    def _write(
+        self, shared: Circumstances, sequence: int, answer: RowAnswer, row: _Row, principal: str, *, pair: str = ""
+    ) -> None:
         version = shared.version
         parse_us, features_us, queue_us, model_us, total_us = shared.stages
         record = Prediction(
-            sequence=self._sink.next_sequence(),
+            sequence=sequence,
             id=answer.id,
             model=version.model,
             version=version.number,

@@ -101,6 +101,12 @@ def test_numbers_handed_out_and_never_used_are_counted_at_close(tmp_path):
     assert [(one.sequence, one.count, one.reason) for one in found if isinstance(one, Gap)] == [(3, 1, "crash")]
 
 
+def test_numbers_are_handed_out_in_rows(tmp_path):
+    pen = writer(tmp_path)
+    assert [pen.next_sequence(), pen.next_sequence(4), pen.next_sequence()] == [1, 2, 6]
+    pen.close()
+
+
 def test_a_second_writer_of_the_name_is_refused(tmp_path):
     pen = writer(tmp_path)
     with pytest.raises(RecorderError, match="another process"):

@@ -80,6 +80,15 @@ def test_requests_rows_errors_and_gaps_are_counted_by_version(plane):
     assert plane.sink.next_sequence() == 6
 
 
+def test_when_an_answer_goes_out_its_record_has_a_number_so_that_a_crash_then_is_counted(plane):
+    handed_out = []
+    plane.ask(row("a"), row("b"), reply=lambda _: handed_out.append(plane.sink.last))
+    plane.ask(row(distance="far"), reply=lambda _: handed_out.append(plane.sink.last))
+    plane.turn()
+    assert handed_out == [3, 3]
+    assert [record.sequence for record in plane.sink.records] == [1, 2, 3]
+
+
 def test_the_newest_event_of_each_view_is_recorded_with_the_features(plane):
     event = {"flight_id": ["x", "y"], "landed": [5, 9], "carrier": ["UA", "UA"], "arr_delay": [4.0, 8.0]}
     plane.features.ingest("arrivals", event, "b1")
