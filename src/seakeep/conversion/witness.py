@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from seakeep.conversion.emit.tree import Tree
+    from seakeep.conversion.emit.forest import Tree
 
 
 class Walk:
@@ -64,7 +64,8 @@ class Walk:
         column = np.where(self._line[nodes] >= 0, -1, tree.column[nodes])
         value = np.full(len(nodes), np.nan) if missing else tree.threshold[nodes]
         sides = [self._leaf_value(child[nodes], candidates, column, value) for child in (tree.left, tree.right)]
-        order = np.lexsort((-candidates, np.abs(sides[0] - sides[1]), nodes))
+        apart = np.abs(sides[0] - sides[1]).reshape(len(nodes), -1).max(axis=1, initial=0.0)
+        order = np.lexsort((-candidates, apart, nodes))
         best = met.copy()
         best[nodes[order]] = candidates[order]  # of several rows for one node the last to be written tells most
         return best
@@ -83,7 +84,7 @@ class Walk:
     def _leaf_value(
         self, node: NDArray[np.int64], rows: NDArray[np.int64], column: NDArray[np.int64], value: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Values of the leaves that rows reach from ``node``, with ``value`` in ``column`` of each (-1: unchanged)."""
+        """Values, one or several, of the leaves that rows reach from ``node``, with ``value`` in ``column`` of each (-1: unchanged)."""
         node = node.copy()
         walking = np.flatnonzero(~self._is_leaf[node])
         while len(walking):
