@@ -86,7 +86,8 @@ class Rule:
         kind = self.outputs.kind
         if kind in {"probabilities", "decisions"}:
             ordered = np.sort(scores, axis=1)
-            apart: NDArray[np.float64] = ordered[:, -1] - ordered[:, -2]
+            with np.errstate(invalid="ignore"):  # of equal infinities
+                apart: NDArray[np.float64] = ordered[:, -1] - ordered[:, -2]
             return apart
         if kind in {"value", "values", "class"}:
             told = scores[np.isfinite(scores[:, 0]), 0]

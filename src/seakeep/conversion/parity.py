@@ -32,7 +32,7 @@ BATCH_SIZES = (1, 2, 7, 1000)
 _BASE_ROWS = 3
 _NEAR_THRESHOLD = 256
 _BATCH_POOL = 1000
-_CONTROL_ROWS = 16
+_CONTROL_ROWS = 6
 _LARGEST_CHANGE = 0.5
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn")
 

@@ -91,6 +91,7 @@ def _started(graph: Graph, step: Any, table: Table, where: str) -> str:
     several = step.n_classes_ > 2
     width = step.n_classes_ if several else 1
     shares = registry.probabilities(graph, scored) if several else registry.positive(graph, scored)
+    graph.flat = True
     for bound, beyond in ((_TINY, "Less"), (1 - _TINY, "Greater")):
         limit = graph.number(bound)
         shares = graph.node("Where", graph.node(beyond, shares, limit), limit, shares)

@@ -116,7 +116,7 @@ def emit(estimator: Any, columns: Sequence[FeatureColumn]) -> Emission:
             (product, looked_at(product.matrix, product.width)) for product in graph.products if product.output in used
         ),
         doubt=looked_at(graph.beside(graph.doubts), len(graph.doubts)) if graph.doubts else b"",
-        flat=graph.flat or _cut_up(graph, used),
+        flat=graph.flat or not outputs.single or _cut_up(graph, used),
     )
 
 
