@@ -64,7 +64,9 @@ class Walk:
         column = np.where(self._line[nodes] >= 0, -1, tree.column[nodes])
         value = np.full(len(nodes), np.nan) if missing else tree.threshold[nodes]
         sides = [self._leaf_value(child[nodes], candidates, column, value) for child in (tree.left, tree.right)]
-        apart = np.abs(sides[0] - sides[1]).reshape(len(nodes), -1).max(axis=1, initial=0.0)
+        apart = np.abs(sides[0] - sides[1])
+        if apart.ndim > 1:
+            apart = apart.max(axis=1)
         order = np.lexsort((-candidates, apart, nodes))
         best = met.copy()
         best[nodes[order]] = candidates[order]  # of several rows for one node the last to be written tells most

@@ -31,7 +31,7 @@ def bagged_classes(graph: Graph, step: Any, table: Table, where: str) -> Scored:
     """The mean of the members' probabilities, or of their votes if they have none."""
     classes, count = len(step.classes_), len(step.estimators_)
     if _all_trees(step):
-        columns, matrix, missing = single(graph, table, step.estimators_[0], where)
+        columns, matrix, missing = single(graph, table, step.estimators_[0], where, _seen(step))
         grown = tuple(
             from_sklearn(tree.tree_, _spread(tree.tree_.value[:, 0, : len(tree.classes_)], tree, classes), chosen)
             for tree, chosen in zip(step.estimators_, step.estimators_features_, strict=True)
@@ -74,7 +74,7 @@ def bagged_classes(graph: Graph, step: Any, table: Table, where: str) -> Scored:
 def bagged_values(graph: Graph, step: Any, table: Table, where: str) -> Scored:
     """The mean of the members' values."""
     if _all_trees(step):
-        columns, matrix, missing = single(graph, table, step.estimators_[0], where)
+        columns, matrix, missing = single(graph, table, step.estimators_[0], where, _seen(step))
         grown = tuple(
             from_sklearn(tree.tree_, tree.tree_.value[:, 0, 0], chosen)
             for tree, chosen in zip(step.estimators_, step.estimators_features_, strict=True)
@@ -157,6 +157,12 @@ def _weighted_median(graph: Graph, values: str, weights: np.ndarray[Any, Any]) -
     first = graph.node("ArgMax", reached, axis=1, keepdims=1, select_last_index=0)
     graph.flat = True
     return graph.node("GatherElements", ordered, first, axis=1)
+
+
+def _seen(step: Any) -> list[int]:
+    """The columns that some member looks at: nobody refuses what is in the others."""
+    seen: list[int] = np.unique(np.concatenate(step.estimators_features_)).tolist()
+    return seen
 
 
 def _all_trees(step: Any) -> bool:

@@ -116,7 +116,7 @@ def emit(estimator: Any, columns: Sequence[FeatureColumn]) -> Emission:
             (product, looked_at(product.matrix, product.width)) for product in graph.products if product.output in used
         ),
         doubt=looked_at(graph.beside(graph.doubts), len(graph.doubts)) if graph.doubts else b"",
-        flat=graph.flat or not outputs.single or _cut_up(graph, used),
+        flat=graph.flat or not outputs.single or _layered(graph, used),
     )
 
 
@@ -136,11 +136,12 @@ def _answer(graph: Graph, scored: Scored, outputs: Outputs) -> tuple[Outputs, st
     return outputs, registry.value(graph, scored), scored.targets
 
 
-def _cut_up(graph: Graph, used: frozenset[str]) -> bool:
-    """Whether trees look at what other trees or products gave."""
+def _layered(graph: Graph, used: frozenset[str]) -> bool:
+    """Whether trees or products look at what other ones gave, which may thin out a change until it does not show."""
     fitted = {product.output for product in graph.products} | set(graph.forests)
-    forests = [forest for output, forest in graph.forests.items() if output in used]
-    return any(not fitted.isdisjoint(graph.needed(forest.matrix)) for forest in forests)
+    seen = [forest.matrix for output, forest in graph.forests.items() if output in used]
+    seen += [product.matrix for product in graph.products if product.output in used]
+    return any(not fitted.isdisjoint(graph.needed(matrix)) for matrix in seen)
 
 
 def _stands_alone(kind: type) -> bool:

@@ -9,6 +9,7 @@ missing value. Unknown categories do not occur: the columns are numbers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from sklearn.ensemble._iforest import _average_path_length
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 from sklearn.utils import get_tags
 
-from seakeep.conversion.emit.column import Table
+from seakeep.conversion.emit.column import Column, Table
 from seakeep.conversion.emit.forest import Forest, Tree
 from seakeep.conversion.emit.graph import Graph
 from seakeep.conversion.emit.registry import EXACT, Scored, first_highest, predictor, require_dense, require_numbers
@@ -89,16 +90,25 @@ def isolation(graph: Graph, step: Any, table: Table, where: str) -> Scored:
     return Scored(tolerance=EXACT, decision=graph.node("Sub", score, graph.number(step.offset_)))
 
 
-def single(graph: Graph, table: Table, tree: Any, where: str) -> tuple[tuple[Any, ...], str, bool]:
-    """The columns and their matrix rounded to float32, and whether missing values are accepted; others are refused."""
+def single(
+    graph: Graph, table: Table, tree: Any, where: str, seen: Sequence[int] | None = None
+) -> tuple[tuple[Column, ...], str, bool]:
+    """The columns and their matrix rounded to float32, and whether missing values are accepted; others are refused.
+
+    Parameters
+    ----------
+    seen
+        The columns that are checked, if not all are.
+    """
     require_numbers(table, where)
     missing = bool(get_tags(tree).input_tags.allow_nan) and not table.sparse
     rounded = graph.node("Cast", graph.matrix(table.columns), to=TensorProto.FLOAT)
     matrix = graph.double(rounded)
+    checked = matrix if seen is None or len(seen) == len(table.columns) else graph.take(matrix, seen)
     if missing:
-        graph.refuse_infinite(matrix)
+        graph.refuse_infinite(checked)
     else:
-        graph.refuse_nonfinite(matrix)
+        graph.refuse_nonfinite(checked)
     return table.columns, matrix, missing
 
 
