@@ -28,6 +28,11 @@ class Sample:
     positive: np.ndarray
     pair: np.ndarray
 
+    @property
+    def codes(self):
+        """The three classes as numbers, for frameworks that take no text."""
+        return np.unique(self.three, return_inverse=True)[1]
+
     def columns(self, kind):
         """The model's inputs for one of the frames."""
         return [FeatureColumn(name=name, kind="category" if name == TEXT else "number") for name in getattr(self, kind)]

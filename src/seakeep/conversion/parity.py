@@ -9,6 +9,7 @@ A proof is worth what it would find: each one is also tried on models in which o
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,11 @@ _BASE_ROWS = 3
 _NEAR_THRESHOLD = 256
 _BATCH_POOL = 1000
 _CONTROL_ROWS = 6
+_VISIBLE = 100
+"""A change of the score that rounding does not explain is this many times the tolerance."""
 _LARGEST_CHANGE = 0.5
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn")
+_OTHERS = {"lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
 
 
 def prove(
@@ -110,12 +114,19 @@ def prove(
         tolerance=emission.tolerance,
         batch_sizes=BATCH_SIZES,
         worst=_worst(compared, compare, emission.columns, emission.tolerance),
-        versions=installed(_PACKAGES),
+        versions=_versions(),
         model_sha256=model_sha256,
         artefact_sha256=artefact_sha256,
         digest=_digest(compared, model_sha256),
         host=host_class(),
     )
+
+
+def _versions() -> dict[str, str]:
+    """Of what takes part: of another framework only if it is in use, under whichever name it was installed."""
+    others = [name for module, names in _OTHERS.items() if module in sys.modules for name in names]
+    found = installed((*_PACKAGES, *others))
+    return {name: version for name, version in found.items() if version or name not in others}
 
 
 def _why(trained: Scorer, rows: Rows) -> str:
@@ -192,7 +203,8 @@ def _controls(emission: Emission, session: ScoringSession, validation: Compariso
     candidates = [row for row in nearest if not np.isnan(margin[row])]
     for change in (1.0, 1e3, 1e6) if emission.flat else (1.0,):
         for row in candidates:
-            tried, caught = _control(emission, session, validation, rule, row, change * control.CHANGE)
+            size = change * (control.CHANGE and max(control.CHANGE, _VISIBLE * emission.tolerance))
+            tried, caught = _control(emission, session, validation, rule, row, size)
             if tried:
                 return tried, caught
     return 0, 0

@@ -28,7 +28,8 @@ class Walk:
         self._matrix = matrix
         self._is_leaf = tree.is_leaf
         self._line = np.full(len(tree.left), -1, dtype=np.int64)  # of ``_member``, by node
-        self._member = np.zeros((len(tree.members), 256), dtype=bool)  # whether a code goes left
+        most = int(max((max(codes, default=0) for codes in tree.members.values()), default=0))
+        self._member = np.zeros((len(tree.members), most + 2), dtype=bool)  # whether a code goes left
         for line, (node, codes) in enumerate(tree.members.items()):
             self._line[node] = line
             self._member[line, np.array(codes, dtype=np.int64)] = True
@@ -103,5 +104,7 @@ class Walk:
         missing = np.isnan(value)
         left = np.where(missing, tree.missing_left[node], value <= tree.threshold[node])
         sets = (self._line[node] >= 0) & ~missing
-        left[sets] = self._member[self._line[node[sets]], value[sets].astype(np.int64)]
+        beyond = self._member.shape[1] - 1  # no code: what is negative or too large
+        code = np.where((value[sets] < 0) | (value[sets] > beyond), beyond, value[sets]).astype(np.int64)
+        left[sets] = self._member[self._line[node[sets]], code]
         return np.where(left, tree.left[node], tree.right[node])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 
 SCIKIT_LEARN = (
     "bag",
@@ -31,7 +32,11 @@ SCIKIT_LEARN = (
 )
 
 
+OTHERS = {"lightgbm": "lgbm", "xgboost": "xgb"}
+"""Families of other frameworks, by the framework's module."""
+
+
 def load() -> None:
-    """Register the emitters of all families."""
-    for name in SCIKIT_LEARN:
+    """Register the emitters of all families whose framework is in use: without it there is no estimator of it."""
+    for name in SCIKIT_LEARN + tuple(family for framework, family in OTHERS.items() if framework in sys.modules):
         importlib.import_module(f"seakeep.conversion.emit.{name}")

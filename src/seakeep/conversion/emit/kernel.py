@@ -17,7 +17,10 @@ from seakeep.conversion.emit.column import Table
 from seakeep.conversion.emit.graph import Graph
 from seakeep.conversion.emit.multiclass import pairwise
 from seakeep.conversion.emit.pointwise import curve
-from seakeep.conversion.emit.registry import ROUNDED, Scored, finite, predictor, require
+from seakeep.conversion.emit.registry import Scored, finite, predictor, require
+
+WEIGHED = 1e-8
+"""Thousands of dual coefficients of both signs weigh kernels: what they leave of their sum is much smaller than they."""
 
 
 @predictor(SVC, NuSVC)
@@ -34,7 +37,7 @@ def classes(graph: Graph, step: Any, table: Table, where: str) -> Scored:
     if count == 2:
         raw = graph.node("Add", graph.product(_kernel(graph, step, table, where), dual.T), graph.row(intercept))
         at_least = graph.double(graph.node("GreaterOrEqual", raw, graph.number(0.0)))
-        return Scored(tolerance=ROUNDED, decision=raw, label=at_least)
+        return Scored(tolerance=WEIGHED, decision=raw, label=at_least)
     require(
         condition=step.decision_function_shape == "ovr",
         where=where,
@@ -47,19 +50,19 @@ def classes(graph: Graph, step: Any, table: Table, where: str) -> Scored:
     graph.flat = True
     decided = pairwise(graph, second, graph.node("Neg", raw), count)
     label = None if step.break_ties else _most_votes(graph, raw, count)
-    return Scored(tolerance=ROUNDED, classes=count, decision=decided, label=label)
+    return Scored(tolerance=WEIGHED, classes=count, decision=decided, label=label)
 
 
 @predictor(SVR, NuSVR)
 def values(graph: Graph, step: Any, table: Table, where: str) -> Scored:
     """The weighed kernels plus the intercept."""
-    return Scored(tolerance=ROUNDED, value=_weighed(graph, step, table, where))
+    return Scored(tolerance=WEIGHED, value=_weighed(graph, step, table, where))
 
 
 @predictor(OneClassSVM)
 def within(graph: Graph, step: Any, table: Table, where: str) -> Scored:
     """The same; below 0 an outlier."""
-    return Scored(tolerance=ROUNDED, decision=_weighed(graph, step, table, where))
+    return Scored(tolerance=WEIGHED, decision=_weighed(graph, step, table, where))
 
 
 def _weighed(graph: Graph, step: Any, table: Table, where: str) -> str:

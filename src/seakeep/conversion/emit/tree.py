@@ -46,22 +46,30 @@ def gather(graph: Graph, forest: Forest) -> str:
 
     A node of ``TreeEnsemble`` has one number a leaf, so it gives the leaf of each tree and a table gives the numbers.
     """
-    count = len(forest.trees)
-    nodes = _Nodes(count)
+    table = np.concatenate([tree.value[tree.is_leaf] for tree in forest.trees])
+    constant = graph.constant(table)
+    places = reached(graph, forest)
+    probed = graph.forests.popitem()[1]  # the splits are tried once, with the leaves
+    each = graph.node("Gather", constant, places, axis=0)
+    axis = graph.constant(np.array([1], dtype=np.int64))
+    alone = len(forest.trees) == 1
+    output = graph.node("Squeeze", each, axis) if alone else graph.node("ReduceSum", each, axis, keepdims=0)
+    graph.forests[output] = dataclasses.replace(probed, steps=False, table=constant)
+    return output
+
+
+def reached(graph: Graph, forest: Forest) -> str:
+    """Emit the leaf that each row reaches in each tree, int64 ``(n, trees)``: its number among the leaves of all trees."""
+    nodes = _Nodes(len(forest.trees))
     offset = 0
     for target, tree in enumerate(forest.trees):
         leaves = tree.is_leaf
         place = np.cumsum(leaves) - 1 + offset
         nodes.add(dataclasses.replace(tree, value=np.where(leaves, place, 0).astype(np.float64), target=target))
         offset += int(leaves.sum())
-    table = np.concatenate([tree.value[tree.is_leaf] for tree in forest.trees])
-    constant = graph.constant(table)
-    reached = graph.node("Cast", nodes.emit(graph, forest.matrix), to=TensorProto.INT64)
-    each = graph.node("Gather", constant, reached, axis=0)
-    axis = graph.constant(np.array([1], dtype=np.int64))
-    output = graph.node("Squeeze", each, axis) if count == 1 else graph.node("ReduceSum", each, axis, keepdims=0)
-    graph.forests[output] = dataclasses.replace(forest, table=constant)
-    return output
+    output = nodes.emit(graph, forest.matrix)
+    graph.forests[output] = dataclasses.replace(forest, steps=True)
+    return graph.node("Cast", output, to=TensorProto.INT64)
 
 
 def cut(
