@@ -11,10 +11,11 @@ import importlib
 import json
 import os
 import platform
+import re
 import sys
 import time
 import warnings
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "zoo.json"
 DOCS = ROOT / "docs" / "conversion.md"
 BEGIN, END = "<!-- made by benchmarks/zoo.py -->\n", "<!-- end -->\n"
+EMITTERS, EMITTERS_END = "<!-- emitters -->\n", "<!-- end of emitters -->\n"
 SIZE, ROWS = 100, 2_000
 FAMILIES = {"scikit_learn": "scikit-learn", "xgboost_models": "xgboost", "lightgbm_models": "lightgbm"}
-PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "xgboost", "lightgbm")
+PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "xgboost", "xgboost-cpu", "lightgbm")
 
 
 def p50_us(call, runs):
@@ -90,11 +92,10 @@ def tried(entry, train, unseen):
 def line(name, family, told):
     """One entry of the results."""
     from seakeep.clock import SystemClock
+    from seakeep.training.environment import installed
 
     one = told.get("us", {}).get("1")
-    installed = {
-        name: metadata.version(name) for name in PACKAGES if util.find_spec(name.replace("scikit-learn", "sklearn"))
-    }
+    versions = {name: version for name, version in installed(PACKAGES).items() if version}
     return {
         "figure": name,
         "unit": "us",
@@ -104,7 +105,7 @@ def line(name, family, told):
         "limit": None,
         **told,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"python": platform.python_version(), **installed},
+        "versions": versions,
         "date": dt.datetime.fromtimestamp(SystemClock().now_us() / 1e6, dt.UTC).date().isoformat(),
     }
 
@@ -140,12 +141,31 @@ def table(lines):
     return "\n".join(text) + "\n"
 
 
+def emitters():
+    """Every family's estimators and rules, from the families themselves."""
+    from seakeep.conversion.emit import families, registry
+
+    families.load()
+    by_module = {}
+    for kind in sorted(frozenset().union(*registry.registered()), key=lambda one: one.__name__):
+        if not kind.__name__.startswith("_"):
+            by_module.setdefault(registry.emitter_of(kind).__module__, []).append(kind.__name__)
+    text = ["| family | estimators | rules |", "|---|---|---|"]
+    for module, names in sorted(by_module.items()):
+        told = " ".join((importlib.import_module(module).__doc__ or "").replace("``", "`").split())
+        told = re.sub(r":\w+:`~?([^`]*)`", r"`\1`", told).replace("|", "\\|")
+        text.append(f"| `{module.rpartition('.')[2]}` | {', '.join(names)} | {told} |")
+    return "\n".join(text) + "\n"
+
+
 def document(lines):
-    """Put the table into the documentation."""
+    """Put the tables into the documentation."""
     text = DOCS.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOCS.write_text(f"{before}{BEGIN}\n{table(lines)}\n{END}{after}", "utf-8")
+    for begin, end, made in ((BEGIN, END, table(lines)), (EMITTERS, EMITTERS_END, emitters())):
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n{made}\n{end}{after}"
+    DOCS.write_text(text, "utf-8")
 
 
 def main(word):

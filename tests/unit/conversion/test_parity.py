@@ -187,7 +187,7 @@ def test_bits_that_depend_on_the_batch_fail(fit, columns, held_out):
 
     def own_sigmoid(graph):
         """The engine's vectorised Sigmoid rounds the last rows of a batch with another routine."""
-        product = next(node for node in graph.node if node.op_type == "Neg")
+        product = next(node for node in graph.node if node.op_type == "Mul")
         quotient = next(node for node in graph.node if node.op_type == "Div")
         quotient.CopyFrom(onnx.helper.make_node("Sigmoid", [product.input[0]], list(quotient.output)))
 

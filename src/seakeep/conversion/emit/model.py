@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from sklearn.utils import get_tags
 
 from seakeep.conversion.emit import families, registry
 from seakeep.conversion.emit.forest import Forest
@@ -58,7 +59,7 @@ def estimators() -> frozenset[type]:
     """Types of classifiers with probabilities that :func:`emit` can write and that need no other estimator."""
     families.load()
     _, predictors = registry.registered()
-    return frozenset(kind for kind in predictors if hasattr(kind, "predict_proba") and _stands_alone(kind))
+    return frozenset(kind for kind in predictors if kind.__name__[0] != "_" and _stands_alone(kind))
 
 
 def emit(estimator: Any, columns: Sequence[FeatureColumn]) -> Emission:
@@ -144,9 +145,17 @@ def _layered(graph: Graph, used: frozenset[str]) -> bool:
     return any(not fitted.isdisjoint(graph.needed(matrix)) for matrix in seen)
 
 
-def _stands_alone(kind: type) -> bool:
+def _stands_alone(kind: Any) -> bool:
+    """Whether it gives probabilities as it comes, of any numbers."""
     needed = [one for one in inspect.signature(kind).parameters.values() if one.default is inspect.Parameter.empty]
-    return not needed and kind.__name__ not in _WITH_OTHERS
+    if (
+        not hasattr(kind, "predict_proba")
+        or any(one.kind not in {one.VAR_KEYWORD, one.VAR_POSITIONAL} for one in needed)
+        or kind.__name__ in _WITH_OTHERS
+    ):
+        return False
+    made = kind()
+    return hasattr(made, "predict_proba") and not get_tags(made).input_tags.positive_only
 
 
 _WITH_OTHERS = frozenset({"AdaBoostClassifier", "BaggingClassifier", "CalibratedClassifierCV"})

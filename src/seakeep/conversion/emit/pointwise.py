@@ -17,11 +17,12 @@ _MARGIN = 8
 """Elements of the longest vector: at most as many are left over at an end."""
 
 
-def curve(graph: Graph, operator: str, matrix: str, width: int) -> str:
-    """``Exp``, ``Log``, ``Tanh``, ``Sin`` or ``Cos`` of every element of a double tensor ``(n, width)``."""
+def curve(graph: Graph, operator: str, matrix: str, width: int, *, sign: float = 1.0) -> str:
+    """``Exp``, ``Log``, ``Tanh``, ``Sin`` or ``Cos`` of every element, times ``sign``, of a double tensor ``(n, width)``."""
     if width == 1:  # copies cost less than the margin's node
-        lanes = graph.node("Mul", matrix, graph.constant(np.ones((1, 2 * _MARGIN))))
+        lanes = graph.node("Mul", matrix, graph.constant(np.full((1, 2 * _MARGIN), sign)))
         return graph.take(graph.node(operator, lanes), [_MARGIN])
+    matrix = matrix if sign == 1.0 else graph.node("Neg", matrix)
     pads = graph.constant(np.array([0, _MARGIN, 0, _MARGIN], dtype=np.int64))
     wide = graph.node("Pad", matrix, pads, graph.number(1.0), mode="constant")
     bounds = [graph.constant(np.array([value], dtype=np.int64)) for value in (_MARGIN, _MARGIN + width, 1)]
@@ -31,7 +32,7 @@ def curve(graph: Graph, operator: str, matrix: str, width: int) -> str:
 def logistic(graph: Graph, raw: str, width: int = 1) -> str:
     """``1 / (1 + exp(-raw))``."""
     one = graph.number(1.0)
-    return graph.node("Div", one, graph.node("Add", curve(graph, "Exp", graph.node("Neg", raw), width), one))
+    return graph.node("Div", one, graph.node("Add", curve(graph, "Exp", raw, width, sign=-1.0), one))
 
 
 def softmax(graph: Graph, raw: str, width: int) -> str:

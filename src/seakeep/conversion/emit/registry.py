@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -218,7 +219,9 @@ def _register(emitters: dict[type, Any], types: tuple[type, ...]) -> Callable[[_
 def _find(emitters: Mapping[type, _Emitter], step: Any, where: str) -> _Emitter:
     emitter = emitters.get(type(step))
     if emitter is None:
-        known = ", ".join(sorted(kind.__name__ for kind in emitters))
         name = type(step).__qualname__
-        raise ConversionError(f"{where}: {name} has no exact emitter here", hint=f"use one of {known}")
+        known = sorted(kind.__name__ for kind in emitters if not kind.__name__.startswith("_"))
+        ending = re.findall(r"[A-Z][a-z]*|$", name)[-2:][0]  # Classifier, Regressor, Scaler, Encoder …
+        alike = [one for one in known if ending and one.endswith(ending)] or known
+        raise ConversionError(f"{where}: {name} has no exact emitter here", hint=f"use one of {', '.join(alike)}")
     return emitter
