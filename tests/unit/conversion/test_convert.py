@@ -101,6 +101,21 @@ def test_what_has_no_emitter_is_told_by_step(frame, held_out, to_pandas):
     assert "HistGradientBoostingClassifier" in refusal.value.hint
 
 
+@pytest.mark.slow
+def test_what_is_no_probability_is_converted_but_not_served(frame, held_out):
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.pipeline import make_pipeline
+
+    data = frame.to_pandas()
+    numbers = ColumnTransformer([("numbers", "passthrough", ["hour", "share"])])
+    model = make_pipeline(numbers, HistGradientBoostingRegressor(max_iter=2)).fit(data, np.arange(len(data)) * 1.0)
+    artefact = pickle.dumps(model)
+    with pytest.raises(ConversionError, match="Pipeline gives value; what is served is the probability") as refusal:
+        convert(artefact, frame, threshold=0.5, artefact_sha256=sha256(artefact))
+    assert "binary classifier" in refusal.value.hint
+
+
 def attempt(frame, code: str) -> str:
     """What the converter says about a payload, whose result is no estimator."""
     artefact = pickle.dumps(Payload(code))

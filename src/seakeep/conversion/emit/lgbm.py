@@ -1,7 +1,7 @@
 """LightGBM.
 
-Read from LightGBM 4.7.0, ``include/LightGBM/tree.h`` (``NumericalDecision``, ``CategoricalDecision``, ``PredictLinear``),
-``src/io/tree.cpp``, ``src/boosting/gbdt_prediction.cpp``, ``src/objective/`` and ``python-package/lightgbm/sklearn.py``.
+Read from LightGBM's source after 4.6.0, ``include/LightGBM/tree.h`` (``NumericalDecision``, ``CategoricalDecision``),
+``src/io/tree.cpp``, ``src/boosting/``, ``src/objective/`` (``ConvertOutput``) and ``src/c_api.cpp``; held against 4.7.0.
 Everything is in double; a number within 1e-35 of 0 is 0; a value goes left if it is at most the threshold; infinite
 numbers are accepted. A feature's missing type says what NaN is: ``None``: the number 0; ``Zero``: missing, and so is 0;
 ``NaN``: missing. What is missing goes where ``default_left`` says. A categorical split cuts the code off to a whole

@@ -1,11 +1,11 @@
 """XGBoost.
 
-Read from XGBoost 3.2.0, ``src/predictor/cpu_predictor.cc``, ``include/xgboost/tree_model.h``,
-``src/common/categorical.h``, ``src/objective/`` and ``python-package/xgboost/sklearn.py``. Numbers become float32; a value
-goes left if it is less than the threshold, also float32. NaN and what equals ``missing`` goes where ``default_left``
-says; infinite numbers are accepted. A categorical split cuts the code off to a whole number and sends the codes it
-names to the right; negative and unknown ones go left. Trees after the best iteration are left out. XGBoost adds leaves
-up in float32, this model in double: scores agree to :data:`SINGLE`.
+Read from XGBoost's source before 3.5.0, ``src/predictor/predict_fn.h``, ``src/common/categorical.h``, ``src/common/math.h``,
+``src/objective/`` and ``python-package/xgboost/sklearn.py``; held against 3.2.0. Numbers become float32; a value goes left
+if it is less than the threshold, also float32. NaN and what equals ``missing`` goes where ``default_left`` says; infinite
+numbers are accepted. A categorical split cuts the code off to a whole number and sends the codes it names to the right;
+negative and unknown ones go left. Trees after the best iteration are left out. XGBoost adds leaves up in float32, this
+model in double: scores agree to :data:`SINGLE`.
 """
 
 from __future__ import annotations
