@@ -1,0 +1,32 @@
+"""A peer's own environment, made on first use in the cache."""
+
+import subprocess
+import sys
+import venv
+from importlib import metadata
+
+from servers.subject import CACHE
+
+
+def interpreter(name, requirements):
+    """Python of the environment of a peer.
+
+    Raises
+    ------
+    RuntimeError
+        It cannot be installed; with the last line that pip said.
+    """
+    folder = CACHE / "environments" / name.lower().replace(" ", "-")
+    python, stamp = folder / "bin" / "python", folder / "filled"
+    engine = [f"{package}=={metadata.version(package)}" for package in ("numpy", "onnxruntime")]
+    requirements = [*requirements, *engine]
+    wanted = "\n".join(requirements)
+    if not stamp.exists() or stamp.read_text("utf-8") != wanted:
+        print(f"making the environment of {name} (once)", file=sys.stderr)
+        venv.create(folder, with_pip=True, clear=True)
+        words = [str(python), "-m", "pip", "install", "-q", "--no-cache-dir", "--disable-pip-version-check"]
+        done = subprocess.run([*words, *requirements], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"it cannot be installed: {(done.stderr.strip().splitlines() or ['?'])[-1][:200]}")
+        stamp.write_text(wanted, "utf-8")
+    return str(python)

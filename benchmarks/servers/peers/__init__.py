@@ -1,0 +1,77 @@
+"""The peers: what is installed for each, how its users start it, and how it is asked for the same row."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from servers.environments import interpreter
+from servers.process import Server
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One peer.
+
+    Attributes
+    ----------
+    requirements
+        Installed into its own environment; the engine and NumPy are ours, so that the same model runs on the same engine.
+    script
+        Its server, beside this file: ``script MODEL PORT``.
+    form
+        How a row is asked for: ``rows`` (a list of lists), or ``tensor`` (Open Inference Protocol).
+    read
+        Takes the scores out of a decoded answer.
+    """
+
+    name: str
+    requirements: list
+    script: str
+    path: str
+    form: str
+    read: object
+
+    def server(self, subject):
+        """The peer, installed; raises RuntimeError if it cannot be."""
+        python = interpreter(self.name, self.requirements)
+
+        def check(answer, row):
+            found = self.read(json.loads(answer))
+            assert abs(found[0] - subject.scores[row]) < 1e-5, f"score {found}, not {subject.scores[row]}"
+
+        return Server(
+            name=self.name,
+            command=[python, str(HERE / self.script), str(subject.onnx), "{port}"],
+            path=self.path,
+            bodies=[json.dumps(FORMS[self.form](values)).encode() for values in subject.inputs],
+            check=check,
+        )
+
+
+def _rows(values):
+    return {"inputs": [values]}
+
+
+def _tensor(values):
+    return {"inputs": [{"name": "numbers", "shape": [1, len(values)], "datatype": "FP64", "data": values}]}
+
+
+FORMS = {"rows": _rows, "tensor": _tensor}
+
+
+def _score_tensor(answer):
+    return next(one["data"] for one in answer["outputs"] if one["name"] == "score")
+
+
+PEERS = [
+    Peer(
+        name="FastAPI",
+        requirements=["fastapi", "uvicorn[standard]"],
+        script="fastapi_server.py",
+        path="/predict",
+        form="rows",
+        read=lambda answer: answer["scores"],
+    ),
+]
