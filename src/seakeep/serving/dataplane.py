@@ -6,7 +6,9 @@ together when there are many, so that batches form under load and only then.
 
 from __future__ import annotations
 
+import functools
 import logging
+import operator
 import time
 from collections.abc import Callable, Mapping
 
@@ -39,6 +41,9 @@ class Dataplane:
         Calls a function at the end of this turn of the event loop: its ``call_soon``.
     max_in_flight
         Calls held at once; more are refused.
+    after
+        Calls a function once the answers of this turn are sent, so that recording is not in their way: ``call_soon``, for
+        an event loop that sends what was written at the end of a turn. At once, if left out.
 
     Attributes
     ----------
@@ -56,7 +61,9 @@ class Dataplane:
         *,
         defer: Callable[[Callable[[], None]], object],
         max_in_flight: int,
+        after: Callable[[Callable[[], None]], object] = operator.call,
     ) -> None:
+        self._after = after
         self._runner, self._recording, self._shadow = runner, recording, shadow
         self._defer, self._max_in_flight = defer, max_in_flight
         self.traffic: Mapping[str, Traffic | None] = {}
@@ -146,11 +153,14 @@ class Dataplane:
                 call.reply(call)
             except Exception:  # noqa: BLE001 -- the request border
                 _log.exception("an answer could not be sent")
-        done_s = time.perf_counter()
-        for batch in batches:
-            self._finish(batch, done_s)
+        if batches:
+            self._after(functools.partial(self._finish, batches, time.perf_counter()))
 
-    def _finish(self, batch: Batch, done_s: float) -> None:
+    def _finish(self, batches: list[Batch], done_s: float) -> None:
+        for batch in batches:
+            self._finish_one(batch, done_s)
+
+    def _finish_one(self, batch: Batch, done_s: float) -> None:
         try:
             self._recording.answered(batch, done_s)
             traffic = self.traffic.get(batch.version.model)

@@ -77,6 +77,8 @@ class Call:
         ``time.perf_counter()`` after which nobody waits for the answer; None: there is none.
     answers
         One a row.
+    size
+        Number of rows.
     """
 
     model: str
@@ -91,11 +93,10 @@ class Call:
     role: Role = "champion"
     answers: list[RowAnswer] = dataclasses.field(default_factory=list)
     error: SeakeepError | None = None
+    size: int = dataclasses.field(init=False)
 
-    @property
-    def size(self) -> int:
-        """Number of rows."""
-        return len(self.direct) if self.direct else len(self.rows)
+    def __post_init__(self) -> None:
+        self.size = len(self.direct) if self.direct else len(self.rows)
 
 
 @dataclasses.dataclass(slots=True, eq=False)

@@ -172,3 +172,13 @@ def test_rows_and_inputs_of_one_turn_are_separate_batches(plane, direct_inputs):
     plane.turn()
     assert by_row.answers[0].score == by_input.answers[0].score
     assert [record.categories for record in plane.sink.records] == [["AA"], ["AA"]]
+
+
+def test_what_is_recorded_waits_until_the_answers_are_sent(plane):
+    sent = []
+    plane.dataplane._after = sent.append
+    plane.ask(row())
+    plane.turn()
+    assert (len(plane.replies), plane.sink.records) == (1, [])
+    sent.pop()()
+    assert [record.id for record in plane.sink.records] == [plane.replies[0].answers[0].id]
