@@ -17,8 +17,10 @@ from seakeep.errors import DataError, RowError
 from seakeep.features.join import features_at
 from seakeep.features.rows import RequestDecoder, cells_to_table
 from seakeep.recorder import query
+from seakeep.records.expression import columns_of
 from seakeep.records.feature import FeatureColumn
 from seakeep.records.model import ModelDefinition
+from seakeep.records.prediction import Cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from seakeep.data.table import Table
     from seakeep.recorder.table import AskedTable
     from seakeep.records.source import Events
+
+Reveal = Callable[[dict[str, list[Cell]]], dict[str, list[Cell]]]
 
 
 class PastFeatures:
@@ -38,14 +42,18 @@ class PastFeatures:
     tables
         What was known, by source name; see :func:`known`.
     unread
-        Columns of the request that are not recorded as they were sent: with one of them no request can be read.
+        Columns of the requests of one version, by its number, that cannot be read again from the record: where the
+        definition reads one of them, no request of that version is found.
     """
 
-    def __init__(self, definition: ModelDefinition, tables: Mapping[str, Table], unread: Collection[str]) -> None:
-        self._definition, self._tables = definition, tables
+    def __init__(
+        self, definition: ModelDefinition, tables: Mapping[str, Table], unread: Callable[[int], Collection[str]]
+    ) -> None:
+        self._definition, self._tables, self._unread = definition, tables, unread
         self._decoder = RequestDecoder(definition)
-        columns = {column.name for column in definition.schemas[definition.request.name]}
-        self._readable = columns.isdisjoint(unread)
+        self._read = {view.entity for view in definition.views}.union(
+            *map(columns_of, definition.request_features.values())
+        )
 
     def at(self, asked: AskedTable) -> tuple[NDArray[np.bool_], dict[str, NDArray[Any]]]:
         """The inputs of those predictions whose requests can be read again.
@@ -55,16 +63,19 @@ class PastFeatures:
         tuple
             Which can, bool ``(n,)``; and of those the inputs by column name.
         """
-        found = self._found(asked.request.tolist())
+        found = self._found(asked)
         decoded = self._decoder.decode(_array(asked.request[found].tolist()))
         times_us = asked.time_us[found]
         table = {**decoded.table, self._definition.request.time: times_us.view("datetime64[us]")}
         return found, features_at(self._definition, table, times_us, self._tables)
 
-    def _found(self, rows: Sequence[str | bytes]) -> NDArray[np.bool_]:
-        if self._readable and self._is_readable(rows):
-            return np.ones(len(rows), dtype=np.bool_)
-        return np.array([self._readable and self._is_readable([row]) for row in rows], dtype=np.bool_)
+    def _found(self, asked: AskedTable) -> NDArray[np.bool_]:
+        kept = [number for number in set(asked.version.tolist()) if self._read.isdisjoint(self._unread(number))]
+        found = np.isin(asked.version, kept)
+        rows = asked.request[found].tolist()
+        if not self._is_readable(rows):
+            found[found] = [self._is_readable([row]) for row in rows]
+        return found
 
     def _is_readable(self, rows: Sequence[str | bytes]) -> bool:
         try:
@@ -95,12 +106,15 @@ def known(
     events: Path,
     *,
     as_of_us: int,
+    reveal: Reveal = dict,
     silent: Callable[[str], Table] | None = None,
 ) -> dict[str, Table]:
     """The events that the views of a version have: those of its dataset, and the recorded ones known from then on.
 
     Parameters
     ----------
+    reveal
+        Reads the tokens among recorded events.
     silent
         Gives the history of a source of which no event was ever recorded; by default its dataset is all of it.
 
@@ -114,7 +128,7 @@ def known(
         if source.name not in dataset:
             message = f"the dataset version of {definition.name} has no source {source.name!r}"
             raise DataError(message, hint="train again, so that the dataset has what the definition reads")
-        arrived = _arrived(definition, source, events, as_of_us)
+        arrived = _arrived(definition, source, reveal(query.load_events(events, source.name, damage=[])), as_of_us)
         if arrived is not None:
             tables[source.name] = _joined(dataset[source.name], arrived)
         else:
@@ -122,8 +136,7 @@ def known(
     return tables
 
 
-def _arrived(definition: ModelDefinition, source: Events, folder: Path, as_of_us: int) -> Table | None:
-    cells = query.load_events(folder, source.name, damage=[])
+def _arrived(definition: ModelDefinition, source: Events, cells: dict[str, list[Cell]], as_of_us: int) -> Table | None:
     if not cells:
         return None
     table = cells_to_table(cells, definition.schemas[source.name], source)

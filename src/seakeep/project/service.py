@@ -1,4 +1,4 @@
-"""A running service: workers kept alive, rollouts led, days judged, records compacted."""
+"""A running service: workers kept alive, rollouts led, days judged, records compacted and let go."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from seakeep.clock import Clock
+from seakeep.clock import DAY_US, Clock
 from seakeep.config import Home
-from seakeep.errors import PlatformError, RecorderError
+from seakeep.errors import PlatformError, SeakeepError
+from seakeep.project.keyring import keyring
 from seakeep.project.load import LoadedProject
 from seakeep.project.online import OnlineViews
 from seakeep.project.pager import LOOK_S, Pager
 from seakeep.project.stores import Stores
 from seakeep.recorder.compaction import compact
 from seakeep.recorder.recovery import recover
+from seakeep.recorder.retention import Steadiness, expire
 from seakeep.serving.comparison import judge
 from seakeep.serving.rollout import RolloutController, Subject
 from seakeep.serving.supervisor import Supervisor
@@ -28,8 +30,8 @@ READY_S = 60.0
 """Longest time the workers may take to load their versions, in seconds."""
 STEP_S = 0.1
 """How often the workers and the rollouts are looked at, in seconds."""
-COMPACT_S = 30.0
-"""How often sealed segments are made into Parquet, in seconds."""
+UPKEEP_S = 30.0
+"""How often sealed segments are made into Parquet and old records let go, in seconds."""
 LOCK = "service.lock"
 
 _log = logging.getLogger("seakeep.project")
@@ -57,7 +59,7 @@ class Service:
         self._stop = threading.Event()
         self._lock = -1
         self._beside = [
-            threading.Thread(target=work, name=work.__name__, daemon=True) for work in (self._compact, self._judge)
+            threading.Thread(target=work, name=work.__name__, daemon=True) for work in (self._keep_up, self._judge)
         ]
         self._supervisor = Supervisor(
             lambda index, port: [
@@ -173,12 +175,25 @@ class Service:
             except Exception:  # noqa: BLE001 -- the job border: the workers and the rollouts go on
                 _log.exception("the day could not be judged")
 
-    def _compact(self) -> None:
-        while not self._stop.wait(COMPACT_S):
+    def _keep_up(self) -> None:
+        steadiness = Steadiness(self._clock)
+        while not self._stop.wait(UPKEEP_S):
+            settled = steadiness.settled()
             try:
-                compact(self._home.predictions)
-            except RecorderError:
-                _log.exception("the records could not be compacted; they stay as they are")
+                keys = keyring(self._home.predictions, self._loaded.folder, self._loaded.settings, self._home)
+                compact(self._home.predictions, keys)
+                self._let_go(by_age=settled)
+            except (SeakeepError, OSError):
+                _log.exception("the records could not be compacted or let go; they stay as they are")
+
+    def _let_go(self, *, by_age: bool) -> None:
+        """Let go of the records that are too old or too many. Events, of which features are rebuilt, go by age alone."""
+        settings, now_us = self._loaded.settings.recorder, self._clock.now_us()
+        older_than_us = now_us - settings.keep_days * DAY_US if settings.keep_days and by_age else None
+        for folder, room in ((self._home.predictions, int(settings.keep_gb * (1 << 30))), (self._home.events, 0)):
+            gone = expire(folder, older_than_us=older_than_us, now_us=now_us, max_bytes=room)
+            if gone.files or gone.in_use:
+                _log.info("let go of %d files of %s; %d are in use", gone.files, folder.name, gone.in_use)
 
 
 def _take_lock(home: Home) -> int:
