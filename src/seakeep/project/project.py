@@ -156,11 +156,9 @@ class Project:
 
     def service(self) -> Service:
         """A service of the champions and candidates; a context manager with ``run()``."""
-        from seakeep.project.pager import Pager
         from seakeep.project.service import Service
 
-        pager = Pager(self.models, self.stores, self._watcher)
-        return Service(self._loaded, self.home, self.stores, self._online, pager, clock=self._clock)
+        return Service(self._loaded, self.home, self.stores, self._online, clock=self._clock)
 
     def replay_traffic(
         self,

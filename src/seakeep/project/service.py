@@ -1,4 +1,4 @@
-"""A running service: workers kept alive, rollouts led, days judged, records compacted and let go."""
+"""A running service: workers kept alive, rollouts led, and a process beside them for all that is heavy."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import fcntl
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
-from seakeep.clock import DAY_US, Clock
+from seakeep.clock import Clock
 from seakeep.config import Home
-from seakeep.errors import PlatformError, SeakeepError
-from seakeep.project.keyring import keyring
+from seakeep.errors import PlatformError
 from seakeep.project.load import LoadedProject
 from seakeep.project.online import OnlineViews
-from seakeep.project.pager import LOOK_S, Pager
 from seakeep.project.stores import Stores
-from seakeep.recorder.compaction import compact
 from seakeep.recorder.recovery import recover
-from seakeep.recorder.retention import Steadiness, expire
 from seakeep.serving.comparison import judge
 from seakeep.serving.rollout import RolloutController, Subject
 from seakeep.serving.supervisor import Supervisor
@@ -30,8 +28,8 @@ READY_S = 60.0
 """Longest time the workers may take to load their versions, in seconds."""
 STEP_S = 0.1
 """How often the workers and the rollouts are looked at, in seconds."""
-UPKEEP_S = 30.0
-"""How often sealed segments are made into Parquet and old records let go, in seconds."""
+UPKEEP_S = 5.0
+"""How long the workers run before the process beside them is started, and again after it ended, in seconds."""
 LOCK = "service.lock"
 
 _log = logging.getLogger("seakeep.project")
@@ -46,21 +44,14 @@ class Service:
         The project.
     online
         Fills the features before the first request.
-    pager
-        Judges the days.
     """
 
-    def __init__(
-        self, loaded: LoadedProject, home: Home, stores: Stores, online: OnlineViews, pager: Pager, *, clock: Clock
-    ) -> None:
+    def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, online: OnlineViews, *, clock: Clock) -> None:
         self._loaded, self._home, self._stores, self._online, self._clock = loaded, home, stores, online, clock
-        self._pager = pager
         self._controllers: dict[str, RolloutController] = {}
         self._stop = threading.Event()
         self._lock = -1
-        self._beside = [
-            threading.Thread(target=work, name=work.__name__, daemon=True) for work in (self._keep_up, self._judge)
-        ]
+        self._upkeep = _Beside([sys.executable, "-P", "-m", "seakeep.project.upkeep", str(loaded.folder)])
         self._supervisor = Supervisor(
             lambda index, port: [
                 sys.executable, "-P", "-m", "seakeep.project.worker", str(loaded.folder), str(index), str(port),
@@ -94,8 +85,6 @@ class Service:
         except BaseException:
             self.close()
             raise
-        for thread in self._beside:
-            thread.start()
         return self
 
     def __exit__(
@@ -110,6 +99,7 @@ class Service:
         try:
             while not self._stop.wait(STEP_S):
                 self._supervisor.look()
+                self._upkeep.look()
                 self._lead()
         finally:
             for number, handler in before.items():
@@ -123,9 +113,7 @@ class Service:
         """Let the workers finish what they have begun, and wait for them."""
         self._stop.set()
         self._supervisor.close()
-        for thread in self._beside:
-            if thread.is_alive():
-                thread.join()
+        self._upkeep.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -166,34 +154,33 @@ class Service:
             )
         return self._controllers[model]
 
-    def _judge(self) -> None:
-        wait_s = LOOK_S
-        while not self._stop.wait(wait_s):
-            wait_s = LOOK_S
-            try:
-                wait_s = self._pager.look()
-            except Exception:  # noqa: BLE001 -- the job border: the workers and the rollouts go on
-                _log.exception("the day could not be judged")
 
-    def _keep_up(self) -> None:
-        steadiness = Steadiness(self._clock)
-        while not self._stop.wait(UPKEEP_S):
-            settled = steadiness.settled()
-            try:
-                keys = keyring(self._home.predictions, self._loaded.folder, self._loaded.settings, self._home)
-                compact(self._home.predictions, keys)
-                self._let_go(by_age=settled)
-            except (SeakeepError, OSError):
-                _log.exception("the records could not be compacted or let go; they stay as they are")
+class _Beside:
+    """A process that may be killed at any moment, and is started again when it has ended."""
 
-    def _let_go(self, *, by_age: bool) -> None:
-        """Let go of the records that are too old or too many. Events, of which features are rebuilt, go by age alone."""
-        settings, now_us = self._loaded.settings.recorder, self._clock.now_us()
-        older_than_us = now_us - settings.keep_days * DAY_US if settings.keep_days and by_age else None
-        for folder, room in ((self._home.predictions, int(settings.keep_gb * (1 << 30))), (self._home.events, 0)):
-            gone = expire(folder, older_than_us=older_than_us, now_us=now_us, max_bytes=room)
-            if gone.files or gone.in_use:
-                _log.info("let go of %d files of %s; %d are in use", gone.files, folder.name, gone.in_use)
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._due_s = time.monotonic() + UPKEEP_S
+
+    def look(self) -> None:
+        """Start it if it is due; to be called often."""
+        if self._process and self._process.poll() is not None:
+            _log.warning("the process that judges days and keeps records ended with %s", self._process.returncode)
+            self.close()
+            self._due_s = time.monotonic() + UPKEEP_S
+        if self._process is None and time.monotonic() >= self._due_s:
+            # Its standard input ends when this process is gone; a group of its own: Ctrl-C reaches this process alone.
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)
+
+    def close(self) -> None:
+        """End it."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            if self._process.stdin:
+                self._process.stdin.close()
+            self._process = None
 
 
 def _take_lock(home: Home) -> int:

@@ -125,8 +125,8 @@ class Watcher:
         if self._loaded.settings.serving.clock == "wall":
             return self._clock.now_us()
         asked = Query(model=model, roles=ANSWERED, from_us=since_us)
-        table = query.load(self._home.predictions, asked, damage=[])
-        return int(table.time_us[-1]) + 1 if len(table) else since_us
+        newest_us = query.extent(self._home.predictions, asked, damage=[]).newest_us
+        return since_us if newest_us is None else newest_us + 1
 
     def morning(self, version: Version, now_us: int | None) -> Brief:
         """The brief of a morning, by default of the present, with the pages that were sent before it."""
