@@ -1,4 +1,4 @@
-"""A running service: workers kept alive, rollouts led, and a process beside them for all that is heavy."""
+"""A running service: workers kept alive, rollouts led, and processes beside them for all that is heavy."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import fcntl
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
-import time
 from types import TracebackType
 from typing import Self
 
 from seakeep.clock import Clock
 from seakeep.config import Home
 from seakeep.errors import PlatformError
+from seakeep.project.beside import Beside
 from seakeep.project.load import LoadedProject
 from seakeep.project.online import OnlineViews
 from seakeep.project.stores import Stores
@@ -29,7 +28,7 @@ READY_S = 60.0
 STEP_S = 0.1
 """How often the workers and the rollouts are looked at, in seconds."""
 UPKEEP_S = 5.0
-"""How long the workers run before the process beside them is started, and again after it ended, in seconds."""
+"""How long the workers run before the days are judged and the records kept beside them, in seconds."""
 LOCK = "service.lock"
 
 _log = logging.getLogger("seakeep.project")
@@ -51,7 +50,8 @@ class Service:
         self._controllers: dict[str, RolloutController] = {}
         self._stop = threading.Event()
         self._lock = -1
-        self._upkeep = _Beside([sys.executable, "-P", "-m", "seakeep.project.upkeep", str(loaded.folder)])
+        upkeep = [sys.executable, "-P", "-m", "seakeep.project.upkeep", str(loaded.folder)]
+        self._beside = [Beside(upkeep, after_s=UPKEEP_S)]
         self._supervisor = Supervisor(
             lambda index, port: [
                 sys.executable, "-P", "-m", "seakeep.project.worker", str(loaded.folder), str(index), str(port),
@@ -99,11 +99,16 @@ class Service:
         try:
             while not self._stop.wait(STEP_S):
                 self._supervisor.look()
-                self._upkeep.look()
+                for process in self._beside:
+                    process.look()
                 self._lead()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def keep(self, beside: Beside) -> None:
+        """Keep one more process alive beside the workers; to be called before :meth:`run`."""
+        self._beside.append(beside)
 
     def stop(self) -> None:
         """Let :meth:`run` end."""
@@ -113,7 +118,8 @@ class Service:
         """Let the workers finish what they have begun, and wait for them."""
         self._stop.set()
         self._supervisor.close()
-        self._upkeep.close()
+        for process in self._beside:
+            process.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -153,34 +159,6 @@ class Service:
                 clock=self._clock,
             )
         return self._controllers[model]
-
-
-class _Beside:
-    """A process that may be killed at any moment, and is started again when it has ended."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
-        self._due_s = time.monotonic() + UPKEEP_S
-
-    def look(self) -> None:
-        """Start it if it is due; to be called often."""
-        if self._process and self._process.poll() is not None:
-            _log.warning("the process that judges days and keeps records ended with %s", self._process.returncode)
-            self.close()
-            self._due_s = time.monotonic() + UPKEEP_S
-        if self._process is None and time.monotonic() >= self._due_s:
-            # Its standard input ends when this process is gone; a group of its own: Ctrl-C reaches this process alone.
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)
-
-    def close(self) -> None:
-        """End it."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            if self._process.stdin:
-                self._process.stdin.close()
-            self._process = None
 
 
 def _take_lock(home: Home) -> int:

@@ -10,7 +10,7 @@ import pytest
 from tests.flights import MODEL, REPLAY_FROM_US, entries, failing_day, opened, wait_for
 
 from seakeep.clock import DAY_US, SystemClock
-from seakeep.project import service, upkeep
+from seakeep.project import beside, service, upkeep
 from seakeep.project.load import load_project
 from seakeep.recorder.layout import parts
 from seakeep.records.finding import Page
@@ -84,6 +84,7 @@ def test_it_is_started_with_a_service_again_when_killed_and_ends_with_it(flights
     monkeypatch.setenv("SEAKEEP_SERVING__PORT", "0")
     monkeypatch.setenv("SEAKEEP_SERVING__WORKERS", "1")
     monkeypatch.setattr(service, "UPKEEP_S", 0.0)
+    monkeypatch.setattr(beside, "AGAIN_S", 0.0)
 
     def here():
         return entries(os.getpid(), ENTRY)
