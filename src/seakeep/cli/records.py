@@ -82,7 +82,10 @@ def erase(ctx: click.Context, key: str, yes: bool, folder: Path, as_json: bool) 
     output.data(done, erasure_text(done), as_json=as_json)
     if not done.complete:
         ctx.exit(4)
-    output.done("erased, and entered in the audit log", next_step="restart the service, whose workers may remember")
+    if done.predictions or done.events or done.features:
+        output.done("erased, and entered in the audit log", next_step="restart the service, whose workers may remember")
+    else:
+        output.done(f"nothing names {key!r}; the search is entered in the audit log")
 
 
 def status_table(found: list[RecorderStatus]) -> str:

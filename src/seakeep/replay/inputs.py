@@ -161,7 +161,10 @@ def refuse_unread(version: str, columns: Sequence[str], count: int) -> NoReturn:
     message = (
         f"{version} needs {', '.join(columns)}: not recorded, and none of the {count:,} requests can be read again"
     )
-    raise DataError(message, hint="the recorder hashes or drops their columns, or they lack one that the version needs")
+    raise DataError(
+        message,
+        hint="the recorder hashes or drops their columns, let their events go, or they lack what the version needs",
+    )
 
 
 def meanings(definition: ModelDefinition) -> dict[str, bytes]:

@@ -94,3 +94,11 @@ def test_the_result_in_words():
     ]
     assert DONE.complete
     assert not some.complete
+
+
+def test_an_erasure_of_nobody_says_so_and_is_entered(seakeep, flights_at):
+    folder = flights_at("recorded")
+    said = seakeep("erase", "nobody-at-all", "--yes", "--project", folder)
+    assert "nothing names 'nobody-at-all'" in said.err
+    assert "left       nothing" in said.out
+    assert " erase " in seakeep("audit", "list", "--project", folder).out

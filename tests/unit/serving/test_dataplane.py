@@ -197,3 +197,23 @@ def test_an_answer_without_its_record_is_refused_if_it_must_have_one(plane, trou
     again = plane.ask(row("a"))
     plane.turn()
     assert (again.error, len(again.answers)) == (None, 1)
+
+
+def test_an_answer_whose_record_cannot_be_made_is_refused_if_it_must_have_one(plane, monkeypatch):
+    plane.sink.answers_wait = True
+    with monkeypatch.context() as broken:
+        broken.setattr(plane.sink, "append", lambda record: 1 / 0)
+        calls = [plane.ask(row("a")), plane.ask(row("b"))]
+        plane.turn()
+    assert [call.error.code for call in calls] == ["recorder"] * 2
+    again = plane.ask(row("a"))
+    plane.turn()
+    assert (again.error, [record.key for record in plane.sink.records]) == (None, ["a"])
+
+
+def test_records_are_numbered_before_answers_go_out_also_if_these_wait(plane):
+    plane.sink.answers_wait = True
+    plane.ask(row("a"), row("b"))
+    plane.ask(row("c"))
+    plane.turn()
+    assert [record.sequence for record in plane.sink.records] == [1, 2, 3]
