@@ -61,7 +61,7 @@ HISTORY_TO_US = AS_OF_US + 5 * DAY_US
 
 STAGES = ("example", "trained", "converted", "promoted", "recorded")
 TOLD = "told.json"
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 """Longest wait for something that a healthy machine does in a second or two."""
 
 
