@@ -147,14 +147,21 @@ class Dataplane:
         for batch in batches:
             self._recording.number(batch)
             _hand_out(batch)
+        if self._recording.comes_first:
+            self._finish(batches, time.perf_counter())
+            self._recording.settle(calls)
+            self._reply(calls)
+        else:
+            self._reply(calls)
+            self._after(functools.partial(self._finish, batches, time.perf_counter()))
+
+    def _reply(self, calls: list[Call]) -> None:
         for call in calls:
             self.in_flight -= 1
             try:
                 call.reply(call)
             except Exception:  # noqa: BLE001 -- the request border
                 _log.exception("an answer could not be sent")
-        if batches:
-            self._after(functools.partial(self._finish, batches, time.perf_counter()))
 
     def _finish(self, batches: list[Batch], done_s: float) -> None:
         for batch in batches:
