@@ -125,6 +125,7 @@ class Home:
         self.online = root / "online"
         self.keys = root / "keys"
         self.metrics = root / "metrics"
+        self.costs = root / "costs"
 
 
 def find_project(start: Path) -> Path:

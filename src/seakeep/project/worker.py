@@ -6,11 +6,13 @@ It reads the settings alone, never the project's own code: everything a worker n
 from __future__ import annotations
 
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
 from seakeep import __version__
+from seakeep.backends.files.costs import FileCosts
 from seakeep.backends.files.keys import load_or_create_pepper, load_or_create_protector, load_verifier
 from seakeep.backends.files.sealed import SealedFolders
 from seakeep.backends.lmdb.online import LmdbOnlineStore
@@ -26,6 +28,7 @@ from seakeep.recorder.writer import Writer
 from seakeep.registry.bundle import Bundle, Bundles
 from seakeep.security.keys import KeyAuthenticator
 from seakeep.serving.worker import WorkerContext, is_loopback, run_worker
+from seakeep.training.environment import host_class
 
 
 def context(folder: Path, index: int, port: int) -> WorkerContext:
@@ -66,6 +69,7 @@ def context(folder: Path, index: int, port: int) -> WorkerContext:
         ids=TimeOrderedIds(clock),
         version=__version__,
         lifeline=0,
+        costs=FileCosts(home.costs, host=f"{host_class()}, onnxruntime {metadata.version('onnxruntime')}"),
     )
 
 

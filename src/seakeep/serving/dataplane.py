@@ -1,13 +1,15 @@
 """The data plane, whatever the transport: requests of one turn of the event loop become one batch per version.
 
 No timer holds a request back. All requests that were read in one turn are executed at its end: alone when there is one,
-together when there are many, so that batches form under load and only then.
+together when there are many, so that batches form under load and only then. Only for a model that was measured to gain by
+it do they wait for those of the next turns (:mod:`seakeep.serving.batching`).
 """
 
 from __future__ import annotations
 
 import functools
 import logging
+import math
 import operator
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +17,7 @@ from collections.abc import Callable, Mapping
 from seakeep.errors import DeadlineError, NotFoundError, SeakeepError, UnavailableError
 from seakeep.records.prediction import Role
 from seakeep.serving.batch import Batch, BatchRunner
+from seakeep.serving.batching import ALONE, Gathering
 from seakeep.serving.errors import InternalError
 from seakeep.serving.inference import Call, Part
 from seakeep.serving.loaded import LoadedVersion
@@ -68,6 +71,7 @@ class Dataplane:
         self._defer, self._max_in_flight = defer, max_in_flight
         self.traffic: Mapping[str, Traffic | None] = {}
         self.in_flight = 0
+        self._gathering = Gathering()
         self._calls: list[Call] = []
         self._rows = 0
         self._scheduled = False
@@ -126,6 +130,9 @@ class Dataplane:
             self._defer(self._tick)
 
     def _tick(self) -> None:
+        if self._waits():
+            self._defer(self._tick)
+            return
         calls: list[Call] = []
         rows = 0
         while rows < TICK_ROWS and len(calls) < len(self._calls):
@@ -137,6 +144,17 @@ class Dataplane:
         if self._scheduled:
             self._defer(self._tick)
         self._execute(calls)
+
+    def _waits(self) -> bool:
+        """Whether the calls that are there wait for more: only if all are for one model to which that matters."""
+        traffic = self.traffic.get(self._calls[0].model)
+        plan = traffic.champion.plan if traffic else ALONE
+        if not plan.patience_s:
+            return False
+        now_s = time.perf_counter()
+        soonest_s = min((call.deadline_s for call in self._calls if call.deadline_s is not None), default=math.inf)
+        together = soonest_s - now_s > 2 * plan.patience_s and len({call.model for call in self._calls}) == 1
+        return self._gathering.waits(plan if together else ALONE, self._rows, now_s)
 
     def _execute(self, calls: list[Call]) -> None:
         groups: dict[tuple[int, bool], list[Part]] = {}

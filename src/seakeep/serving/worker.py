@@ -33,6 +33,7 @@ from seakeep.serving.open_inference import OpenInference
 from seakeep.serving.ports import (
     Authenticator,
     BundleSource,
+    CostStore,
     EventDecoders,
     FeatureSource,
     RecordSink,
@@ -75,6 +76,8 @@ class WorkerContext:
     lifeline
         A file descriptor that becomes readable when whoever started the worker is gone (its standard input, a pipe);
         None: it lives on its own.
+    costs
+        What models cost by the size of a batch; None: they are not measured.
     """
 
     index: int
@@ -92,6 +95,7 @@ class WorkerContext:
     ids: Ids
     version: str = ""
     lifeline: int | None = None
+    costs: CostStore | None = None
 
 
 def run_worker(context: WorkerContext) -> None:
@@ -173,7 +177,11 @@ class Worker:
             context.events, context.features, committing, clock=clock, ids=ids, max_waiting=settings.max_in_flight
         )
         load_one = functools.partial(
-            load, bundles=context.bundles, features=context.features, decoders=context.request_decoders
+            load,
+            bundles=context.bundles,
+            features=context.features,
+            decoders=context.request_decoders,
+            costs=context.costs,
         )
         self._loader = Loader(context.routing, load_one, self._put_in_force, loading)
         self._protocol = OpenInference(

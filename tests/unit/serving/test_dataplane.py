@@ -1,10 +1,13 @@
+import dataclasses
 import math
+import time
 
 import pytest
 from tests.serving_rig import expected_score, onnx_model
 from tests.serving_runs import row
 
 from seakeep.errors import NotFoundError, RecorderError, RowError, UnavailableError
+from seakeep.serving.batching import Plan
 from seakeep.serving.dataplane import TICK_ROWS
 from seakeep.serving.routing import place_of
 
@@ -114,6 +117,8 @@ def test_a_row_without_a_readable_key_is_an_error_when_keys_decide(plane, rig):
 
 def test_a_fault_while_a_call_is_routed_is_an_error_of_that_call(plane, caplog):
     class Broken:
+        champion = plane.dataplane.traffic["late"].champion
+
         @property
         def split(self):
             raise ZeroDivisionError("/home/secret")
@@ -227,3 +232,45 @@ def test_records_are_numbered_before_answers_go_out_also_if_these_wait(plane):
     plane.ask(row("c"))
     plane.turn()
     assert [record.sequence for record in plane.sink.records] == [1, 2, 3]
+
+
+def patient(plane, *, enough=4, patience_s=1e6):
+    """The plane, serving a model that gains by batches."""
+    champion = plane.dataplane.traffic["late"].champion
+    plane.serve(dataclasses.replace(champion, plan=Plan(enough=enough, patience_s=patience_s)))
+    return plane
+
+
+def test_calls_of_a_model_that_gains_by_it_wait_until_there_are_enough(plane, monkeypatch):
+    sizes = batches_of(plane, monkeypatch)
+    patient(plane)
+    for _ in range(3):
+        plane.ask(row())
+        plane.turn()
+        assert sizes == []
+    plane.ask(row())
+    plane.finish()
+    assert (sizes, len(plane.replies), plane.dataplane.in_flight) == ([4], 4, 0)
+
+
+def test_calls_do_not_wait_longer_than_the_model_is_patient(plane):
+    patient(plane, patience_s=0.02)
+    plane.ask(row())
+    plane.finish()
+    assert len(plane.replies) == 1
+
+
+def test_a_call_that_has_little_time_left_waits_for_nobody(plane):
+    patient(plane, patience_s=10.0)
+    plane.ask(row(), deadline_s=time.perf_counter() + 15.0)
+    plane.turn()
+    assert len(plane.replies) == 1
+
+
+def test_a_call_of_another_model_makes_nobody_wait(plane):
+    patient(plane)
+    plane.dataplane.traffic = {**plane.dataplane.traffic, "other": plane.dataplane.traffic["late"]}
+    plane.ask(row())
+    plane.ask(row(), model="other")
+    plane.turn()
+    assert len(plane.replies) == 2
