@@ -20,7 +20,7 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-from servers import ours
+from servers import network, ours
 from servers.load import closed, open_loop
 from servers.peers import PEERS
 from servers.process import Running
@@ -196,6 +196,29 @@ def overload(about, folder, plan):
         yield row("p99 of a refusal at 3 times the most", "us", statistics.median(refused), limit=5000)
 
 
+def batches(about, folder, plan):
+    """A network that gains by batches: the share of what the engine alone can do at its best size that is left under load."""
+    deep = network.subject_of(about, folder)
+    found = {1: [], 16: []}
+    for _ in range(plan.rounds):
+        raw = network.raw_rows_s(deep.onnx, SERVER)
+        for rows, rounds in found.items():
+            with Running(ours.entities(deep, folder / "network", rows=rows), SERVER) as running:
+                closed(running, 64, plan.warm_s, CLIENT)
+                rounds.append((closed(running, 64, plan.seconds, CLIENT)["requests_s"] * rows, raw["best"], raw["one"]))
+    for rows, rounds in found.items():
+        asked = "single rows" if rows == 1 else f"requests of {rows} rows"
+        served, best, one = (statistics.median(figures) for figures in zip(*rounds, strict=True))
+        yield row(
+            f"network of 1.6 M parameters, {asked}",
+            "rows/s",
+            served,
+            {"engine alone": best, "engine, one by one": one},
+            more_is_better=True,
+        )
+        yield row(f"network of 1.6 M parameters, {asked}, of the engine's best", "share", served / best, limit=0.7)
+
+
 def table(rows):
     """The figures, one a line; the errors of peers that do not run below."""
     names = list(dict.fromkeys(name for one in rows for name in one["peers"]))
@@ -234,7 +257,7 @@ def main(arguments):
             except RuntimeError as error:
                 servers[peer.name] = str(error)
         rows = list(compared(side_by_side(servers, plan)))
-        for part in (recording, second_worker, overload):
+        for part in (batches, recording, second_worker, overload):
             rows += part(about, folder, plan)
     table(rows)
     if not quick:

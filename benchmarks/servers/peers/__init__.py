@@ -58,20 +58,45 @@ def _tensor(values):
     return {"inputs": [{"name": "numbers", "shape": [1, len(values)], "datatype": "FP64", "data": values}]}
 
 
-FORMS = {"rows": _rows, "tensor": _tensor}
+def _named(values):
+    return {"inputs": {"numbers": [values]}}
+
+
+FORMS = {"rows": _rows, "tensor": _tensor, "named": _named}
 
 
 def _score_tensor(answer):
     return next(one["data"] for one in answer["outputs"] if one["name"] == "score")
 
 
+def _flat(found):
+    """The scores in what MLflow gives: by name of the output, or as they are."""
+    while isinstance(found, dict):
+        (found,) = found.values()
+    return found
+
+
+def _scores(answer):
+    return answer["scores"]
+
+
 PEERS = [
+    Peer("FastAPI", ["fastapi", "uvicorn[standard]"], "fastapi_server.py", "/predict", "rows", _scores),
+    Peer("LitServe", ["litserve"], "litserve_server.py", "/predict", "rows", _scores),
+    Peer("BentoML", ["bentoml"], "bentoml_server.py", "/predict", "rows", lambda answer: answer),
+    # Its inference loop asks for an event loop that newer releases of uvloop do not make by themselves.
     Peer(
-        name="FastAPI",
-        requirements=["fastapi", "uvicorn[standard]"],
-        script="fastapi_server.py",
-        path="/predict",
-        form="rows",
-        read=lambda answer: answer["scores"],
+        "MLServer", ["mlserver", "uvloop<0.22"], "mlserver_server.py", "/v2/models/late/infer", "tensor", _score_tensor
     ),
+    Peer(
+        "MLflow",
+        ["mlflow", "onnx"],
+        "mlflow_server.py",
+        "/invocations",
+        "named",
+        lambda answer: _flat(answer["predictions"]),
+    ),
+    Peer("Ray Serve", ["ray[serve]"], "ray_server.py", "/predict", "rows", _scores),
+    Peer("KServe", ["kserve"], "kserve_server.py", "/v2/models/late/infer", "tensor", _score_tensor),
+    Peer("PyTriton", ["nvidia-pytriton"], "pytriton_server.py", "/v2/models/late/infer", "tensor", _score_tensor),
 ]

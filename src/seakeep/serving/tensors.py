@@ -12,6 +12,7 @@ KServe Open Inference Protocol, version 2, *Tensor data*; Triton's binary tensor
 from __future__ import annotations
 
 import dataclasses
+import functools
 import struct
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -102,9 +103,14 @@ def read_request(
     rows = len(next(iter(columns.values()))) if columns else 0
     if not rows:
         raise RequestError(400, "there are no rows", hint=_HINT)
+    numbers = _beside([columns[name] for name in version.numbers], rows, np.float64)
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        name = version.numbers[int(infinite.any(axis=0).argmax())]
+        raise fault(name, "has an infinite number, or one too large for its type")
     return InferRequest(
         id=id_,
-        numbers=_beside([columns[name] for name in version.numbers], rows, np.float64),
+        numbers=numbers,
         categories=_beside([columns[name] for name in version.categories], rows, object),
         outputs=_outputs(wanted, binary=binary),
     )
@@ -215,11 +221,9 @@ def _strings(tensor: Tensor, blob: bytes, rows: int) -> NDArray[np.object_]:
 
 
 def _from_json(tensor: Tensor, dtype: np.dtype[Any] | None, data: msgspec.Raw, rows: int) -> NDArray[Any]:
-    cell = _cell(dtype)
     nested = len(tensor.shape) == 2 and bytes(memoryview(data)[1:].tobytes().lstrip()[:1]) == b"["
-    wanted: Any = list[tuple[cell | None]] if nested else list[cell | None]  # type: ignore[valid-type]
     try:
-        values: list[Any] = msgspec.json.decode(data, type=wanted)
+        values: list[Any] = _decoder(dtype, nested=nested).decode(data)
     except UNREADABLE as error:
         raise fault(tensor.name, f"has data that are not {tensor.datatype}: {reason(error)}") from error
     if nested:
@@ -228,9 +232,11 @@ def _from_json(tensor: Tensor, dtype: np.dtype[Any] | None, data: msgspec.Raw, r
     if dtype is None:
         return np.array(["" if value is None else value for value in values], dtype=object)
     if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            numbers = np.array(values, dtype=np.float64).astype(dtype)  # None becomes NaN
-        return _exactly(tensor, numbers)
+        numbers = np.array(values, dtype=np.float64)  # None becomes NaN
+        if dtype.itemsize < numbers.itemsize:
+            with np.errstate(over="ignore"):
+                numbers = numbers.astype(dtype).astype(np.float64)
+        return numbers
     if any(value is not None and abs(value) > _EXACT for value in values):
         raise fault(tensor.name, "has a whole number that float64 does not hold exactly")
     return np.array(values, dtype=np.float64)
@@ -255,6 +261,13 @@ def _check_count(tensor: Tensor, found: int, rows: int) -> None:
         raise fault(tensor.name, f"has {found} elements, but its shape needs {rows}")
 
 
+@functools.cache
+def _decoder(dtype: np.dtype[Any] | None, *, nested: bool) -> msgspec.json.Decoder[Any]:
+    cell = _cell(dtype) | None
+    wanted: Any = list[tuple[cell]] if nested else list[cell]  # type: ignore[valid-type]
+    return msgspec.json.Decoder(wanted)
+
+
 def _cell(dtype: np.dtype[Any] | None) -> Any:
     if dtype is None:
         return str
@@ -268,14 +281,10 @@ def _cell(dtype: np.dtype[Any] | None) -> Any:
 
 
 def _exactly(tensor: Tensor, values: NDArray[Any]) -> NDArray[np.float64]:
-    """Values as float64, which must hold them exactly; NaN is missing, and nothing is infinite."""
-    numbers = values.astype(np.float64)
-    if values.dtype.kind == "f":
-        if np.isinf(numbers).any():
-            raise fault(tensor.name, "has an infinite number, or one too large for its type")
-    elif values.itemsize == 8 and ((values > _EXACT) | (values < -_EXACT)).any():
+    """Values as float64, which must hold them exactly; NaN is missing."""
+    if values.dtype.kind != "f" and values.itemsize == 8 and ((values > _EXACT) | (values < -_EXACT)).any():
         raise fault(tensor.name, "has a whole number that float64 does not hold exactly")
-    return numbers
+    return values.astype(np.float64, copy=False)
 
 
 def _beside(columns: list[NDArray[Any]], rows: int, dtype: Any) -> NDArray[Any]:
