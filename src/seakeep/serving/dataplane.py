@@ -25,9 +25,10 @@ from seakeep.serving.recording import Recording
 from seakeep.serving.routing import Traffic
 from seakeep.serving.shadow import Shadow
 
-TICK_ROWS = 4096
-"""Rows executed between two looks at the sockets."""
-MAX_WAITING = 16 * TICK_ROWS
+TICK_ROWS = 128
+"""Rows executed between two looks at the sockets, unless one request has more: a few milliseconds, so that what cannot be
+answered is refused soon. Larger batches are hardly faster."""
+MAX_WAITING = 65_536
 """Rows that may wait in a worker; more are answered 503."""
 
 _log = logging.getLogger("seakeep.serving")
