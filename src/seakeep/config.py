@@ -53,6 +53,8 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Largest number of rows in one request."""
     max_in_flight: Positive = 1024
     """Requests a worker holds at once; more are answered 503 with Retry-After."""
+    hang_s: Positive = 30
+    """A worker that has not moved for so many seconds hangs, and is replaced: longer than the slowest batch takes."""
 
 
 class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

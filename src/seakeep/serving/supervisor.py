@@ -15,7 +15,8 @@ from pathlib import Path
 from seakeep.config import ServingSettings
 from seakeep.errors import PlatformError
 from seakeep.serving import metrics
-from seakeep.serving.worker import DRAIN_S, cannot_listen
+from seakeep.serving.watchdog import Watchdog
+from seakeep.serving.worker import DRAIN_S, TELL, cannot_listen
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 10.0
@@ -35,6 +36,7 @@ class _Seat:
     delay_s: float = 0.0
     due_s: float = 0.0
     restarts: int = 0
+    hangs: bool = False
 
 
 class Supervisor:
@@ -58,6 +60,7 @@ class Supervisor:
         self._seats = [_Seat(index) for index in range(settings.workers)]
         self._stop = threading.Event()
         self._reserved: list[socket.socket] = []
+        self._watchdog = Watchdog(settings.hang_s)
         self.port = settings.port
 
     def start(self) -> None:
@@ -103,16 +106,20 @@ class Supervisor:
     def status(self) -> list[metrics.WorkerStatus]:
         """What the living workers say of themselves."""
         alive = {seat.process.pid for seat in self._seats if seat.process}
-        return [worker for worker in metrics.read(self._metrics).workers if worker.pid in alive]
+        return [worker for worker in metrics.statuses(self._metrics) if worker.pid in alive]
 
     def look(self) -> None:
-        """Start again what has ended; to be called often."""
+        """End what hangs, and start again what has ended; to be called often."""
         now_s = time.monotonic()
+        hanging = self._watchdog.look({worker.pid: worker.beat_us for worker in self.status()}, now_s)
         for seat in self._seats:
             process = seat.process
+            if process and process.pid in hanging:
+                self._end(seat, process)
             if process and process.poll() is not None:
                 _log.warning("worker %s ended with %s", seat.index, process.returncode)
                 seat.process = None
+                seat.hangs = False
                 if process.stdin:
                     process.stdin.close()
                 if now_s - seat.started_s > _STEADY_S:
@@ -158,6 +165,15 @@ class Supervisor:
             seat.process = None
         for reserved in self._reserved:
             reserved.close()
+
+    def _end(self, seat: _Seat, process: subprocess.Popen[bytes]) -> None:
+        """First let a worker that hangs say where; at the next look it is killed, and its requests end with it."""
+        if seat.hangs:
+            process.kill()
+            return
+        seat.hangs = True
+        _log.error("worker %s has not moved for %s s and is replaced", seat.index, self._settings.hang_s)
+        process.send_signal(TELL)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._stop.set()

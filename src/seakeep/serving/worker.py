@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import faulthandler
 import functools
 import gc
 import ipaddress
@@ -52,6 +53,8 @@ DRAIN_S = 10.0
 _QUIET_S = 1.0
 """While draining, how long a connection may be silent before it is closed."""
 _BACKLOG = 1024
+TELL = signal.SIGUSR2
+"""On this signal a worker writes to standard error where each of its threads is, also while it hangs."""
 
 _log = logging.getLogger("seakeep.serving")
 
@@ -102,6 +105,7 @@ def run_worker(context: WorkerContext) -> None:
     """
     import uvloop
 
+    faulthandler.register(TELL)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Worker(context).run())
 
@@ -114,6 +118,7 @@ class Worker:
         self._meters = Meters(context.metrics, context.index)
         self._meters.started(context.clock.now_us())
         self._stop = asyncio.Event()
+        self._listening = False
 
     async def run(self) -> None:
         """Serve until told to stop."""
@@ -125,6 +130,7 @@ class Worker:
             loop.add_reader(context.lifeline, self._feel, context.lifeline)
         with ThreadPoolExecutor(1, "load") as loading, ThreadPoolExecutor(1, "commit") as committing:
             self._wire(loop, loading, committing)
+            sweeper = loop.create_task(self._sweep())
             follower = loop.create_task(self._loader.follow())
             listening = listen(settings.host, settings.port)
             stopping = loop.create_task(self._stop.wait())
@@ -137,7 +143,8 @@ class Worker:
             )
             if self._grpc:
                 await self._grpc.start()
-            sweeper = loop.create_task(self._sweep())
+            self._listening = True
+            self._report()
             await stopping
             await self._drain(loop, server, listening)
             for task in (sweeper, follower, settled):
@@ -201,7 +208,8 @@ class Worker:
 
     def _report(self, state: State | None = None) -> None:
         in_flight = self._dataplane.in_flight + self._ingest.in_flight
-        state = state or ("ready" if self._loader.state.ready else "not-ready")
+        if state is None:
+            state = ("ready" if self._loader.state.ready else "not-ready") if self._listening else "starting"
         self._meters.report(state, in_flight, self._context.clock.now_us())
 
     def _feel(self, lifeline: int) -> None:

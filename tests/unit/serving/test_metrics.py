@@ -4,7 +4,7 @@ import os
 import pytest
 
 from seakeep.errors import PlatformError
-from seakeep.serving.metrics import BOUNDS_US, STAGES, Histogram, Meters, prepare, read
+from seakeep.serving.metrics import BOUNDS_US, STAGES, Histogram, Meters, prepare, read, statuses
 
 
 def versions(folder):
@@ -31,6 +31,15 @@ def test_workers_are_added_up_by_version(tmp_path):
     assert found["", 0].counters["requests"] == 2
     assert found["", 0].errors == {"not-found": 1}
     assert set(found) == {("", 0), ("late", 1), ("other", 7)}
+
+
+def test_how_the_workers_are_can_be_asked_without_what_they_counted(tmp_path):
+    meters = Meters(tmp_path, 3)
+    meters.report("ready", 5, 17)
+    (tmp_path / "worker-9.metrics").write_bytes(b"cut")
+    assert statuses(tmp_path) == list(read(tmp_path).workers)
+    (one,) = statuses(tmp_path)
+    assert (one.index, one.pid, one.state, one.in_flight, one.beat_us) == (3, os.getpid(), "ready", 5, 17)
 
 
 def test_a_code_that_is_not_foreseen_counts_as_other(tmp_path):

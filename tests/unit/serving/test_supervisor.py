@@ -34,12 +34,12 @@ while os.read(0, 1):
 def supervise(tmp_path):
     started = []
 
-    def make(code: str, workers: int = 2) -> Supervisor:
+    def make(code: str, workers: int = 2, **settings) -> Supervisor:
         def command(index, _port):
             setup = f"import sys; sys.path[:0] = {sys.path!r}\n"
             return [sys.executable, "-c", setup + textwrap.dedent(code), str(tmp_path / "metrics"), str(index)]
 
-        started.append(Supervisor(command, ServingSettings(port=0, workers=workers), tmp_path / "metrics"))
+        started.append(Supervisor(command, ServingSettings(port=0, workers=workers, **settings), tmp_path / "metrics"))
         return started[-1]
 
     yield make
@@ -120,6 +120,28 @@ def test_a_worker_that_dies_is_replaced_and_the_others_are_left_alone(supervise)
     after = pids(one)
     assert after[0] != before[0]
     assert after[1] == before[1]
+
+
+BEATS = """
+import itertools
+for beat in itertools.count():
+    meters.report("ready", 0, beat)
+    time.sleep(0.05)
+"""
+
+
+def test_a_worker_that_does_not_move_is_killed_and_replaced_and_one_that_does_is_left_alone(supervise):
+    one = supervise(READY.format(before=BEATS), hang_s=1)
+    one.start()
+    one.wait_ready(60)
+    before = pids(one)
+    os.kill(before[0], signal.SIGSTOP)
+    wait_until(lambda: one.look() or one._seats[0].restarts == 1)
+    one.wait_ready(60)
+    after = pids(one)
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+    assert not any(seat.hangs for seat in one._seats)
 
 
 def test_a_worker_that_ends_again_and_again_is_started_more_and_more_rarely_and_is_told(supervise, monkeypatch):
