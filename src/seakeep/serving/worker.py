@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from seakeep.clock import Clock, Ids
 from seakeep.config import ServingSettings
 from seakeep.errors import PlatformError, RecorderError
+from seakeep.serving import descriptors
 from seakeep.serving.batch import BatchRunner
 from seakeep.serving.dataplane import Dataplane
 from seakeep.serving.exchange import Limits
@@ -193,7 +194,9 @@ class Worker:
         )
         self._grpc = _open_grpc(self._protocol, context, meters) if settings.grpc_port else None
         hosts = loopback_names(settings.host)
-        self._http = HttpServer(self._rest, Limits(body_bytes=settings.max_body_bytes), clock, hosts)
+        limits = Limits(body_bytes=settings.max_body_bytes)
+        limits = dataclasses.replace(limits, connections=descriptors.connections(limits.connections))
+        self._http = HttpServer(self._rest, limits, clock, hosts)
 
     def _put_in_force(self, traffic: Mapping[str, Traffic | None]) -> None:
         self._dataplane.traffic = traffic
