@@ -349,6 +349,8 @@ class Connection(asyncio.Protocol):
         self._fail(exchange, error)
 
     def _fail(self, exchange: Exchange, error: SeakeepError) -> None:
+        self._server.buffered_bytes -= len(exchange.body)
+        exchange.body = b""  # its answer may have to wait for others
         self._server.application.refused(error)
         exchange.fail(error)
 
