@@ -97,12 +97,61 @@ class Asker:
         await self.leave()
 
 
+class GrpcAsker:
+    """One client of gRPC, that never makes a call twice; a call that the server did not take up is refused."""
+
+    def __init__(self, name: str, port: int) -> None:
+        self.name, self.port = name, port
+        self.answered: dict[str, Told] = {}
+        self.refused: dict[str, Any] = {}
+        self.lost: list[str] = []
+        self.lost_fresh: list[str] = []
+        self.asked = 0
+
+    async def go_on(self, over: asyncio.Event) -> None:
+        """Call one after another until it is over, or the server takes no more up."""
+        import grpc
+
+        from seakeep.serving.grpc.messages import SERVICE, ModelInferResponse
+
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options) as channel:
+            call = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+            while not over.is_set():
+                self.asked += 1
+                key = f"{self.name}-{self.asked}"
+                try:
+                    answer = ModelInferResponse.FromString(await call(infer_message(), timeout=20))
+                except grpc.aio.AioRpcError as error:
+                    self.refused[key] = error.code().name
+                    await asyncio.sleep(0.01)
+                    continue
+                told = answer.parameters["prediction_ids"].string_param
+                self.answered[key] = Told(told, int(answer.model_version))
+
+
+def infer_message(distance: float = 500.0, **more: Any) -> bytes:
+    """A request for one prediction of the rig's model, as gRPC carries it."""
+    from seakeep.serving.grpc.messages import ModelInferRequest
+
+    made = ModelInferRequest(model_name="late", **more)
+    for name, field, datatype, value in (
+        ("carrier_recent.late_1h", "fp64_contents", "FP64", 1.5),
+        ("distance", "fp64_contents", "FP64", distance),
+        ("carrier", "bytes_contents", "BYTES", b"AA"),
+    ):
+        tensor = made.inputs.add(name=name, datatype=datatype, shape=[1])
+        getattr(tensor.contents, field).append(value)
+    return bytes(made.SerializeToString())
+
+
 class Account(NamedTuple):
-    """How many requests had each outcome, and how many of the answers are only counted in a gap."""
+    """How many requests had each outcome, how many predictions were recorded, and how many answers only counted in a gap."""
 
     answered: int
     refused: int
     lost: int
+    recorded: int
     missing: int
 
 
@@ -146,5 +195,6 @@ def settle(askers: Sequence[Any], predictions: Path) -> Account:
         len(told),
         sum(len(one.refused) for one in askers),
         sum(len(one.lost) + len(one.lost_fresh) for one in askers),
+        len(records),
         missing,
     )

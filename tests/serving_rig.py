@@ -284,6 +284,7 @@ class ListSink:
         self.records: list[Any] = []
         self.committed = 0
         self.closed = False
+        self.alive = True
         self.full = False
         self.fault: Exception | None = None
         self.last = 0

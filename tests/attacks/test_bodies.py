@@ -9,9 +9,8 @@ import struct
 import zlib
 
 import pytest
-from tests.serving_runs import INFER, PREDICT, events_body, request, statuses
-
 from tests.attacks.conftest import INFER_BODY
+from tests.serving_runs import INFER, PREDICT, events_body, request, statuses
 
 EVENTS = "/v1/events/arrivals"
 ROW = b'{"flight_id":"a","distance":500.0,"carrier":"AA"}'
@@ -35,9 +34,9 @@ def tensors(distance, shape=b"[1]", datatype=b"FP64"):
     )  # fmt: skip
 
 
-def names(count, last=b"{'z':1,'z':2}".replace(b"'", b'"')):
+def names(count):
     """An object of many names, of which the last stands twice."""
-    return b"{" + b",".join(b'"%x":1' % number for number in range(count)) + b"," + last[1:]
+    return b"{" + b",".join(b'"%x":1' % number for number in range(count)) + b',"z":1,"z":2}'
 
 
 class TestSizes:

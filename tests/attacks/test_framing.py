@@ -101,7 +101,7 @@ FRAMINGS = [
     b"Transfer-Encoding: Chunked\r\n", b"transfer-encoding: chunked, identity\r\n", b"transfer-encoding: identity, chunked\r\n",
     b"transfer-encoding: identity\r\n", b"transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n", b"transfer-encoding: xchunked\r\n",
     b"transfer-encoding: \x0bchunked\r\n", b"transfer-encoding:\r\n chunked\r\n", b"transfer-encoding : chunked\r\n", b"transfer_encoding: chunked\r\n",
-    b"transfer-encoding: \"chunked\"\r\n", b"transfer-encoding: chunked;q=1\r\n", b"transfer-encoding:chunked\r\n", b"x: a\rtransfer-encoding: chunked\r\n",
+    b'transfer-encoding: "chunked"\r\n', b"transfer-encoding: chunked;q=1\r\n", b"transfer-encoding:chunked\r\n", b"x: a\rtransfer-encoding: chunked\r\n",
     b"x: a\ntransfer-encoding: chunked\r\n", b"x:\r\n\ttransfer-encoding: chunked\r\n", b"connection: transfer-encoding\r\ntransfer-encoding: chunked\r\n",
     b"\x00content-length: 5\r\n", b"x: \x00\r\ncontent-length: 5\r\n", b"content-length: 5\r\x00\n", b"",
 ]  # fmt: skip

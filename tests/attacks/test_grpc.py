@@ -14,6 +14,7 @@ import struct
 import threading
 
 import pytest
+from tests.asking import infer_message as infer
 from tests.serving_runs import wait_until
 
 grpc = pytest.importorskip("grpc")
@@ -26,16 +27,6 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MOST_BYTES = 8 * 1024 * 1024
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, END_HEADERS = 1, 4
-
-
-def infer(distance=500.0, **more):
-    made = ModelInferRequest(model_name="late", **more)
-    for name, field, datatype, value in (
-        ("carrier_recent.late_1h", "fp64_contents", "FP64", 1.5), ("distance", "fp64_contents", "FP64", distance), ("carrier", "bytes_contents", "BYTES", b"AA"),
-    ):  # fmt: skip
-        tensor = made.inputs.add(name=name, datatype=datatype, shape=[1])
-        getattr(tensor.contents, field).append(value)
-    return made.SerializeToString()
 
 
 @contextlib.contextmanager
@@ -82,9 +73,7 @@ class TestMessages:
     @pytest.mark.parametrize("coding", ["Gzip", "Deflate"])
     def test_a_bomb_is_refused_by_what_it_becomes(self, target, unhurt, coding):
         with unhurt():
-            assert (
-                ask(target, bytes(30_000_000), compression=getattr(grpc.Compression, coding)) == "RESOURCE_EXHAUSTED"
-            )
+            assert ask(target, bytes(30_000_000), compression=getattr(grpc.Compression, coding)) == "RESOURCE_EXHAUSTED"
 
     @pytest.mark.parametrize("field", [b"\x2a\x00", b"\x32\x00", b"\x3a\x00", b"\x22\x00", b"\x7b\x7c"], ids=bytes.hex)
     def test_one_of_millions_of_empty_fields(self, target, unhurt, field):
@@ -150,8 +139,8 @@ class TestCalls:
                 given = [call.future(infer(), timeout=60) for _ in range(400)]
                 for one in given[::2]:
                     one.cancel()
-                codes = {one.code().name for one in given}
-                assert codes <= {"OK", "CANCELLED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
+                assert {one.code().name for one in given[1::2]} == {"OK"}, "those that stay do not notice"
+                assert {one.code().name for one in given[::2]} <= {"OK", "CANCELLED"}
 
     def test_a_client_that_leaves_in_the_middle_of_its_stream(self, target, unhurt):
         with unhurt():

@@ -106,6 +106,11 @@ EventDecoders = Callable[[Events, Sequence[ColumnSchema]], EventDecoder]
 class RecordSink(Protocol):
     """The flight recorder's pen."""
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can still write, now or later; if not, a new pen counts what this one leaves."""
+        ...
+
     def next_sequence(self, count: int = 1) -> int:
         """The number for the next record, the first of ``count`` in a row."""
         ...

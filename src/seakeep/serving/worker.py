@@ -207,6 +207,9 @@ class Worker:
         while True:
             self._http.sweep()
             self._report()
+            if not ((self._context.predictions.alive and self._context.events.alive) or self._stop.is_set()):
+                _log.error("the recorder has ended: this worker ends in order, and the next one records again")
+                self.stop()
             await asyncio.sleep(SWEEP_S)
 
     def _report(self, state: State | None = None) -> None:
