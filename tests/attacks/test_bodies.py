@@ -1,6 +1,6 @@
 """Attacks by body: sizes, depth, numbers, types, shapes, lengths that lie, doubled names, texts, counts, compression.
 
-The numbers are those of the table in ``docs/attacks.md``. Every case ends in the status named, in bounded memory, and
+Every case ends in the status named, in bounded memory, and
 with the same worker serving.
 """
 
@@ -40,7 +40,7 @@ def names(count):
 
 
 class TestSizes:
-    """29: more than is taken; 38: many small things; 43: in many small pieces."""
+    """More than is taken, many small things, and many small pieces."""
 
     def test_a_body_of_a_gigabyte_is_refused_by_what_it_declares(self, target):
         with target.unhurt():
@@ -95,7 +95,7 @@ class TestSizes:
 
 
 class TestValues:
-    """30: depth; 31: what is no number; 32: types; 36: long numbers; 37: texts."""
+    """Depth, what is no number, types, long numbers, texts."""
 
     @pytest.mark.parametrize(
         "value",
@@ -140,7 +140,7 @@ class TestValues:
 
 
 class TestShapes:
-    """33: shapes that overflow, or lie about their data."""
+    """Shapes that overflow, or lie about their data."""
 
     @pytest.mark.parametrize(
         "shape",
@@ -169,7 +169,7 @@ def binary(blob, *, size=None, shape=b"[1]", datatype=b"FP64", head=None):
 
 
 class TestBinaryLengths:
-    """34: lengths of the binary extension that lie."""
+    """Lengths of the binary extension that lie."""
 
     def test_a_length_that_is_true_is_taken(self, target):
         assert target.post(*binary(struct.pack("<d", 500.0))) == 200
@@ -212,7 +212,7 @@ class TestBinaryLengths:
 
 
 class TestDoubledNames:
-    """35: which of the two would count?"""
+    """Which of the two would count?"""
 
     @pytest.mark.parametrize(
         ("path", "sent"),
@@ -239,7 +239,7 @@ class TestDoubledNames:
 
 
 class TestCompression:
-    """39: bombs."""
+    """Bombs."""
 
     ZIPPED = b"content-encoding: gzip"
 
@@ -260,7 +260,7 @@ class TestCompression:
 
 
 class TestForeignForms:
-    """20, 24 and 40: pickles, arrays of objects, multipart without end."""
+    """Pickles, arrays of objects, multipart without end."""
 
     @pytest.mark.parametrize(
         "kind",

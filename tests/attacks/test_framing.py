@@ -157,7 +157,7 @@ def test_no_bytes_make_us_execute_what_a_strict_reader_does_not_read(framing, se
 
 
 class TestOnTheWire:
-    """41 to 47, beside the tests of time in ``tests/faults`` and ``tests/unit/serving/test_http.py``."""
+    """Heads that are none, beside the tests of time in ``tests/faults`` and ``tests/unit/serving/test_http.py``."""
 
     @pytest.mark.parametrize(
         ("sent", "expected"),
