@@ -1,6 +1,6 @@
 """A small real service to test the data plane with: a hand-made ONNX model, features and releases in files.
 
-:meth:`Rig.command` is the command line of one worker as a process.
+:meth:`Rig.command` is the command line of one worker as a process, which reads rows and events as the product does.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from seakeep.clock import SystemClock, TimeOrderedIds, parse_moment
 from seakeep.config import RecorderSettings, ServingSettings
 from seakeep.errors import AccessError, IntegrityError, RowError
+from seakeep.features import rows
 from seakeep.recorder.writer import Writer
 from seakeep.records.expression import col
 from seakeep.records.feature import FeatureColumn, FeatureView, mean
@@ -466,6 +467,8 @@ def main() -> None:
         settings,
         predictions=predictions,
         events=FileSink(folder / f"events-{index}-{os.getpid()}.hex"),
+        request_decoders=rows.RequestDecoder,
+        event_decoders=rows.EventDecoder,
         lifeline=0,
     )
     run_worker(context)

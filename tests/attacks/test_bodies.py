@@ -259,6 +259,29 @@ class TestCompression:
             assert target.post(PREDICT, zlib.compress(bytes(1000)), b"content-encoding: " + encoding) == 415
 
 
+class TestNames:
+    """Names that nobody knows, long ones and many of them; an error repeats little of them."""
+
+    @pytest.mark.parametrize(
+        "name",
+        [b"x" * 1_000_000, b"\\u0061" * 1_000_000, b"\xc3\xa9" * 1_000_000, b"distanc", b"__proto__", b"__class__"],
+        ids=len,
+    )
+    def test_that_nobody_knows(self, target, name):
+        with target.unhurt():
+            for path, sent in (
+                (PREDICT, rows(ROW[:-1] + b',"' + name + b'":1}')), (PREDICT, b'{"' + name + b'":[]}'),
+                (INFER, INFER_BODY.replace(b'"distance"', b'"' + name + b'"')), (INFER, INFER_BODY[:-1] + b',"outputs":[{"name":"' + name + b'"}]}'),
+                (EVENTS, EVENT.replace(b'"carrier"', b'"' + name + b'"')),
+            ):  # fmt: skip
+                assert target.post(path, sent) == 400
+
+    def test_hundreds_of_thousands_in_one_row(self, target):
+        many = b"{" + b",".join(b'"%x":1' % number for number in range(300_000)) + b"}"
+        with target.unhurt():
+            assert target.post(PREDICT, rows(many)) == 400
+
+
 class TestForeignForms:
     """Pickles, arrays of objects, multipart without end."""
 
