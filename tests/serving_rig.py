@@ -287,6 +287,7 @@ class ListSink:
         self.closed = False
         self.alive = True
         self.full = False
+        self.answers_wait = False
         self.fault: Exception | None = None
         self.last = 0
         self._lock = threading.Lock()

@@ -111,6 +111,11 @@ class RecordSink(Protocol):
         """Whether it can still write, now or later; if not, a new pen counts what this one leaves."""
         ...
 
+    @property
+    def answers_wait(self) -> bool:
+        """Whether an answer must not go out before its record is durable."""
+        ...
+
     def next_sequence(self, count: int = 1) -> int:
         """The number for the next record, the first of ``count`` in a row."""
         ...
