@@ -29,7 +29,7 @@ from seakeep.serving.exchange import Limits
 from seakeep.serving.http import SWEEP_S, Connection, HttpServer
 from seakeep.serving.ingest import Ingest, intakes_of
 from seakeep.serving.loaded import load
-from seakeep.serving.loader import Loader
+from seakeep.serving.loader import THREADS, Loader
 from seakeep.serving.metrics import Meters, State
 from seakeep.serving.open_inference import OpenInference
 from seakeep.serving.ports import (
@@ -129,7 +129,7 @@ class Worker:
             loop.add_signal_handler(number, self.stop)
         if context.lifeline is not None:
             loop.add_reader(context.lifeline, self._feel, context.lifeline)
-        with ThreadPoolExecutor(1, "load") as loading, ThreadPoolExecutor(1, "commit") as committing:
+        with ThreadPoolExecutor(THREADS, "load") as loading, ThreadPoolExecutor(1, "commit") as committing:
             self._wire(loop, loading, committing)
             sweeper = loop.create_task(self._sweep())
             follower = loop.create_task(self._loader.follow())
