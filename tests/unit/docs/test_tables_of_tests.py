@@ -1,5 +1,6 @@
 """What the tables of attacks and faults say is tested is tested: every test that they name is there."""
 
+import json
 import re
 from pathlib import Path
 
@@ -19,3 +20,12 @@ NAMED = [
 def test_a_test_that_is_named_is_there(path, name):
     text = (ROOT / path).read_text("utf-8")
     assert not name or re.search(rf"^\s*(?:class|(?:async )?def) {name}\b", text, re.MULTILINE)
+
+
+def test_the_figures_of_swaps_are_the_measured_ones():
+    rows = json.loads((ROOT / "benchmarks" / "results" / "swap.json").read_text("utf-8"))
+    assert all(row["ours"] <= row["limit"] for row in rows if row["limit"] is not None)
+    ours = {row["figure"]: row["ours"] for row in rows}
+    answered, bad = ours["requests answered while versions were swapped"], ours["of these failed, lost or wrong"]
+    told = f"{bad} of {answered:,} requests failed over {ours['swaps']:,} swaps"
+    assert told in " ".join((ROOT / "docs" / "faults.md").read_text("utf-8").split())
