@@ -140,19 +140,21 @@ class Dataplane:
         for batch in batches:
             self._recording.number(batch)
             _hand_out(batch)
+        now_s = time.perf_counter()
         for call in calls:
             self.in_flight -= 1
+            call.replied_s = now_s
             try:
                 call.reply(call)
             except Exception:  # noqa: BLE001 -- the request border
                 _log.exception("an answer could not be sent")
-        done_s = time.perf_counter()
+            now_s = call.done_s = time.perf_counter()
         for batch in batches:
-            self._finish(batch, done_s)
+            self._finish(batch)
 
-    def _finish(self, batch: Batch, done_s: float) -> None:
+    def _finish(self, batch: Batch) -> None:
         try:
-            self._recording.answered(batch, done_s)
+            self._recording.answered(batch)
             traffic = self.traffic.get(batch.version.model)
             other = traffic.shadow_of(batch.version) if traffic else None
             if other:

@@ -75,6 +75,8 @@ class Call:
         ``time.perf_counter()`` when the request had arrived, and when it was queued.
     deadline_s
         ``time.perf_counter()`` after which nobody waits for the answer; None: there is none.
+    replied_s, done_s
+        ``time.perf_counter()`` before and after the answer was made and sent.
     answers
         One a row.
     """
@@ -91,6 +93,8 @@ class Call:
     role: Role = "champion"
     answers: list[RowAnswer] = dataclasses.field(default_factory=list)
     error: SeakeepError | None = None
+    replied_s: float = 0.0
+    done_s: float = 0.0
 
     @property
     def size(self) -> int:

@@ -20,46 +20,80 @@ from seakeep.serving.errors import CODES
 
 State = OneOf["starting", "ready", "not-ready", "draining", "stopped"]
 STATES: tuple[State, ...] = ("starting", "ready", "not-ready", "draining", "stopped")
-STAGES = ("parse", "features", "queue", "model", "total")
-COUNTERS = ("requests", "rows", "unknown", "shadow_scored", "shadow_dropped", "gaps")
+STAGES = ("parse", "queue", "validate", "features", "model", "serialise", "record", "total")
+"""In the order of the path; the record is made after the answer is out, so the total is without it."""
+TOGETHER = ("validate", "features", "model", "record")
+"""Stages that a batch goes through once for all its requests."""
+COUNTERS = ("requests", "rows", "unknown", "shadow_scored", "shadow_dropped", "gaps", "batches")
 BOUNDS_US = tuple(2 ** (step / 4) for step in range(105))
 """Upper bounds of the histogram's buckets, microseconds: a quarter of a doubling each, up to 67 s."""
 
 _MAGIC = 0x314D4B53
-_HEADER = ("magic", "pid", "state", "in_flight", "started_us", "beat_us")
+_HEADER = (
+    "magic", "pid", "state", "in_flight", "started_us", "beat_us", "loop_us", "cpu_us", "lag_us", "lags", "memory_bytes",
+)  # fmt: skip
+_SINCE = _HEADER.index("loop_us")  # from here on
+_USED = slice(_SINCE, _SINCE + 4)
+"""Sums over the worker's life, and over those before it in the same file."""
 _SLOTS = 64
 _LABEL_BYTES = 72
-_STAGE_CELLS = len(BOUNDS_US) + 2  # the last bucket has no bound; then the sum
-_SLOT_CELLS = len(COUNTERS) + len(CODES) + len(STAGES) * _STAGE_CELLS
+_STAGE_CELLS = len(BOUNDS_US) + 2  # the last bucket has no bound; then the sum, in nanoseconds
+_SLOT_CELLS = len(COUNTERS) + len(CODES) + len(STAGES) * _STAGE_CELLS + len(TOGETHER)
 _LABELS_AT = len(_HEADER) * 8
 _CELLS_AT = _LABELS_AT + _SLOTS * _LABEL_BYTES
 _SIZE = _CELLS_AT + _SLOTS * _SLOT_CELLS * 8
 _ERRORS_AT = len(COUNTERS)
 _STAGES_AT = len(COUNTERS) + len(CODES)
+_WORK_AT = _STAGES_AT + len(STAGES) * _STAGE_CELLS
+_BATCHES = COUNTERS.index("batches")
+
+
+def _starts(*stages: str) -> tuple[int, ...]:
+    return tuple(_STAGES_AT + STAGES.index(stage) * _STAGE_CELLS for stage in stages)
+
+
+_ALONE_AT = _starts("parse", "queue", "serialise", "total")
+_TOGETHER_AT = tuple(zip(_starts(*TOGETHER), range(_WORK_AT, _WORK_AT + len(TOGETHER)), strict=True))
 _CODE_PLACES = {code: place for place, code in enumerate(CODES)}
 _OTHER = _CODE_PLACES["other"]
+
+
+_bucket = bisect.bisect_left
 
 
 class Meter:
     """Counts for one version, or for what belongs to none."""
 
-    __slots__ = ("_cells", "_starts")
+    __slots__ = ("_cells",)
 
     def __init__(self, cells: memoryview[int]) -> None:
         self._cells = cells
-        self._starts = tuple(_STAGES_AT + place * _STAGE_CELLS for place in range(len(STAGES)))
 
-    def answered(self, rows: int, unknown: int, stages_us: tuple[float, float, float, float, float]) -> None:
-        """Count an answered request; ``stages_us`` in the order of :data:`STAGES`, microseconds."""
+    def answered(self, rows: int, unknown: int, stages_us: tuple[float, float, float, float]) -> None:
+        """Count an answered request; ``stages_us``: its own time in parse, queue, serialise and in all, microseconds."""
         cells = self._cells
         cells[0] += 1
         cells[1] += rows
         if unknown:
             cells[2] += unknown
-        find = bisect.bisect_left
-        for start, value in zip(self._starts, stages_us, strict=True):
-            cells[start + find(BOUNDS_US, value)] += 1
-            cells[start + _STAGE_CELLS - 1] += int(value)
+        for start, value in zip(_ALONE_AT, stages_us, strict=True):
+            cells[start + _bucket(BOUNDS_US, value)] += 1
+            cells[start + _STAGE_CELLS - 1] += int(value * 1000)
+
+    def worked(self, answered: int, stages_us: tuple[float, float, float, float]) -> None:
+        """Count a batch in which ``answered`` requests succeeded; ``stages_us`` in the order of :data:`TOGETHER`.
+
+        Each request took as long as its batch; the work of the batch was done once.
+        """
+        cells = self._cells
+        cells[_BATCHES] += 1
+        for (start, work), value in zip(_TOGETHER_AT, stages_us, strict=True):
+            if not value:  # tensors are neither validated again nor looked up
+                continue
+            spent_ns = int(value * 1000)
+            cells[start + _bucket(BOUNDS_US, value)] += answered
+            cells[start + _STAGE_CELLS - 1] += answered * spent_ns
+            cells[work] += spent_ns
 
     def taken(self, rows: int) -> None:
         """Count a batch of events that was taken."""
@@ -79,6 +113,28 @@ class Meter:
     def gap(self) -> None:
         """Count a record that the recorder had no room for."""
         self._cells[5] += 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Used:
+    """What a worker has used of its machine.
+
+    Attributes
+    ----------
+    loop_us, cpu_us
+        Processor time of the event loop's thread, and of all threads. A loop that uses a second in a second is full,
+        however many processors there are.
+    lag_us, lags
+        Sum and number of delays of a timer: what a socket has to wait until the loop looks at it.
+    memory_bytes
+        Resident memory.
+    """
+
+    loop_us: int = 0
+    cpu_us: int = 0
+    lag_us: int = 0
+    lags: int = 0
+    memory_bytes: int = 0
 
 
 class Meters:
@@ -119,6 +175,7 @@ class Meters:
             self._header[0] = _MAGIC
         self._used = [label for label in _labels(bytes(self._labels)) if label]
         self._known = {label: place for place, label in enumerate(self._used, 1)}
+        self._before = tuple(self._header[_USED])
         self._header[1] = os.getpid()
         self._header[3] = 0
         self.server = Meter(self._slot(0))
@@ -140,6 +197,13 @@ class Meters:
         self._header[3] = in_flight
         self._header[5] = now_us
 
+    def used(self, used: Used) -> None:
+        """Say what the process has used since it began."""
+        told = (used.loop_us, used.cpu_us, used.lag_us, used.lags)
+        for place, (before, now) in enumerate(zip(self._before, told, strict=True), _SINCE):
+            self._header[place] = before + now
+        self._header[_USED.stop] = used.memory_bytes
+
     def started(self, now_us: int) -> None:
         """Say that the worker begins."""
         self._header[4] = now_us
@@ -154,7 +218,7 @@ class Histogram:
     """Values of one stage, microseconds: ``counts`` by bucket of :data:`BOUNDS_US` and one beyond, and their sum."""
 
     counts: tuple[int, ...]
-    sum_us: int
+    sum_us: float
 
     @property
     def count(self) -> int:
@@ -194,6 +258,8 @@ class VersionMetrics:
         By code; only those that happened.
     stages
         By name of :data:`STAGES`.
+    work_us
+        Time that the workers spent in each stage that is work, by name, microseconds; a batch counts once.
     """
 
     model: str
@@ -201,6 +267,7 @@ class VersionMetrics:
     counters: dict[str, int]
     errors: dict[str, int]
     stages: dict[str, Histogram]
+    work_us: dict[str, float]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -213,6 +280,7 @@ class WorkerStatus:
     in_flight: int
     started_us: int
     beat_us: int
+    used: Used = Used()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -239,12 +307,13 @@ def read(folder: Path) -> Snapshot:
         if header[0] != _MAGIC:
             continue
         index = int(path.stem.partition("-")[2])
-        workers.append(WorkerStatus(index, header[1], STATES[header[2]], header[3], header[4], header[5]))
-        cells = memoryview(content)[_CELLS_AT:].cast("Q").tolist()
+        used = Used(*header[_SINCE:])
+        workers.append(WorkerStatus(index, header[1], STATES[header[2]], header[3], header[4], header[5], used))
+        cells = memoryview(content)[_CELLS_AT:].cast("Q")
         for place, label in enumerate(["", *_labels(content[_LABELS_AT:_CELLS_AT])]):
             if place and not label:
                 continue
-            slot = cells[place * _SLOT_CELLS : (place + 1) * _SLOT_CELLS]
+            slot = cells[place * _SLOT_CELLS : (place + 1) * _SLOT_CELLS].tolist()
             before = sums.get(label)
             sums[label] = slot if before is None else [a + b for a, b in zip(before, slot, strict=True)]
     return Snapshot(tuple(workers), tuple(_version(label, sums[label]) for label in sorted(sums)))
@@ -263,7 +332,9 @@ def _version(label: str, slot: list[int]) -> VersionMetrics:
     for place, stage in enumerate(STAGES):
         start = _STAGES_AT + place * _STAGE_CELLS
         cells = slot[start : start + _STAGE_CELLS]
-        stages[stage] = Histogram(tuple(cells[:-1]), cells[-1])
+        stages[stage] = Histogram(tuple(cells[:-1]), cells[-1] / 1000)
+    work = {stage: stages[stage].sum_us for stage in ("parse", "serialise")}
+    work |= {stage: spent / 1000 for stage, spent in zip(TOGETHER, slot[_WORK_AT:], strict=True)}
     counted = dict(zip(CODES, slot[_ERRORS_AT:_STAGES_AT], strict=True))
     errors = {code: count for code, count in counted.items() if count}
-    return VersionMetrics(model, int(number or 0), dict(zip(COUNTERS, slot, strict=False)), errors, stages)
+    return VersionMetrics(model, int(number or 0), dict(zip(COUNTERS, slot, strict=False)), errors, stages, work)

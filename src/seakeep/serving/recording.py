@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,14 +13,14 @@ from seakeep.clock import Clock, Ids
 from seakeep.errors import ServingError
 from seakeep.records.prediction import Prediction, Role
 from seakeep.serving.batch import Batch
-from seakeep.serving.inference import Inputs, Part
+from seakeep.serving.inference import Call, Inputs, Part
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.metrics import Meters
 from seakeep.serving.ports import RecordSink
 from seakeep.serving.v1 import UNREADABLE, RowAnswer
 
 Stages = tuple[float, float, float, float, float]
-"""Microseconds in parse, features, queue, model, and in all."""
+"""Microseconds in parse (with validate), features, queue, model, and in all."""
 
 
 class Circumstances(NamedTuple):
@@ -61,27 +62,31 @@ class Recording:
         """
         batch.sequence = self._sink.next_sequence(len(batch.answers))
 
-    def answered(self, batch: Batch, done_s: float) -> None:
-        """Record a batch whose calls were answered at ``done_s`` (``time.perf_counter()``)."""
+    def answered(self, batch: Batch) -> None:
+        """Record a batch whose calls were answered."""
+        began_s = time.perf_counter()
         now_us = self._clock.now_us()
         version = batch.version
         meter = self._meters.of(version.model, version.number)
         rows = _rows(batch.inputs) if batch.inputs else _without_inputs(batch.parts[0].rows, now_us)
         unknown = batch.inputs.unknown if batch.inputs else []
-        start = 0
+        start = answered = 0
         for part in batch.parts:
             stop = start + part.size
-            stages = _stages(batch, part, done_s)
+            stages = _stages(batch, part)
             if part.call.error:
                 meter.failed(part.call.error.code)
             else:
-                meter.answered(part.size, sum(map(len, unknown[start:stop])), stages)
+                meter.answered(part.size, sum(map(len, unknown[start:stop])), _alone(batch, part.call))
+                answered += 1
             error = part.call.error.code if part.call.error else ""
             shared = Circumstances(version, part.role, now_us, stages, error)
             for place in range(start, stop):
                 sequence = batch.sequence + place
                 self._write(shared, sequence, batch.answers[place], rows[place], part.call.principal)
             start = stop
+        spent = (batch.inputs.decode_us, batch.inputs.features_us) if batch.inputs else (0.0, 0.0)
+        meter.worked(answered, (*spent, batch.model_us, (time.perf_counter() - began_s) * 1e6))
 
     def unrouted(self, code: str) -> None:
         """Count a call that reached no version."""
@@ -165,12 +170,20 @@ def _object(sent: msgspec.Raw) -> dict[str, Any]:
         return {}
 
 
-def _stages(batch: Batch, part: Part, done_s: float) -> Stages:
-    call = part.call
-    parse_us = (call.parsed_s - call.arrived_s) * 1e6
+def _stages(batch: Batch, part: Part) -> Stages:
+    parse_us, queue_us, _, total_us = _alone(batch, part.call)
     features_us = 0.0
     if batch.inputs:
         parse_us += batch.inputs.decode_us
         features_us = batch.inputs.features_us
-    queue_us = max(0.0, (batch.started_s - call.parsed_s) * 1e6)
-    return parse_us, features_us, queue_us, batch.model_us, (done_s - call.arrived_s) * 1e6
+    return parse_us, features_us, queue_us, batch.model_us, total_us
+
+
+def _alone(batch: Batch, call: Call) -> tuple[float, float, float, float]:
+    """Microseconds of a call itself in parse, queue and serialise, and in all."""
+    return (
+        (call.parsed_s - call.arrived_s) * 1e6,
+        max(0.0, (batch.started_s - call.parsed_s) * 1e6),
+        (call.done_s - call.replied_s) * 1e6,
+        (call.done_s - call.arrived_s) * 1e6,
+    )

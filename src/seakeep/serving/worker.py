@@ -39,6 +39,7 @@ from seakeep.serving.ports import (
     RequestDecoders,
     RoutingSource,
 )
+from seakeep.serving.pulse import Pulse
 from seakeep.serving.recording import Recording
 from seakeep.serving.rest import Rest
 from seakeep.serving.shadow import Shadow
@@ -138,8 +139,10 @@ class Worker:
             if self._grpc:
                 await self._grpc.start()
             sweeper = loop.create_task(self._sweep())
+            self._pulse.start()
             await stopping
             await self._drain(loop, server, listening)
+            self._pulse.stop()
             for task in (sweeper, follower, settled):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -155,6 +158,7 @@ class Worker:
     ) -> None:
         context, settings, meters = self._context, self._context.settings, self._meters
         clock, ids = context.clock, context.ids
+        self._pulse = Pulse(loop)
         runner = BatchRunner(context.features, clock=clock, ids=ids, mode=settings.clock)
         recording = Recording(context.predictions, meters, clock=clock, ids=ids)
         self._shadow = Shadow(runner, recording, meters, clock=clock, defer=loop.call_soon)
@@ -203,6 +207,7 @@ class Worker:
         in_flight = self._dataplane.in_flight + self._ingest.in_flight
         state = state or ("ready" if self._loader.state.ready else "not-ready")
         self._meters.report(state, in_flight, self._context.clock.now_us())
+        self._meters.used(self._pulse.used())
 
     def _feel(self, lifeline: int) -> None:
         if not os.read(lifeline, 1):
