@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 import re
@@ -118,6 +119,12 @@ class Home:
         self.online = root / "online"
         self.keys = root / "keys"
         self.metrics = root / "metrics"
+
+    def beside(self, folder: Path) -> Home:
+        """The same home, but for what a service writes: that goes to another folder."""
+        home = copy.copy(self)
+        home.predictions, home.events, home.metrics = folder / "predictions", folder / "events", folder / "metrics"
+        return home
 
 
 def find_project(start: Path) -> Path:

@@ -14,11 +14,13 @@ from seakeep.errors import DataError, NotFoundError, SeakeepError
 if TYPE_CHECKING:
     from seakeep.config import Home
     from seakeep.project.load import LoadedProject
+    from seakeep.project.profiling import ProfileOptions
     from seakeep.project.stores import Stores
     from seakeep.recorder.query import Extent, Query
     from seakeep.recorder.table import OutcomeTable, PredictionTable
     from seakeep.records.feature import FeatureColumn
     from seakeep.records.model import ModelDefinition
+    from seakeep.records.profile import Profile
     from seakeep.records.replay import Replay, ShadowDifference, WhatIf
     from seakeep.records.version import Version
     from seakeep.registry.bundle import Bundle
@@ -164,6 +166,40 @@ class Past:
             pairs,
             Thresholds(champion=champion.threshold, candidate=candidate.threshold),
         )
+
+    def profile(
+        self,
+        model: str = "",
+        *,
+        rate: float | None = None,
+        from_us: int | None = None,
+        to_us: int | None = None,
+        options: ProfileOptions | None = None,
+    ) -> Profile:
+        """How one worker answers recorded requests at a rate, or at rates up to beyond what it can do, and what follows.
+
+        The worker is private: it has ports of its own, and nothing it records or counts is added to the project's.
+
+        Parameters
+        ----------
+        rate
+            Requests a second; None: rates in steps, up to beyond the capacity.
+        from_us, to_us
+            Requests that speak for a moment in ``[from_us, to_us)``; all where None.
+
+        Raises
+        ------
+        NotFoundError
+            No request of this period is recorded.
+        ServingError
+            The worker refuses the recorded requests.
+        """
+        from seakeep.project.profiling import ProfileOptions, Profiler
+
+        name = self._loaded.model(model).name
+        traffic = self._traffic(name, from_us, to_us)
+        profiler = Profiler(self._loaded, self._home, self._stores, options or ProfileOptions())
+        return profiler.profile(self._resolve(name), traffic.query, rate)
 
     def _traffic(self, model: str, from_us: int | None, to_us: int | None) -> _Traffic:
         """What was answered in a period."""

@@ -1,4 +1,4 @@
-"""Entry of a serving worker: ``python -m seakeep.project.worker FOLDER NUMBER PORT``.
+"""Entry of a serving worker: ``python -m seakeep.project.worker FOLDER NUMBER PORT [BESIDE]``.
 
 It reads the settings alone, never the project's own code: everything a worker needs of a model is in its signed bundle.
 """
@@ -16,7 +16,7 @@ from seakeep.backends.files.sealed import SealedFolders
 from seakeep.backends.lmdb.online import LmdbOnlineStore
 from seakeep.backends.sql import Database, SqlKeys, SqlReleases
 from seakeep.clock import SystemClock, TimeOrderedIds
-from seakeep.config import Home, load_settings
+from seakeep.config import Home, ServingSettings, load_settings
 from seakeep.errors import SeakeepError
 from seakeep.features.rows import EventDecoder, RequestDecoder
 from seakeep.features.service import FeatureService
@@ -27,8 +27,13 @@ from seakeep.security.keys import KeyAuthenticator
 from seakeep.serving.worker import WorkerContext, is_loopback, run_worker
 
 
-def context(folder: Path, index: int, port: int) -> WorkerContext:
+def context(folder: Path, index: int, port: int, beside: Path | None = None) -> WorkerContext:
     """Wire one worker of the project in ``folder``.
+
+    Parameters
+    ----------
+    beside
+        Where a private worker records and counts: it listens on loopback alone, and leaves nothing in the home folder.
 
     Raises
     ------
@@ -41,6 +46,8 @@ def context(folder: Path, index: int, port: int) -> WorkerContext:
     database = Database(home.database, clock=clock)
     pepper = load_or_create_pepper(home.keys)
     serving = msgspec.structs.replace(settings.serving, port=port)
+    if beside:
+        home, serving = home.beside(beside), private(serving)
     name = f"worker-{index}"
     return WorkerContext(
         index=index,
@@ -67,14 +74,19 @@ def context(folder: Path, index: int, port: int) -> WorkerContext:
     )
 
 
+def private(serving: ServingSettings) -> ServingSettings:
+    """Settings of a service that nobody else is to reach."""
+    return msgspec.structs.replace(serving, host="127.0.0.1", grpc_port=0)
+
+
 def main(arguments: list[str]) -> int:
     """Serve until told to stop; returns the exit status. A fault is one line on standard error."""
-    if len(arguments) != 3:
-        sys.stderr.write("usage: python -m seakeep.project.worker FOLDER NUMBER PORT\n")
+    if len(arguments) not in {3, 4}:
+        sys.stderr.write("usage: python -m seakeep.project.worker FOLDER NUMBER PORT [BESIDE]\n")
         return 2
     folder, index, port = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     try:
-        run_worker(context(folder, index, port))
+        run_worker(context(folder, index, port, *map(Path, arguments[3:])))
     except SeakeepError as fault:
         sys.stderr.write(f"worker {index}: error: {fault.message}\n  hint: {fault.hint}\n")
         return 1

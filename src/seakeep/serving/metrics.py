@@ -12,6 +12,8 @@ import bisect
 import dataclasses
 import mmap
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal as OneOf
 
@@ -241,6 +243,10 @@ class Histogram:
             low = high
         return low
 
+    def __sub__(self, earlier: Histogram) -> Histogram:
+        counts = tuple(a - b for a, b in zip(self.counts, earlier.counts, strict=True))
+        return Histogram(counts, self.sum_us - earlier.sum_us)
+
     def __add__(self, other: Histogram) -> Histogram:
         counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
         return Histogram(counts, self.sum_us + other.sum_us)
@@ -289,6 +295,21 @@ class Snapshot:
 
     workers: tuple[WorkerStatus, ...]
     versions: tuple[VersionMetrics, ...]
+
+
+def together(versions: Sequence[VersionMetrics]) -> VersionMetrics:
+    """What was counted for several versions of one model (at least one)."""
+    first, *others = versions
+    for other in others:
+        first = VersionMetrics(
+            model=first.model,
+            version=0,
+            counters={name: first.counters[name] + other.counters[name] for name in COUNTERS},
+            errors=dict(Counter(first.errors) + Counter(other.errors)),
+            stages={stage: first.stages[stage] + other.stages[stage] for stage in STAGES},
+            work_us={stage: spent + other.work_us[stage] for stage, spent in first.work_us.items()},
+        )
+    return first
 
 
 def prepare(folder: Path) -> None:

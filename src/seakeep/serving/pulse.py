@@ -8,15 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from pathlib import Path
 
 from seakeep.serving.metrics import Used
+from seakeep.serving.vitals import resident_bytes
 
 BEAT_S = 0.05
 """How often the delay of the loop is measured, in seconds."""
-
-_STATM = Path("/proc/self/statm")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Pulse:
@@ -27,6 +24,7 @@ class Pulse:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._process = os.getpid()
         self._lag_s = 0.0
         self._lags = 0
         self._due_s = 0.0
@@ -49,7 +47,7 @@ class Pulse:
             cpu_us=int(time.process_time() * 1e6),
             lag_us=int(self._lag_s * 1e6),
             lags=self._lags,
-            memory_bytes=int(_STATM.read_text("ascii").split()[1]) * _PAGE,
+            memory_bytes=resident_bytes(self._process),
         )
 
     def _beat(self) -> None:

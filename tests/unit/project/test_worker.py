@@ -42,10 +42,10 @@ def get(port, path):
         connection.close()
 
 
-@pytest.mark.parametrize("arguments", [[], ["folder"], ["folder", "0", "1", "2"]])
+@pytest.mark.parametrize("arguments", [[], ["folder"], ["folder", "0", "1", "2", "3"]])
 def test_another_number_of_arguments_is_a_usage_fault(capsys, arguments):
     assert main(arguments) == 2
-    assert capsys.readouterr().err == "usage: python -m seakeep.project.worker FOLDER NUMBER PORT\n"
+    assert capsys.readouterr().err == "usage: python -m seakeep.project.worker FOLDER NUMBER PORT [BESIDE]\n"
 
 
 def test_it_serves_until_whoever_started_it_is_gone_and_never_runs_the_projects_code(flights_at):
