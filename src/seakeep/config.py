@@ -21,6 +21,7 @@ PREFIX = "SEAKEEP_"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +66,16 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Port of the dashboard; 0: any free one."""
 
 
+class ObserveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is told of serving beside its metrics."""
+
+    traces: str = ""
+    """URL of an OpenTelemetry collector that takes traces over HTTP, as ``http://localhost:4318/v1/traces``; ``""``:
+    nothing is traced. Needs the extra ``otel``."""
+    trace_share: Share = 0.01
+    """Part of the requests without a ``traceparent`` that is traced, 0 to 1; one with it is traced if it says so."""
+
+
 class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The flight recorder."""
 
@@ -87,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     serving: ServingSettings = ServingSettings()
     dashboard: DashboardSettings = DashboardSettings()
     recorder: RecorderSettings = RecorderSettings()
+    observe: ObserveSettings = ObserveSettings()
 
 
 class Home:

@@ -16,14 +16,15 @@ from seakeep.backends.files.sealed import SealedFolders
 from seakeep.backends.lmdb.online import LmdbOnlineStore
 from seakeep.backends.sql import Database, SqlKeys, SqlReleases
 from seakeep.clock import SystemClock, TimeOrderedIds
-from seakeep.config import Home, ServingSettings, load_settings
-from seakeep.errors import SeakeepError
+from seakeep.config import Home, ServingSettings, Settings, load_settings
+from seakeep.errors import PlatformError, SeakeepError
 from seakeep.features.rows import EventDecoder, RequestDecoder
 from seakeep.features.service import FeatureService
 from seakeep.recorder.policy import Policy
 from seakeep.recorder.writer import Writer
 from seakeep.registry.bundle import Bundles
 from seakeep.security.keys import KeyAuthenticator
+from seakeep.serving.ports import SpanSink
 from seakeep.serving.worker import WorkerContext, is_loopback, run_worker
 
 
@@ -70,8 +71,26 @@ def context(folder: Path, index: int, port: int, beside: Path | None = None) -> 
         clock=clock,
         ids=TimeOrderedIds(clock),
         version=__version__,
+        observing=settings.observe,
+        spans=_spans(settings) if settings.observe.traces and not beside else None,
         lifeline=0,
     )
+
+
+def _spans(settings: Settings) -> SpanSink:
+    """Whoever collects traces, imported for those who want them.
+
+    Raises
+    ------
+    PlatformError
+        The extra is not installed.
+    """
+    try:
+        from seakeep.backends.otlp.traces import OtlpTraces
+    except ImportError as error:
+        message = "observe.traces is set, but OpenTelemetry is not installed"
+        raise PlatformError(message, hint="pip install 'seakeep[otel]', or set observe.traces = ''") from error
+    return OtlpTraces(settings.observe.traces, service=settings.project.name, version=__version__)
 
 
 def private(serving: ServingSettings) -> ServingSettings:

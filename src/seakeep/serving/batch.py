@@ -47,6 +47,8 @@ class Batch:
         ``time.perf_counter()`` when it left the queue.
     sequence
         The recorder's number for the record of the first row; those of the others follow.
+    recorded_s
+        ``time.perf_counter()`` when its records were made.
     """
 
     version: LoadedVersion
@@ -56,6 +58,7 @@ class Batch:
     started_s: float
     model_us: float = 0.0
     sequence: int = 0
+    recorded_s: float = 0.0
 
 
 class BatchRunner:

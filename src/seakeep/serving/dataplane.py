@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from seakeep.errors import DeadlineError, NotFoundError, SeakeepError, UnavailableError
 from seakeep.records.prediction import Role
@@ -39,6 +39,8 @@ class Dataplane:
         Calls a function at the end of this turn of the event loop: its ``call_soon``.
     max_in_flight
         Calls held at once; more are refused.
+    observers
+        Called with the batches of a turn after they were answered and recorded.
 
     Attributes
     ----------
@@ -56,9 +58,11 @@ class Dataplane:
         *,
         defer: Callable[[Callable[[], None]], object],
         max_in_flight: int,
+        observers: Sequence[Callable[[Sequence[Batch]], None]] = (),
     ) -> None:
         self._runner, self._recording, self._shadow = runner, recording, shadow
         self._defer, self._max_in_flight = defer, max_in_flight
+        self._observers = observers
         self.traffic: Mapping[str, Traffic | None] = {}
         self.in_flight = 0
         self._calls: list[Call] = []
@@ -151,6 +155,11 @@ class Dataplane:
             now_s = call.done_s = time.perf_counter()
         for batch in batches:
             self._finish(batch)
+        for observe in self._observers:
+            try:
+                observe(batches)
+            except Exception:  # noqa: BLE001 -- the request border: the answers are out
+                _log.exception("what was answered could not be told")
 
     def _finish(self, batch: Batch) -> None:
         try:

@@ -86,7 +86,8 @@ class Recording:
                 self._write(shared, sequence, batch.answers[place], rows[place], part.call.principal)
             start = stop
         spent = (batch.inputs.decode_us, batch.inputs.features_us) if batch.inputs else (0.0, 0.0)
-        meter.worked(answered, (*spent, batch.model_us, (time.perf_counter() - began_s) * 1e6))
+        batch.recorded_s = time.perf_counter()
+        meter.worked(answered, (*spent, batch.model_us, (batch.recorded_s - began_s) * 1e6))
 
     def unrouted(self, code: str) -> None:
         """Count a call that reached no version."""

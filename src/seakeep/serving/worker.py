@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seakeep.clock import Clock, Ids
-from seakeep.config import ServingSettings
+from seakeep.config import ObserveSettings, ServingSettings
 from seakeep.errors import PlatformError, RecorderError
 from seakeep.serving.batch import BatchRunner
 from seakeep.serving.dataplane import Dataplane
@@ -38,11 +38,13 @@ from seakeep.serving.ports import (
     RecordSink,
     RequestDecoders,
     RoutingSource,
+    SpanSink,
 )
 from seakeep.serving.pulse import Pulse
 from seakeep.serving.recording import Recording
 from seakeep.serving.rest import Rest
 from seakeep.serving.shadow import Shadow
+from seakeep.serving.tracing import Tracing
 
 if TYPE_CHECKING:
     from seakeep.serving.grpc.server import GrpcServer
@@ -71,6 +73,8 @@ class WorkerContext:
         The recorder's pens; the worker closes them when it ends.
     request_decoders, event_decoders
         Make the decoder of a definition's rows, and of a source's events.
+    spans
+        Takes the spans of traced requests; the worker closes it when it ends. None: nothing is traced.
     lifeline
         A file descriptor that becomes readable when whoever started the worker is gone (its standard input, a pipe);
         None: it lives on its own.
@@ -90,6 +94,8 @@ class WorkerContext:
     clock: Clock
     ids: Ids
     version: str = ""
+    observing: ObserveSettings = dataclasses.field(default_factory=ObserveSettings)
+    spans: SpanSink | None = None
     lifeline: int | None = None
 
 
@@ -162,8 +168,15 @@ class Worker:
         runner = BatchRunner(context.features, clock=clock, ids=ids, mode=settings.clock)
         recording = Recording(context.predictions, meters, clock=clock, ids=ids)
         self._shadow = Shadow(runner, recording, meters, clock=clock, defer=loop.call_soon)
+        spans, share = context.spans, context.observing.trace_share
+        tracing = Tracing(spans, share=share, clock=clock) if spans is not None else None
         self._dataplane = Dataplane(
-            runner, recording, self._shadow, defer=loop.call_soon, max_in_flight=settings.max_in_flight
+            runner,
+            recording,
+            self._shadow,
+            defer=loop.call_soon,
+            max_in_flight=settings.max_in_flight,
+            observers=[tracing.answered] if tracing else [],
         )
         self._ingest = Ingest(
             context.events, context.features, committing, clock=clock, ids=ids, max_waiting=settings.max_in_flight
@@ -187,8 +200,9 @@ class Worker:
             authenticator=context.authenticator,
             meters=meters,
             metrics=context.metrics,
+            tracing=tracing,
         )
-        self._grpc = _open_grpc(self._protocol, context, meters) if settings.grpc_port else None
+        self._grpc = _open_grpc(self._protocol, context, meters, tracing) if settings.grpc_port else None
         hosts = loopback_names(settings.host)
         self._http = HttpServer(self._rest, Limits(body_bytes=settings.max_body_bytes), clock, hosts)
 
@@ -245,10 +259,12 @@ class Worker:
                 sink.close()
             except RecorderError:
                 _log.exception("the recorder could not be closed in order")
+        if self._context.spans is not None:
+            self._context.spans.close()
         self._report("stopped")
 
 
-def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters) -> GrpcServer:
+def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters, tracing: Tracing | None) -> GrpcServer:
     """A server for gRPC, which nobody else pays for.
 
     Raises
@@ -262,7 +278,7 @@ def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters) 
     except ImportError as error:
         message = f"serving.grpc_port is {context.settings.grpc_port}, but gRPC is not installed"
         raise PlatformError(message, hint="pip install 'seakeep[grpc]', or set serving.grpc_port = 0") from error
-    service = InferenceService(protocol, authenticator=context.authenticator, meters=meters)
+    service = InferenceService(protocol, authenticator=context.authenticator, meters=meters, tracing=tracing)
     return GrpcServer(service, context.settings)
 
 

@@ -20,6 +20,7 @@ from seakeep.serving.inference import Call
 from seakeep.serving.metrics import Meters
 from seakeep.serving.open_inference import OpenInference, model_name, version_number
 from seakeep.serving.ports import Authenticator
+from seakeep.serving.tracing import Tracing
 
 PIPELINED = 32
 """Requests of one stream that are on their way at once."""
@@ -48,10 +49,20 @@ class InferenceService:
         Reads the ``authorization`` metadata as HTTP's header of that name.
     meters
         Counts what was refused.
+    tracing
+        Decides which requests are traced; None: none.
     """
 
-    def __init__(self, protocol: OpenInference, *, authenticator: Authenticator, meters: Meters) -> None:
+    def __init__(
+        self,
+        protocol: OpenInference,
+        *,
+        authenticator: Authenticator,
+        meters: Meters,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._protocol, self._authenticator, self._meters = protocol, authenticator, meters
+        self._tracing = tracing
         self._readers: set[asyncio.Task[None]] = set()
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -180,6 +191,7 @@ class InferenceService:
             principal=principal,
             arrived_s=arrived_s,
             deadline_s=None if remaining_s is None else arrived_s + remaining_s,
+            trace=self._tracing.begin(_traceparent(context)) if self._tracing else None,
         )
         call = await waiting
         if call.error:
@@ -206,6 +218,11 @@ class InferenceService:
             fault = InternalError("a fault in the server")
         self._meters.server.failed(fault.code)
         return fault
+
+
+def _traceparent(context: _Context) -> bytes:
+    given = [value for key, value in context.invocation_metadata() or () if key == "traceparent"]
+    return given[0].encode() if len(given) == 1 and isinstance(given[0], str) else b""
 
 
 def _settle(waiting: asyncio.Future[Call], call: Call) -> None:
