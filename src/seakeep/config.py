@@ -55,6 +55,9 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Largest number of rows in one request."""
     max_in_flight: Positive = 1024
     """Requests a worker holds at once; more are answered 503 with Retry-After."""
+    worker_memory_mb: Annotated[int, msgspec.Meta(ge=0)] = 1024
+    """Most memory of its own that a worker may have, in MiB; 0: any. One that has grown to four fifths of it is replaced,
+    without a request lost; one that needs as much from the start is left alone, which is told."""
 
 
 class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -33,10 +33,12 @@ BOUNDS_US = tuple(2 ** (step / 4) for step in range(105))
 _MAGIC = 0x314D4B53
 _HEADER = (
     "magic", "pid", "state", "in_flight", "started_us", "beat_us", "loop_us", "cpu_us", "lag_us", "lags", "memory_bytes",
+    "ready_bytes",
 )  # fmt: skip
 _SINCE = _HEADER.index("loop_us")  # from here on
 _USED = slice(_SINCE, _SINCE + 4)
 """Sums over the worker's life, and over those before it in the same file."""
+_MEMORY, _READY = _HEADER.index("memory_bytes"), _HEADER.index("ready_bytes")
 _SLOTS = 64
 _LABEL_BYTES = 72
 _STAGE_CELLS = len(BOUNDS_US) + 2  # the last bucket has no bound; then the sum, in nanoseconds
@@ -179,7 +181,7 @@ class Meters:
         self._known = {label: place for place, label in enumerate(self._used, 1)}
         self._before = tuple(self._header[_USED])
         self._header[1] = os.getpid()
-        self._header[3] = 0
+        self._header[3] = self._header[_READY] = 0
         self.server = Meter(self._slot(0))
 
     def of(self, model: str, version: int) -> Meter:
@@ -193,6 +195,10 @@ class Meters:
             self._labels[place * _LABEL_BYTES : (place + 1) * _LABEL_BYTES] = text.ljust(_LABEL_BYTES, b"\0")
         return Meter(self._slot(place))
 
+    def settled(self, ready_bytes: int) -> None:
+        """Say how much memory of its own the worker has when it has loaded everything, before its first request."""
+        self._header[_READY] = ready_bytes
+
     def report(self, state: State, in_flight: int, now_us: int) -> None:
         """Say how the worker is."""
         self._header[2] = STATES.index(state)
@@ -204,7 +210,7 @@ class Meters:
         told = (used.loop_us, used.cpu_us, used.lag_us, used.lags)
         for place, (before, now) in enumerate(zip(self._before, told, strict=True), _SINCE):
             self._header[place] = before + now
-        self._header[_USED.stop] = used.memory_bytes
+        self._header[_MEMORY] = used.memory_bytes
 
     def started(self, now_us: int) -> None:
         """Say that the worker begins."""
@@ -278,7 +284,13 @@ class VersionMetrics:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """How a worker was when it last said so."""
+    """How a worker was when it last said so.
+
+    Attributes
+    ----------
+    ready_bytes
+        Memory of its own when it had loaded everything; 0 before.
+    """
 
     index: int
     pid: int
@@ -287,6 +299,7 @@ class WorkerStatus:
     started_us: int
     beat_us: int
     used: Used = Used()
+    ready_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -322,14 +335,12 @@ def read(folder: Path) -> Snapshot:
     """Read the files of all workers, and add them up by version."""
     workers: list[WorkerStatus] = []
     sums: dict[str, list[int]] = {}
-    for path in sorted(folder.glob("worker-*.metrics")):
+    for path in _files(folder):
         content = path.read_bytes()
-        header = memoryview(content)[:_LABELS_AT].cast("Q") if len(content) == _SIZE else [0]
-        if header[0] != _MAGIC:
+        status = _status(path, content)
+        if len(content) != _SIZE or status is None:
             continue
-        index = int(path.stem.partition("-")[2])
-        used = Used(*header[_SINCE:])
-        workers.append(WorkerStatus(index, header[1], STATES[header[2]], header[3], header[4], header[5], used))
+        workers.append(status)
         cells = memoryview(content)[_CELLS_AT:].cast("Q")
         for place, label in enumerate(["", *_labels(content[_LABELS_AT:_CELLS_AT])]):
             if place and not label:
@@ -338,6 +349,28 @@ def read(folder: Path) -> Snapshot:
             before = sums.get(label)
             sums[label] = slot if before is None else [a + b for a, b in zip(before, slot, strict=True)]
     return Snapshot(tuple(workers), tuple(_version(label, sums[label]) for label in sorted(sums)))
+
+
+def statuses(folder: Path) -> tuple[WorkerStatus, ...]:
+    """How all workers are, without what they counted."""
+    found = []
+    for path in _files(folder):
+        with path.open("rb") as file:
+            found.append(_status(path, file.read(_LABELS_AT)))
+    return tuple(status for status in found if status)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("worker-*.metrics"))
+
+
+def _status(path: Path, content: bytes) -> WorkerStatus | None:
+    header = memoryview(content)[:_LABELS_AT].cast("Q") if len(content) >= _LABELS_AT else [0]
+    if header[0] != _MAGIC:
+        return None
+    index = int(path.stem.partition("-")[2])
+    used = Used(*header[_SINCE : _MEMORY + 1])
+    return WorkerStatus(index, header[1], STATES[header[2]], header[3], header[4], header[5], used, header[_READY])
 
 
 def _labels(content: bytes) -> list[str]:

@@ -35,7 +35,7 @@ _WORKERS: tuple[tuple[str, str, str, _Read], ...] = (
         lambda one: one.used.cpu_us / 1e6,
     ),
     (
-        "seakeep_memory_bytes", "gauge", "Resident memory of the worker.", lambda one: one.used.memory_bytes,
+        "seakeep_memory_bytes", "gauge", "Resident memory of the worker.", lambda one: 0 if one.state == "stopped" else one.used.memory_bytes,
     ),
 )  # fmt: skip
 _SHOWN = range(0, len(BOUNDS_US), 4)

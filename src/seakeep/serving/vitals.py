@@ -45,6 +45,19 @@ def resident_bytes(process: int) -> int:
     return int(Path(f"/proc/{process}/statm").read_text("ascii").split()[1]) * _PAGE
 
 
+def anonymous_bytes(process: int) -> int:
+    """As :func:`resident_bytes`, without pages of files, which many share and the kernel can take back; cheap.
+
+    Raises
+    ------
+    OSError
+        There is no such process.
+    """
+    lines = Path(f"/proc/{process}/status").read_text("utf-8").splitlines()
+    found = next((int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), None)
+    return resident_bytes(process) if found is None else found * 1024
+
+
 def own_bytes(process: int) -> int:
     """As :func:`resident_bytes`, with its part of what it shares with others (PSS), where the kernel tells it."""
     with contextlib.suppress(OSError, StopIteration):

@@ -45,6 +45,7 @@ from seakeep.serving.recording import Recording
 from seakeep.serving.rest import Rest
 from seakeep.serving.shadow import Shadow
 from seakeep.serving.tracing import Tracing
+from seakeep.serving.vitals import anonymous_bytes
 
 if TYPE_CHECKING:
     from seakeep.serving.grpc.server import GrpcServer
@@ -139,6 +140,7 @@ class Worker:
             await asyncio.wait((stopping, settled), return_when=asyncio.FIRST_COMPLETED)
             gc.collect()
             gc.freeze()  # what is loaded stays: collections need not look at it again
+            self._meters.settled(anonymous_bytes(os.getpid()))
             server = await loop.create_server(
                 functools.partial(Connection, self._http), sock=listening, backlog=_BACKLOG
             )

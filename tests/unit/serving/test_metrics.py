@@ -4,7 +4,7 @@ import os
 import pytest
 
 from seakeep.errors import PlatformError
-from seakeep.serving.metrics import BOUNDS_US, STAGES, TOGETHER, Histogram, Meters, Used, prepare, read
+from seakeep.serving.metrics import BOUNDS_US, STAGES, TOGETHER, Histogram, Meters, Used, prepare, read, statuses
 
 
 def versions(folder):
@@ -73,10 +73,14 @@ def test_the_longest_name_with_a_large_number_fits(tmp_path):
 def test_a_worker_says_how_it_is(tmp_path):
     meters = Meters(tmp_path, 3)
     meters.started(5)
+    meters.settled(4096)
     meters.report("draining", 2, 9)
     (worker,) = read(tmp_path).workers
     assert (worker.index, worker.pid, worker.state, worker.in_flight) == (3, os.getpid(), "draining", 2)
-    assert (worker.started_us, worker.beat_us) == (5, 9)
+    assert (worker.started_us, worker.beat_us, worker.ready_bytes) == (5, 9, 4096)
+    assert statuses(tmp_path) == (worker,)
+    Meters(tmp_path, 3)
+    assert statuses(tmp_path)[0].ready_bytes == 0
 
 
 def test_what_is_not_a_whole_file_of_counters_is_not_read(tmp_path):
@@ -86,6 +90,7 @@ def test_what_is_not_a_whole_file_of_counters_is_not_read(tmp_path):
     (tmp_path / "worker-2.metrics").write_bytes(b"")
     (tmp_path / "worker-3.metrics").write_bytes(bytes(len(whole)))
     assert [worker.index for worker in read(tmp_path).workers] == [0]
+    assert [worker.index for worker in statuses(tmp_path)] == [0, 1]
     assert versions(tmp_path)["", 0].counters["requests"] == 1
 
 
