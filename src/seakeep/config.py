@@ -72,6 +72,12 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class ObserveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is told of serving beside its metrics."""
 
+    logs: OneOf["text", "json"] = "text"
+    """Form of the lines on standard error; neither holds values of requests."""
+    access_share: Share = 0.0
+    """Part of the answered requests that a line is written about, 0 to 1; one is written about those that fail, at most 20
+    a second and worker."""
+
     traces: str = ""
     """URL of an OpenTelemetry collector that takes traces over HTTP, as ``http://localhost:4318/v1/traces``; ``""``:
     nothing is traced. Needs the extra ``otel``."""

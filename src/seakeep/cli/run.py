@@ -15,8 +15,10 @@ from seakeep.config import ServingSettings
 @options.folder
 def serve(folder: Path) -> None:
     """Serve the champions and candidates until interrupted."""
+    from seakeep.serving.logs import configured
+
     project = options.open_project(folder)
-    with project.service() as service:
+    with configured(project.settings.observe), project.service() as service:
         _tell_grpc(project.settings.serving)
         output.done(f"serving on http://{project.settings.serving.host}:{service.port}", undo="Ctrl-C")
         service.run()
@@ -27,9 +29,10 @@ def serve(folder: Path) -> None:
 def up(folder: Path) -> None:
     """Serve, watch the rollouts and show the dashboard until interrupted."""
     from seakeep.dashboard.server import DashboardServer
+    from seakeep.serving.logs import configured
 
     project = options.open_project(folder)
-    with project.service() as service, DashboardServer(project) as dashboard:
+    with configured(project.settings.observe), project.service() as service, DashboardServer(project) as dashboard:
         _tell_grpc(project.settings.serving)
         output.done(f"serving on http://{project.settings.serving.host}:{service.port}")
         output.done(f"dashboard on {dashboard.url}", undo="Ctrl-C")

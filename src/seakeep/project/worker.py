@@ -24,6 +24,7 @@ from seakeep.recorder.policy import Policy
 from seakeep.recorder.writer import Writer
 from seakeep.registry.bundle import Bundles
 from seakeep.security.keys import KeyAuthenticator
+from seakeep.serving.logs import configured
 from seakeep.serving.ports import SpanSink
 from seakeep.serving.worker import WorkerContext, is_loopback, run_worker
 
@@ -105,7 +106,9 @@ def main(arguments: list[str]) -> int:
         return 2
     folder, index, port = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     try:
-        run_worker(context(folder, index, port, *map(Path, arguments[3:])))
+        given = context(folder, index, port, *map(Path, arguments[3:]))
+        with configured(given.observing, worker=index):
+            run_worker(given)
     except SeakeepError as fault:
         sys.stderr.write(f"worker {index}: error: {fault.message}\n  hint: {fault.hint}\n")
         return 1

@@ -39,8 +39,8 @@ class Dataplane:
         Calls a function at the end of this turn of the event loop: its ``call_soon``.
     max_in_flight
         Calls held at once; more are refused.
-    observers
-        Called with the batches of a turn after they were answered and recorded.
+    observe
+        Called with the calls of a turn, and the batches that they were executed in, after they were answered and recorded.
 
     Attributes
     ----------
@@ -58,11 +58,11 @@ class Dataplane:
         *,
         defer: Callable[[Callable[[], None]], object],
         max_in_flight: int,
-        observers: Sequence[Callable[[Sequence[Batch]], None]] = (),
+        observe: Callable[[Sequence[Call], Sequence[Batch]], None] | None = None,
     ) -> None:
         self._runner, self._recording, self._shadow = runner, recording, shadow
         self._defer, self._max_in_flight = defer, max_in_flight
-        self._observers = observers
+        self._observe = observe
         self.traffic: Mapping[str, Traffic | None] = {}
         self.in_flight = 0
         self._calls: list[Call] = []
@@ -155,9 +155,9 @@ class Dataplane:
             now_s = call.done_s = time.perf_counter()
         for batch in batches:
             self._finish(batch)
-        for observe in self._observers:
+        if self._observe:
             try:
-                observe(batches)
+                self._observe(calls, batches)
             except Exception:  # noqa: BLE001 -- the request border: the answers are out
                 _log.exception("what was answered could not be told")
 

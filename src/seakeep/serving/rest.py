@@ -19,10 +19,10 @@ from seakeep.serving.inference import Call, Trace
 from seakeep.serving.ingest import Ingest
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.metrics import Meters, read
+from seakeep.serving.observer import Observer
 from seakeep.serving.open_inference import Live, ModelReady, OpenInference, model_name, version_number
 from seakeep.serving.ports import Action, Authenticator
 from seakeep.serving.tensors import InferRequest
-from seakeep.serving.tracing import Tracing
 from seakeep.serving.v1 import EventsAnswer, PredictAnswer, parse_events, parse_rows
 
 _INFER_LENGTH = b"inference-header-content-length"
@@ -50,8 +50,8 @@ class Rest:
         Answer predictions, take events.
     metrics
         The folder of all workers' counters.
-    tracing
-        Decides which requests are traced; None: none.
+    observer
+        Is told of requests; None: nobody is.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class Rest:
         authenticator: Authenticator,
         meters: Meters,
         metrics: Path,
-        tracing: Tracing | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._protocol, self._dataplane, self._ingest = protocol, dataplane, ingest
         self._authenticator, self._meters, self._folder = authenticator, meters, metrics
-        self._tracing = tracing
+        self._observer = observer
         self._routes: dict[bytes, Route] = {}
 
     # The protocol's application
@@ -93,8 +93,10 @@ class Rest:
         exchange.route(exchange)
 
     def refused(self, error: SeakeepError) -> None:
-        """Count a request that was refused."""
+        """Count a request that was refused, and tell of it."""
         self._meters.server.failed(error.code)
+        if self._observer:
+            self._observer.refused(error)
 
     # Routes
 
@@ -119,7 +121,7 @@ class Rest:
             arrived_s=exchange.arrived_s,
             parsed_s=time.perf_counter(),
             rows=rows,
-            trace=self._trace(exchange) if self._tracing else None,
+            trace=self._trace(exchange),
         )
         self._dataplane.submit(call)
 
@@ -135,11 +137,11 @@ class Rest:
             reply,
             principal=exchange.principal,
             arrived_s=exchange.arrived_s,
-            trace=self._trace(exchange) if self._tracing else None,
+            trace=self._trace(exchange),
         )
 
     def _trace(self, exchange: Exchange) -> Trace | None:
-        return self._tracing.begin(exchange.headers.get(b"traceparent", b"")) if self._tracing else None
+        return self._observer.begin(exchange.headers.get(b"traceparent", b"")) if self._observer else None
 
     def _events(self, exchange: Exchange, source: str) -> None:
         self._ingest.check(source)
@@ -149,7 +151,7 @@ class Rest:
 
     def _answer_events(self, exchange: Exchange, outcome: EventsAnswer | SeakeepError) -> None:
         if isinstance(outcome, SeakeepError):
-            self._meters.server.failed(outcome.code)
+            self.refused(outcome)
             exchange.fail(outcome)
         else:
             self._meters.server.taken(outcome.accepted)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from seakeep.clock import Clock, id_number
 from seakeep.serving.batch import Batch
-from seakeep.serving.inference import Call, Part, Trace
+from seakeep.serving.inference import Part, Trace
 from seakeep.serving.ports import SpanSink, Stage, Traced
 
 MOST_IDS = 16
@@ -50,7 +50,7 @@ class Tracing:
             return caller.trace if caller.sampled else None
         return Trace(0, 0) if self._draw() < self._share else None
 
-    def answered(self, batches: Iterable[Batch]) -> None:
+    def answered(self, batches: Sequence[Batch]) -> None:
         """Tell of the traced requests among those of a turn, which were answered and recorded."""
         found: dict[int, list[tuple[Batch, Part, int]]] = {}
         for batch in batches:
@@ -85,12 +85,11 @@ def parse_traceparent(header: bytes) -> Caller | None:
     return Caller(trace, bool(int(flags, 16) & _SAMPLED))
 
 
-def trace_id(call: Call) -> str:
-    """The trace of an answered request in hexadecimal; ``""`` if it is not traced."""
-    if not call.trace:
+def trace_id(trace: Trace | None, prediction: str) -> str:
+    """The trace of a request in hexadecimal, by the id of its first prediction; ``""`` if it is not traced."""
+    if not trace or not (trace.trace_id or prediction):
         return ""
-    number = call.trace.trace_id or (id_number(call.answers[0].id) if call.answers else 0)
-    return f"{number:032x}" if number else ""
+    return f"{trace.trace_id or id_number(prediction):032x}"
 
 
 def _traced(executed: list[tuple[Batch, Part, int]], offset_ns: int) -> Traced:

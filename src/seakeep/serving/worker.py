@@ -11,6 +11,7 @@ import gc
 import ipaddress
 import logging
 import os
+import random
 import signal
 import socket
 from collections.abc import Mapping
@@ -28,7 +29,9 @@ from seakeep.serving.http import SWEEP_S, Connection, HttpServer
 from seakeep.serving.ingest import Ingest, intakes_of
 from seakeep.serving.loaded import load
 from seakeep.serving.loader import Loader
+from seakeep.serving.logs import AccessLog
 from seakeep.serving.metrics import Meters, State
+from seakeep.serving.observer import Observer
 from seakeep.serving.open_inference import OpenInference
 from seakeep.serving.ports import (
     Authenticator,
@@ -170,15 +173,14 @@ class Worker:
         runner = BatchRunner(context.features, clock=clock, ids=ids, mode=settings.clock)
         recording = Recording(context.predictions, meters, clock=clock, ids=ids)
         self._shadow = Shadow(runner, recording, meters, clock=clock, defer=loop.call_soon)
-        spans, share = context.spans, context.observing.trace_share
-        tracing = Tracing(spans, share=share, clock=clock) if spans is not None else None
+        observer = _observer(context)
         self._dataplane = Dataplane(
             runner,
             recording,
             self._shadow,
             defer=loop.call_soon,
             max_in_flight=settings.max_in_flight,
-            observers=[tracing.answered] if tracing else [],
+            observe=observer.answered,
         )
         self._ingest = Ingest(
             context.events, context.features, committing, clock=clock, ids=ids, max_waiting=settings.max_in_flight
@@ -202,9 +204,9 @@ class Worker:
             authenticator=context.authenticator,
             meters=meters,
             metrics=context.metrics,
-            tracing=tracing,
+            observer=observer,
         )
-        self._grpc = _open_grpc(self._protocol, context, meters, tracing) if settings.grpc_port else None
+        self._grpc = _open_grpc(self._protocol, context, meters, observer) if settings.grpc_port else None
         hosts = loopback_names(settings.host)
         self._http = HttpServer(self._rest, Limits(body_bytes=settings.max_body_bytes), clock, hosts)
 
@@ -266,7 +268,15 @@ class Worker:
         self._report("stopped")
 
 
-def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters, tracing: Tracing | None) -> GrpcServer:
+def _observer(context: WorkerContext) -> Observer:
+    """Whoever is told of requests, as the settings say."""
+    observing, spans = context.observing, context.spans
+    draw = random.Random().random  # noqa: S311 -- a sample, not a secret
+    tracing = None if spans is None else Tracing(spans, share=observing.trace_share, clock=context.clock)
+    return Observer(AccessLog(observing.access_share, draw), tracing)
+
+
+def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters, observer: Observer) -> GrpcServer:
     """A server for gRPC, which nobody else pays for.
 
     Raises
@@ -280,7 +290,7 @@ def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters, 
     except ImportError as error:
         message = f"serving.grpc_port is {context.settings.grpc_port}, but gRPC is not installed"
         raise PlatformError(message, hint="pip install 'seakeep[grpc]', or set serving.grpc_port = 0") from error
-    service = InferenceService(protocol, authenticator=context.authenticator, meters=meters, tracing=tracing)
+    service = InferenceService(protocol, authenticator=context.authenticator, meters=meters, observer=observer)
     return GrpcServer(service, context.settings)
 
 

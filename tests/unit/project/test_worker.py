@@ -97,6 +97,24 @@ def test_a_prediction_leads_to_its_trace_at_the_collector(flights_at):
     assert len(collector.spans) == 2 * 8
 
 
+def test_a_log_of_json_lines_leads_from_a_request_to_its_prediction_and_quotes_nothing(flights_at):
+    port = free_port()
+    wanted = {"SEAKEEP_OBSERVE__LOGS": "json", "SEAKEEP_OBSERVE__ACCESS_SHARE": 1}
+    with start(flights_at("promoted"), 4, port, **wanted) as worker:
+        wait_for(lambda: get(port, "/v2/health/ready")[0] == 200, process=worker)
+        prediction = predict(port)
+        assert get(port, "/v1/models/4111-1111")[0] == 404
+        worker.stdin.close()
+        assert worker.wait(60) == 0
+        said = worker.stderr.read()
+    answered, refused = map(json.loads, said.splitlines())
+    assert (answered["worker"], answered["model"], answered["version"]) == (4, MODEL, "1")
+    assert (answered["prediction_id"], answered["rows"], answered["status"]) == (prediction, 1, 200)
+    assert (refused["message"], refused["code"], refused["status"]) == ("refused", "not-found", 404)
+    assert "4111" not in said
+    assert "EWR" not in said
+
+
 def test_traces_without_the_extra_are_told_with_what_to_install(flights_at, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "seakeep.backends.otlp.traces", None)
     monkeypatch.setenv("SEAKEEP_OBSERVE__TRACES", "http://127.0.0.1:9/v1/traces")

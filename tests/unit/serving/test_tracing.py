@@ -9,6 +9,8 @@ from seakeep.clock import id_number
 from seakeep.config import ObserveSettings
 from seakeep.serving.dataplane import Dataplane
 from seakeep.serving.inference import Trace
+from seakeep.serving.logs import AccessLog
+from seakeep.serving.observer import Observer
 from seakeep.serving.tracing import Caller, Tracing, parse_traceparent, trace_id
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -67,7 +69,7 @@ def traced(plane):
     tracing = Tracing(spans, share=0.0, clock=plane.clock)
     traffic = plane.dataplane.traffic
     plane.dataplane = Dataplane(
-        plane.runner, plane.recording, plane.shadow, defer=plane.later.append, max_in_flight=9, observers=[tracing.answered]
+        plane.runner, plane.recording, plane.shadow, defer=plane.later.append, max_in_flight=9, observe=Observer(AccessLog(0, float), tracing).answered
     )  # fmt: skip
     plane.dataplane.traffic = traffic
     return plane, tracing, spans
@@ -93,7 +95,7 @@ def test_a_sampled_request_has_a_span_of_each_stage_in_order_within_the_whole(tr
         "seakeep.batch_rows": 3,
         "seakeep.prediction_ids": tuple(answer.id for answer in call.answers),
     }
-    assert trace_id(call) == TRACE
+    assert trace_id(call.trace, call.answers[0].id) == TRACE
 
 
 def test_a_request_that_fails_tells_its_code_and_still_its_prediction(traced):
@@ -123,7 +125,7 @@ def test_a_trace_that_begins_here_has_the_bits_of_its_first_prediction(traced):
     plane.turn()
     (told,) = spans
     assert (told.trace_id, told.parent) == (id_number(call.answers[0].id), 0)
-    assert trace_id(call) == f"{told.trace_id:032x}"
+    assert trace_id(call.trace, call.answers[0].id) == f"{told.trace_id:032x}"
 
 
 def test_a_share_of_the_others_is_traced_and_a_callers_no_is_honoured(plane):
@@ -144,12 +146,12 @@ def test_more_predictions_than_a_span_can_name_are_cut_short(traced):
 
 
 def test_an_observer_that_fails_hurts_no_answer(plane, caplog):
-    def broken(_batches):
+    def broken(_calls, _batches):
         raise RuntimeError
 
     traffic = plane.dataplane.traffic
     plane.dataplane = Dataplane(
-        plane.runner, plane.recording, plane.shadow, defer=plane.later.append, max_in_flight=9, observers=[broken]
+        plane.runner, plane.recording, plane.shadow, defer=plane.later.append, max_in_flight=9, observe=broken
     )
     plane.dataplane.traffic = traffic
     call = plane.ask(row("a"))

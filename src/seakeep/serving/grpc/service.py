@@ -18,9 +18,9 @@ from seakeep.serving.grpc import inference, messages
 from seakeep.serving.grpc.status import code_of, details_of, metadata_of
 from seakeep.serving.inference import Call
 from seakeep.serving.metrics import Meters
+from seakeep.serving.observer import Observer
 from seakeep.serving.open_inference import OpenInference, model_name, version_number
 from seakeep.serving.ports import Authenticator
-from seakeep.serving.tracing import Tracing
 
 PIPELINED = 32
 """Requests of one stream that are on their way at once."""
@@ -49,8 +49,8 @@ class InferenceService:
         Reads the ``authorization`` metadata as HTTP's header of that name.
     meters
         Counts what was refused.
-    tracing
-        Decides which requests are traced; None: none.
+    observer
+        Is told of requests; None: nobody is.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class InferenceService:
         *,
         authenticator: Authenticator,
         meters: Meters,
-        tracing: Tracing | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._protocol, self._authenticator, self._meters = protocol, authenticator, meters
-        self._tracing = tracing
+        self._observer = observer
         self._readers: set[asyncio.Task[None]] = set()
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -191,7 +191,7 @@ class InferenceService:
             principal=principal,
             arrived_s=arrived_s,
             deadline_s=None if remaining_s is None else arrived_s + remaining_s,
-            trace=self._tracing.begin(_traceparent(context)) if self._tracing else None,
+            trace=self._observer.begin(_traceparent(context)) if self._observer else None,
         )
         call = await waiting
         if call.error:
@@ -217,6 +217,8 @@ class InferenceService:
             _log.error("a call could not be answered", exc_info=error)
             fault = InternalError("a fault in the server")
         self._meters.server.failed(fault.code)
+        if self._observer:
+            self._observer.refused(fault)
         return fault
 
 
