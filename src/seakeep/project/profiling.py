@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,13 +18,14 @@ import numpy as np
 
 from seakeep.config import Home
 from seakeep.errors import NotFoundError, ServingError
+from seakeep.features.personal import unreadable
 from seakeep.project.load import LoadedProject
 from seakeep.project.online import OnlineViews
 from seakeep.project.service import READY_S
 from seakeep.project.stores import Stores
 from seakeep.project.worker import private
-from seakeep.recorder.query import Query, blocks
-from seakeep.recorder.table import AskedTable
+from seakeep.recorder.table import AskedTable, PredictionTable
+from seakeep.records.model import ModelDefinition
 from seakeep.records.profile import Advice, Level, Profile, StageCost
 from seakeep.records.version import Version
 from seakeep.replay import capacity
@@ -83,20 +85,21 @@ class Profiler:
     def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, options: ProfileOptions) -> None:
         self._loaded, self._home, self._stores, self._options = loaded, home, stores, options
 
-    def profile(self, version: Version, query: Query, rate: float | None) -> Profile:
+    def profile(self, version: Version, recorded: Iterator[PredictionTable], rate: float | None) -> Profile:
         """Measure at one rate, or in steps; raises as :meth:`seakeep.project.past.Past.profile` does."""
         import uvloop
 
         bundle = self._stores.bundles.open(version.bundle)
-        tables = _recorded(self._home, query)
+        tables = _recorded(version.model, recorded)
+        hidden = unreadable(bundle.definition.request)
         with tempfile.TemporaryDirectory(prefix="profile-", dir=self._home.root) as folder:
             worker = self._worker(Path(folder))
             try:
                 OnlineViews(self._home, self._stores).fill([bundle])
                 worker.start()
                 worker.wait_ready(READY_S)
-                host = f"127.0.0.1:{worker.port}"
-                asked = [self._request(table, place, bundle, host) for table in tables for place in range(len(table))]
+                send = functools.partial(self._request, bundle.definition, hidden, f"127.0.0.1:{worker.port}")
+                asked = [send(table, place) for table in tables for place in range(len(table))]
                 running = _Running(worker, self._home.beside(Path(folder)).metrics, version.model, self._options)
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                     levels = tuple(runner.run(running.measure([request for request, _ in asked], rate)))
@@ -135,18 +138,23 @@ class Profiler:
 
         return Supervisor(command, settings, self._home.beside(beside).metrics)
 
-    def _request(self, table: AskedTable, place: int, bundle: Bundle, host: str) -> tuple[bytes, bool]:
-        """A recorded request as it was sent, and whether it asks by row; else it asks with the recorded inputs."""
-        recorder = self._loaded.settings.recorder
+    def _request(
+        self, definition: ModelDefinition, hidden: frozenset[str], host: str, table: AskedTable, place: int
+    ) -> tuple[bytes, bool]:
+        """A recorded request as it was sent, and whether it asks by row; else it asks with the recorded inputs.
+
+        Parameters
+        ----------
+        hidden
+            Columns that were not recorded as they were sent.
+        """
         row = table.request[place]
         sent: bytes = row.encode() if isinstance(row, str) else bytes(row)
-        name = bundle.definition.name
-        by_row = len(sent) > 2 and not any(f'"{column}"'.encode() in sent for column in recorder.hash)
-        if by_row and not recorder.drop:
-            path, body = f"/v1/models/{name}/predict", b'{"rows":[%b]}' % sent
+        by_row = len(sent) > 2 and not hidden
+        if by_row:
+            path, body = f"/v1/models/{definition.name}/predict", b'{"rows":[%b]}' % sent
         else:
-            by_row = False
-            path, body = f"/v2/models/{name}/infer", _tensors(table, place, bundle.definition.columns)
+            path, body = f"/v2/models/{definition.name}/infer", _tensors(table, place, definition.columns)
         headers = {"content-type": "application/json", **self._options.headers}
         return written(b"POST", path, headers, body, host), by_row
 
@@ -239,18 +247,17 @@ def _refuse_unanswered(found: Offered, answered: int) -> None:
         raise ServingError(message, hint="a service with keys needs one: set SEAKEEP_KEY, or --key")
 
 
-def _recorded(home: Home, query: Query) -> list[AskedTable]:
+def _recorded(model: str, blocks: Iterator[PredictionTable]) -> list[AskedTable]:
     """Requests that were answered, up to as many as are sent; raises NotFoundError if there is none."""
     tables: list[AskedTable] = []
     count = 0
-    asked = (one for one in blocks(home.predictions, query, requests=True, damage=[]) if isinstance(one, AskedTable))
-    for table in asked:
+    for table in (one for one in blocks if isinstance(one, AskedTable)):
         tables.append(table.select(table.error == "").select(slice(MOST_REQUESTS - count)))
         count += len(tables[-1])
         if count >= MOST_REQUESTS:
             break
     if not count:
-        raise NotFoundError(f"{query.model} has no recorded predictions in this period", hint="ask it something first")
+        raise NotFoundError(f"{model} has no recorded predictions in this period", hint="ask it something first")
     return [table for table in tables if len(table)]
 
 

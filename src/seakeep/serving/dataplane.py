@@ -144,6 +144,16 @@ class Dataplane:
         for batch in batches:
             self._recording.number(batch)
             _hand_out(batch)
+        if self._recording.comes_first:
+            self._finish_all(batches)
+            self._recording.settle(calls)
+            self._reply(calls)
+        else:
+            self._reply(calls)
+            self._finish_all(batches)
+        self._tell(calls, batches)
+
+    def _reply(self, calls: list[Call]) -> None:
         now_s = time.perf_counter()
         for call in calls:
             self.in_flight -= 1
@@ -153,13 +163,20 @@ class Dataplane:
             except Exception:  # noqa: BLE001 -- the request border
                 _log.exception("an answer could not be sent")
             now_s = call.done_s = time.perf_counter()
+
+    def _finish_all(self, batches: list[Batch]) -> None:
         for batch in batches:
             self._finish(batch)
-        if self._observe:
-            try:
+
+    def _tell(self, calls: list[Call], batches: list[Batch]) -> None:
+        """Count what was answered and recorded, and let others know."""
+        try:
+            for batch in batches:
+                self._recording.count(batch)
+            if self._observe:
                 self._observe(calls, batches)
-            except Exception:  # noqa: BLE001 -- the request border: the answers are out
-                _log.exception("what was answered could not be told")
+        except Exception:  # noqa: BLE001 -- the request border: the answers are out
+            _log.exception("what was answered could not be told")
 
     def _finish(self, batch: Batch) -> None:
         try:

@@ -7,6 +7,7 @@ import pytest
 from tests.flights import MODEL
 
 from seakeep.cli.profile import profile_text
+from seakeep.project import profiling
 from seakeep.records.profile import Advice, Bottleneck, Level, Profile, StageCost
 from seakeep.records.run import Metric
 
@@ -96,7 +97,7 @@ def test_recorded_requests_are_answered_by_a_worker_that_leaves_no_trace(seakeep
 @pytest.mark.slow
 def test_requests_that_were_not_recorded_as_sent_ask_with_their_recorded_inputs(seakeep, flights_at, monkeypatch):
     folder = flights_at("recorded")
-    monkeypatch.setenv("SEAKEEP_RECORDER__DROP", '["origin"]')
+    monkeypatch.setattr(profiling, "unreadable", lambda _source: frozenset({"origin"}))
     said = seakeep("profile", "--project", folder, "--rate", 40, "--seconds", 0.5, "--json")
     told = msgspec.json.decode(said.out, type=Profile, strict=False)
     assert (told.looked_up, told.levels[0].failed) == (0, 0)

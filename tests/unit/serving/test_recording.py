@@ -38,6 +38,17 @@ def test_every_stage_of_an_answered_request_is_counted_for_its_version(plane):
     assert late.counters["batches"] == 3
 
 
+def test_a_record_that_comes_first_is_counted_with_the_answer_after_it(plane):
+    plane.sink.answers_wait = True
+    plane.ask(row("a"))
+    plane.turn()
+    (late,) = [one for one in read(plane.rig.metrics).versions if one.model]
+    assert {stage: one.count for stage, one in late.stages.items()} == dict.fromkeys(STAGES, 1)
+    within = sum(one.sum_us for stage, one in late.stages.items() if stage != "total")
+    assert within <= late.stages["total"].sum_us
+    assert plane.sink.records[0].total_us <= late.stages["total"].sum_us
+
+
 def test_tensors_go_through_neither_validation_nor_features(plane, direct_inputs):
     version = plane.dataplane.traffic["late"].champion
     plane.ask(direct=direct_inputs(5.0), version=version)
