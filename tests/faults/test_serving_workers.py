@@ -228,3 +228,36 @@ def test_workers_that_are_killed_again_and_again_never_take_the_service_down(rig
         wait_until(lambda: [one.state for one in service.status()] == ["ready"] * 2)
     assert all(len(asker.lost) <= 4 for asker in askers)
     assert sum(len(asker.lost) for asker in askers) > 0
+
+
+@pytest.mark.slow
+def test_a_model_that_leaks_is_survived_under_load_and_no_request_is_lost(rig):
+    """Every request is answered once and recorded once, by workers of which each is replaced before its ceiling."""
+    (rig.folder / "leak").write_text(str(1 << 16))
+
+    async def scenario(service):
+        askers = [Asker(f"a{number}", service.port) for number in range(8)]
+        over = asyncio.Event()
+        load = [asyncio.ensure_future(asker.go_on(over)) for asker in askers]
+        seen = set()
+
+        def grown():
+            seen.update(worker.pid for worker in service.status())
+            return len(seen) >= 4
+
+        await until(grown, 60)
+        over.set()
+        await asyncio.gather(*load)
+        return askers
+
+    with supervised(rig, worker_memory_mb=256) as service:
+        askers = run(scenario(service))
+        assert len(service.status()) == 2
+    answered = [one for asker in askers for one in asker.answered]
+    lost = [one for asker in askers for one in asker.lost]
+    fresh = sum(len(asker.lost_fresh) for asker in askers)
+    assert lost == []
+    assert len(answered) + fresh == sum(asker.asked for asker in askers)
+    recorded = [record.id for record in rig.records("predictions")]
+    assert len(recorded) == len(set(recorded))
+    assert sorted(recorded) == sorted(answered)
