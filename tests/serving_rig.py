@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import hashlib
 import json
@@ -22,6 +23,7 @@ import numpy as np
 
 from seakeep.clock import SystemClock, TimeOrderedIds, parse_moment
 from seakeep.config import RecorderSettings, ServingSettings
+from seakeep.conversion.session import ScoringSession
 from seakeep.errors import AccessError, IntegrityError, RowError
 from seakeep.features import rows
 from seakeep.recorder.writer import Writer
@@ -450,8 +452,23 @@ def candidate(route: Route, weight: float) -> Route:
     return msgspec.structs.replace(route, role="candidate", weight=weight)
 
 
+def leak(bytes_a_call: int) -> None:
+    """Let the native code of every model lose memory whenever it scores."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    score = ScoringSession.score
+
+    def leaking(session: ScoringSession, numbers: Any, categories: Any) -> Any:
+        ctypes.memset(libc.malloc(bytes_a_call), 1, bytes_a_call)
+        return score(session, numbers, categories)
+
+    ScoringSession.score = leaking
+
+
 def main() -> None:
     folder, index, port = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    if (folder / "leak").exists():
+        leak(int((folder / "leak").read_text()))
     rig = Rig(folder)
     settings = ServingSettings(port=port)
     path = folder / "settings.json"

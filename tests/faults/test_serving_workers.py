@@ -170,3 +170,32 @@ def test_workers_that_are_killed_again_and_again_never_take_the_service_down(rig
     assert settle(askers, rig.recorder).refused == 0
     assert all(len(asker.lost) <= 4 for asker in askers)
     assert sum(len(asker.lost) for asker in askers) > 0
+
+
+@pytest.mark.slow
+def test_a_model_that_leaks_is_survived_under_load_and_no_request_is_lost(rig):
+    """Every request is answered once and recorded once, by workers of which each is replaced before its ceiling."""
+    (rig.folder / "leak").write_text(str(1 << 16))
+
+    async def scenario(service):
+        askers = [Asker(f"a{number}", service.port) for number in range(8)]
+        over = asyncio.Event()
+        load = [asyncio.ensure_future(asker.go_on(over)) for asker in askers]
+        seen = set()
+
+        def grown():
+            seen.update(worker.pid for worker in service.status())
+            return len(seen) >= 4
+
+        await until(grown, 60)
+        over.set()
+        await asyncio.gather(*load)
+        return askers
+
+    with supervised(rig, worker_memory_mb=256) as service:
+        askers = run(scenario(service))
+        assert len(service.status()) == 2
+    assert not any(asker.lost for asker in askers)
+    account = settle(askers, rig.recorder)
+    assert account.answered == account.recorded
+    assert (account.refused, account.missing) == (0, 0)

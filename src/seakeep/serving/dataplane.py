@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from seakeep.errors import DeadlineError, NotFoundError, SeakeepError, UnavailableError
 from seakeep.records.prediction import Role
@@ -39,6 +39,8 @@ class Dataplane:
         Calls a function at the end of this turn of the event loop: its ``call_soon``.
     max_in_flight
         Calls held at once; more are refused.
+    observe
+        Called with the calls of a turn, and the batches that they were executed in, after they were answered and recorded.
 
     Attributes
     ----------
@@ -56,9 +58,11 @@ class Dataplane:
         *,
         defer: Callable[[Callable[[], None]], object],
         max_in_flight: int,
+        observe: Callable[[Sequence[Call], Sequence[Batch]], None] | None = None,
     ) -> None:
         self._runner, self._recording, self._shadow = runner, recording, shadow
         self._defer, self._max_in_flight = defer, max_in_flight
+        self._observe = observe
         self.traffic: Mapping[str, Traffic | None] = {}
         self.in_flight = 0
         self._calls: list[Call] = []
@@ -147,23 +151,36 @@ class Dataplane:
         else:
             self._reply(calls)
             self._finish_all(batches)
+        self._tell(calls, batches)
 
     def _reply(self, calls: list[Call]) -> None:
+        now_s = time.perf_counter()
         for call in calls:
             self.in_flight -= 1
+            call.replied_s = now_s
             try:
                 call.reply(call)
             except Exception:  # noqa: BLE001 -- the request border
                 _log.exception("an answer could not be sent")
+            now_s = call.done_s = time.perf_counter()
 
     def _finish_all(self, batches: list[Batch]) -> None:
-        done_s = time.perf_counter()
         for batch in batches:
-            self._finish(batch, done_s)
+            self._finish(batch)
 
-    def _finish(self, batch: Batch, done_s: float) -> None:
+    def _tell(self, calls: list[Call], batches: list[Batch]) -> None:
+        """Count what was answered and recorded, and let others know."""
         try:
-            self._recording.answered(batch, done_s)
+            for batch in batches:
+                self._recording.count(batch)
+            if self._observe:
+                self._observe(calls, batches)
+        except Exception:  # noqa: BLE001 -- the request border: the answers are out
+            _log.exception("what was answered could not be told")
+
+    def _finish(self, batch: Batch) -> None:
+        try:
+            self._recording.answered(batch)
             traffic = self.traffic.get(batch.version.model)
             other = traffic.shadow_of(batch.version) if traffic else None
             if other:

@@ -12,6 +12,7 @@ import gc
 import ipaddress
 import logging
 import os
+import random
 import signal
 import socket
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seakeep.clock import Clock, Ids
-from seakeep.config import ServingSettings
+from seakeep.config import ObserveSettings, ServingSettings
 from seakeep.errors import PlatformError, RecorderError
 from seakeep.serving import descriptors
 from seakeep.serving.batch import BatchRunner
@@ -30,7 +31,9 @@ from seakeep.serving.http import SWEEP_S, Connection, HttpServer
 from seakeep.serving.ingest import Ingest, intakes_of
 from seakeep.serving.loaded import load
 from seakeep.serving.loader import THREADS, Loader
+from seakeep.serving.logs import AccessLog
 from seakeep.serving.metrics import Meters, State
+from seakeep.serving.observer import Observer
 from seakeep.serving.open_inference import OpenInference
 from seakeep.serving.ports import (
     Authenticator,
@@ -40,10 +43,14 @@ from seakeep.serving.ports import (
     RecordSink,
     RequestDecoders,
     RoutingSource,
+    SpanSink,
 )
+from seakeep.serving.pulse import Pulse
 from seakeep.serving.recording import Recording
 from seakeep.serving.rest import Rest
 from seakeep.serving.shadow import Shadow
+from seakeep.serving.tracing import Tracing
+from seakeep.serving.vitals import anonymous_bytes
 
 if TYPE_CHECKING:
     from seakeep.serving.grpc.server import GrpcServer
@@ -74,6 +81,8 @@ class WorkerContext:
         The recorder's pens; the worker closes them when it ends.
     request_decoders, event_decoders
         Make the decoder of a definition's rows, and of a source's events.
+    spans
+        Takes the spans of traced requests; the worker closes it when it ends. None: nothing is traced.
     lifeline
         A file descriptor that becomes readable when whoever started the worker is gone (its standard input, a pipe);
         None: it lives on its own.
@@ -93,6 +102,8 @@ class WorkerContext:
     clock: Clock
     ids: Ids
     version: str = ""
+    observing: ObserveSettings = dataclasses.field(default_factory=ObserveSettings)
+    spans: SpanSink | None = None
     lifeline: int | None = None
 
 
@@ -139,15 +150,18 @@ class Worker:
             await asyncio.wait((stopping, settled), return_when=asyncio.FIRST_COMPLETED)
             gc.collect()
             gc.freeze()  # what is loaded stays: collections need not look at it again
+            self._meters.settled(anonymous_bytes(os.getpid()))
             server = await loop.create_server(
                 functools.partial(Connection, self._http), sock=listening, backlog=_BACKLOG
             )
             if self._grpc:
                 await self._grpc.start()
+            self._pulse.start()
             self._listening = True
             self._report()
             await stopping
             await self._drain(loop, server, listening)
+            self._pulse.stop()
             for task in (sweeper, follower, settled):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -163,11 +177,18 @@ class Worker:
     ) -> None:
         context, settings, meters = self._context, self._context.settings, self._meters
         clock, ids = context.clock, context.ids
+        self._pulse = Pulse(loop)
         runner = BatchRunner(context.features, clock=clock, ids=ids, mode=settings.clock)
         recording = Recording(context.predictions, meters, clock=clock, ids=ids)
         self._shadow = Shadow(runner, recording, meters, clock=clock, defer=loop.call_soon)
+        observer = _observer(context)
         self._dataplane = Dataplane(
-            runner, recording, self._shadow, defer=loop.call_soon, max_in_flight=settings.max_in_flight
+            runner,
+            recording,
+            self._shadow,
+            defer=loop.call_soon,
+            max_in_flight=settings.max_in_flight,
+            observe=observer.answered,
         )
         self._ingest = Ingest(
             context.events, context.features, committing, clock=clock, ids=ids, max_waiting=settings.max_in_flight
@@ -191,8 +212,9 @@ class Worker:
             authenticator=context.authenticator,
             meters=meters,
             metrics=context.metrics,
+            observer=observer,
         )
-        self._grpc = _open_grpc(self._protocol, context, meters) if settings.grpc_port else None
+        self._grpc = _open_grpc(self._protocol, context, meters, observer) if settings.grpc_port else None
         hosts = loopback_names(settings.host)
         limits = Limits(body_bytes=settings.max_body_bytes)
         limits = dataclasses.replace(limits, connections=descriptors.connections(limits.connections))
@@ -217,6 +239,7 @@ class Worker:
         if state is None:
             state = ("ready" if self._loader.state.ready else "not-ready") if self._listening else "starting"
         self._meters.report(state, in_flight, self._context.clock.now_us())
+        self._meters.used(self._pulse.used())
 
     def _feel(self, lifeline: int) -> None:
         if not os.read(lifeline, 1):
@@ -254,10 +277,20 @@ class Worker:
                 sink.close()
             except RecorderError:
                 _log.exception("the recorder could not be closed in order")
+        if self._context.spans is not None:
+            self._context.spans.close()
         self._report("stopped")
 
 
-def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters) -> GrpcServer:
+def _observer(context: WorkerContext) -> Observer:
+    """Whoever is told of requests, as the settings say."""
+    observing, spans = context.observing, context.spans
+    draw = random.Random().random  # noqa: S311 -- a sample, not a secret
+    tracing = None if spans is None else Tracing(spans, share=observing.trace_share, clock=context.clock)
+    return Observer(AccessLog(observing.access_share, draw), tracing)
+
+
+def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters, observer: Observer) -> GrpcServer:
     """A server for gRPC, which nobody else pays for.
 
     Raises
@@ -271,7 +304,7 @@ def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters) 
     except ImportError as error:
         message = f"serving.grpc_port is {context.settings.grpc_port}, but gRPC is not installed"
         raise PlatformError(message, hint="pip install 'seakeep[grpc]', or set serving.grpc_port = 0") from error
-    service = InferenceService(protocol, authenticator=context.authenticator, meters=meters)
+    service = InferenceService(protocol, authenticator=context.authenticator, meters=meters, observer=observer)
     return GrpcServer(service, context.settings)
 
 
