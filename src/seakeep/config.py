@@ -56,6 +56,8 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Largest number of rows in one request."""
     max_in_flight: Positive = 1024
     """Requests a worker holds at once; more are answered 503 with Retry-After."""
+    hang_s: Positive = 30
+    """A worker that has not moved for so many seconds hangs, and is replaced: longer than the slowest batch takes."""
     worker_memory_mb: NotNegative = 1024
     """Most memory of its own that a worker may have, in MiB; 0: any. One that has grown to four fifths of it is replaced,
     without a request lost; one that needs as much from the start is left alone, which is told."""

@@ -107,6 +107,11 @@ class RecordSink(Protocol):
     """The flight recorder's pen."""
 
     @property
+    def alive(self) -> bool:
+        """Whether it can still write, now or later; if not, a new pen counts what this one leaves."""
+        ...
+
+    @property
     def answers_wait(self) -> bool:
         """Whether an answer must not go out before its record is durable."""
         ...

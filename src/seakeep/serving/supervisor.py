@@ -16,7 +16,8 @@ from seakeep.config import ServingSettings
 from seakeep.errors import PlatformError
 from seakeep.serving import ceiling, metrics
 from seakeep.serving.vitals import anonymous_bytes
-from seakeep.serving.worker import DRAIN_S, cannot_listen
+from seakeep.serving.watchdog import Watchdog
+from seakeep.serving.worker import DRAIN_S, TELL, cannot_listen
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 10.0
@@ -48,6 +49,7 @@ class _Seat:
     restarts: int = 0
     successor: Process | None = None
     succeeding_s: float = 0.0
+    hung: Process | None = None
 
     def succeed(self) -> Process | None:
         """Let the successor be the worker; the one before it."""
@@ -81,6 +83,7 @@ class Supervisor:
         self._told_low = False
         self._stop = threading.Event()
         self._reserved: list[socket.socket] = []
+        self._watchdog = Watchdog(settings.hang_s)
         self.port = settings.port
 
     def start(self) -> None:
@@ -129,8 +132,9 @@ class Supervisor:
         return [worker for worker in metrics.statuses(self._metrics) if worker.pid in alive]
 
     def look(self) -> None:
-        """Start again what has ended, and replace what has grown too large; to be called often."""
+        """End what hangs, start again what has ended, and replace what has grown too large; to be called often."""
         now_s = time.monotonic()
+        self._end_hanging(now_s)
         for seat in self._seats:
             process = seat.process
             if process and process.poll() is not None:
@@ -193,6 +197,20 @@ class Supervisor:
             seat.process = seat.successor = None
         for reserved in self._reserved:
             reserved.close()
+
+    def _end_hanging(self, now_s: float) -> None:
+        """First let a worker that hangs say where; at the next look it is killed, and its requests end with it."""
+        hanging = self._watchdog.look({worker.pid: worker.beat_us for worker in self.status()}, now_s)
+        for seat in self._seats:
+            process = seat.process
+            if process is None or process.pid not in hanging:
+                continue
+            if seat.hung is process:
+                process.kill()
+                continue
+            seat.hung = process
+            _log.error("worker %s has not moved for %s s and is replaced", seat.index, self._settings.hang_s)
+            process.send_signal(TELL)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._stop.set()

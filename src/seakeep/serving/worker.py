@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import faulthandler
 import functools
 import gc
 import ipaddress
@@ -22,13 +23,14 @@ from typing import TYPE_CHECKING
 from seakeep.clock import Clock, Ids
 from seakeep.config import ObserveSettings, ServingSettings
 from seakeep.errors import PlatformError, RecorderError
+from seakeep.serving import descriptors
 from seakeep.serving.batch import BatchRunner
 from seakeep.serving.dataplane import Dataplane
 from seakeep.serving.exchange import Limits
 from seakeep.serving.http import SWEEP_S, Connection, HttpServer
 from seakeep.serving.ingest import Ingest, intakes_of
 from seakeep.serving.loaded import load
-from seakeep.serving.loader import Loader
+from seakeep.serving.loader import THREADS, Loader
 from seakeep.serving.logs import AccessLog
 from seakeep.serving.metrics import Meters, State
 from seakeep.serving.observer import Observer
@@ -59,6 +61,8 @@ DRAIN_S = 10.0
 _QUIET_S = 1.0
 """While draining, how long a connection may be silent before it is closed."""
 _BACKLOG = 1024
+TELL = signal.SIGUSR2
+"""On this signal a worker writes to standard error where each of its threads is, also while it hangs."""
 
 _log = logging.getLogger("seakeep.serving")
 
@@ -113,6 +117,7 @@ def run_worker(context: WorkerContext) -> None:
     """
     import uvloop
 
+    faulthandler.register(TELL)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Worker(context).run())
 
@@ -125,6 +130,7 @@ class Worker:
         self._meters = Meters(context.metrics, context.index)
         self._meters.started(context.clock.now_us())
         self._stop = asyncio.Event()
+        self._listening = False
 
     async def run(self) -> None:
         """Serve until told to stop."""
@@ -134,8 +140,9 @@ class Worker:
             loop.add_signal_handler(number, self.stop)
         if context.lifeline is not None:
             loop.add_reader(context.lifeline, self._feel, context.lifeline)
-        with ThreadPoolExecutor(1, "load") as loading, ThreadPoolExecutor(1, "commit") as committing:
+        with ThreadPoolExecutor(THREADS, "load") as loading, ThreadPoolExecutor(1, "commit") as committing:
             self._wire(loop, loading, committing)
+            sweeper = loop.create_task(self._sweep())
             follower = loop.create_task(self._loader.follow())
             listening = listen(settings.host, settings.port)
             stopping = loop.create_task(self._stop.wait())
@@ -149,8 +156,9 @@ class Worker:
             )
             if self._grpc:
                 await self._grpc.start()
-            sweeper = loop.create_task(self._sweep())
             self._pulse.start()
+            self._listening = True
+            self._report()
             await stopping
             await self._drain(loop, server, listening)
             self._pulse.stop()
@@ -208,7 +216,9 @@ class Worker:
         )
         self._grpc = _open_grpc(self._protocol, context, meters, observer) if settings.grpc_port else None
         hosts = loopback_names(settings.host)
-        self._http = HttpServer(self._rest, Limits(body_bytes=settings.max_body_bytes), clock, hosts)
+        limits = Limits(body_bytes=settings.max_body_bytes)
+        limits = dataclasses.replace(limits, connections=descriptors.connections(limits.connections))
+        self._http = HttpServer(self._rest, limits, clock, hosts)
 
     def _put_in_force(self, traffic: Mapping[str, Traffic | None]) -> None:
         self._dataplane.traffic = traffic
@@ -219,11 +229,15 @@ class Worker:
         while True:
             self._http.sweep()
             self._report()
+            if not ((self._context.predictions.alive and self._context.events.alive) or self._stop.is_set()):
+                _log.error("the recorder has ended: this worker ends in order, and the next one records again")
+                self.stop()
             await asyncio.sleep(SWEEP_S)
 
     def _report(self, state: State | None = None) -> None:
         in_flight = self._dataplane.in_flight + self._ingest.in_flight
-        state = state or ("ready" if self._loader.state.ready else "not-ready")
+        if state is None:
+            state = ("ready" if self._loader.state.ready else "not-ready") if self._listening else "starting"
         self._meters.report(state, in_flight, self._context.clock.now_us())
         self._meters.used(self._pulse.used())
 

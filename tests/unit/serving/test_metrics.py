@@ -33,6 +33,15 @@ def test_workers_are_added_up_by_version(tmp_path):
     assert set(found) == {("", 0), ("late", 1), ("other", 7)}
 
 
+def test_how_the_workers_are_can_be_asked_without_what_they_counted(tmp_path):
+    meters = Meters(tmp_path, 3)
+    meters.report("ready", 5, 17)
+    (tmp_path / "worker-9.metrics").write_bytes(b"cut")
+    assert statuses(tmp_path) == read(tmp_path).workers
+    (one,) = statuses(tmp_path)
+    assert (one.index, one.pid, one.state, one.in_flight, one.beat_us) == (3, os.getpid(), "ready", 5, 17)
+
+
 def test_a_code_that_is_not_foreseen_counts_as_other(tmp_path):
     Meters(tmp_path, 0).server.failed("quantum")
     assert versions(tmp_path)["", 0].errors == {"other": 1}

@@ -125,6 +125,27 @@ def test_a_worker_that_dies_is_replaced_and_the_others_are_left_alone(supervise)
     assert after[1] == before[1]
 
 
+BEATS = """
+import itertools
+for beat in itertools.count():
+    meters.report("ready", 0, beat)
+    time.sleep(0.05)
+"""
+
+
+def test_a_worker_that_does_not_move_is_killed_and_replaced_and_one_that_does_is_left_alone(supervise):
+    one = supervise(READY.format(before=BEATS), hang_s=1)
+    one.start()
+    one.wait_ready(60)
+    before = pids(one)
+    os.kill(before[0], signal.SIGSTOP)
+    wait_until(lambda: one.look() or one._seats[0].restarts == 1)
+    one.wait_ready(60)
+    after = pids(one)
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
 def test_a_worker_that_ends_again_and_again_is_started_more_and_more_rarely_and_is_told(supervise, monkeypatch):
     one = supervise("raise SystemExit(3)", workers=1)
     one.start()

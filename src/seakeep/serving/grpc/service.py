@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from seakeep.errors import SeakeepError, UnavailableError
 from seakeep.serving.errors import InternalError, RequestError
 from seakeep.serving.grpc import inference, messages
+from seakeep.serving.grpc.fields import LARGE_BYTES, check_fields
 from seakeep.serving.grpc.status import code_of, details_of, metadata_of
 from seakeep.serving.inference import Call
 from seakeep.serving.metrics import Meters
@@ -234,6 +235,8 @@ def _settle(waiting: asyncio.Future[Call], call: Call) -> None:
 
 
 def _decode(name: str, body: bytes) -> Any:
+    if len(body) > LARGE_BYTES:
+        check_fields(body)
     try:
         return messages.message(name).FromString(body)
     except DecodeError as error:
