@@ -83,7 +83,8 @@ class TimeOrderedIds:
     ULID specification, https://github.com/ulid/spec
     """
 
-    _PAIRS = tuple(map("".join, itertools.product("0123456789ABCDEFGHJKMNPQRSTVWXYZ", repeat=2)))
+    ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    _PAIRS = tuple(map("".join, itertools.product(ALPHABET, repeat=2)))
     """What each ten bits are written as."""
 
     def __init__(self, clock: Clock) -> None:
@@ -105,6 +106,20 @@ class TimeOrderedIds:
                 head = "".join([pairs[(block >> shift) & 1023] for shift in range(110, -1, -10)])
             made.append(head + pairs[value & 1023])
         return made
+
+
+def id_number(identifier: str) -> int:
+    """The 128 bits of an identifier of :class:`TimeOrderedIds`.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    number = 0
+    for letter in identifier:
+        number = number << 5 | TimeOrderedIds.ALPHABET.index(letter)
+    return number
 
 
 def parse_duration(text: str) -> int:

@@ -13,6 +13,7 @@ from seakeep.clock import (
     format_day,
     format_duration,
     format_moment,
+    id_number,
     parse_duration,
     parse_moment,
 )
@@ -175,3 +176,15 @@ def test_identifiers_made_together_are_distinct_in_order_and_of_one_form(monkeyp
     assert [one[-4:] for one in made] == ["00ZY", "00ZZ", "0100", "0101"]
     assert {one[:10] for one in made} == {"01ARZ3NDEK"}
     assert ids.several(0) == []
+
+
+def test_an_identifier_is_a_number_of_128_bits_in_the_same_order():
+    clock = FixedClock(1_469_922_850_259_000)
+    earlier = TimeOrderedIds(clock).new()
+    clock.value_us += 1_000
+    later = TimeOrderedIds(clock).new()
+    assert 0 < id_number(earlier) < id_number(later) < 2**128
+    assert id_number(earlier) >> 80 == 1_469_922_850_259
+    assert id_number("00000000000000000000000010") == 32
+    with pytest.raises(ValueError):
+        id_number("lower case and longer than others")

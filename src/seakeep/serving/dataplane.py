@@ -12,7 +12,7 @@ import logging
 import math
 import operator
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from seakeep.errors import DeadlineError, NotFoundError, SeakeepError, UnavailableError
 from seakeep.records.prediction import Role
@@ -48,6 +48,8 @@ class Dataplane:
     after
         Calls a function once the answers of this turn are sent, so that recording is not in their way: ``call_soon``, for
         an event loop that sends what was written at the end of a turn. At once, if left out.
+    observe
+        Called with the calls of a turn, and the batches that they were executed in, after they were answered and recorded.
 
     Attributes
     ----------
@@ -66,10 +68,12 @@ class Dataplane:
         defer: Callable[[Callable[[], None]], object],
         max_in_flight: int,
         after: Callable[[Callable[[], None]], object] = operator.call,
+        observe: Callable[[Sequence[Call], Sequence[Batch]], None] | None = None,
     ) -> None:
         self._after = after
         self._runner, self._recording, self._shadow = runner, recording, shadow
         self._defer, self._max_in_flight = defer, max_in_flight
+        self._observe = observe
         self.traffic: Mapping[str, Traffic | None] = {}
         self.in_flight = 0
         self._gathering = Gathering()
@@ -167,28 +171,46 @@ class Dataplane:
             self._recording.number(batch)
             _hand_out(batch)
         if self._recording.comes_first:
-            self._finish(batches, time.perf_counter())
+            self._finish_all(batches)
             self._recording.settle(calls)
             self._reply(calls)
+            self._tell(calls, batches)
         else:
             self._reply(calls)
-            self._after(functools.partial(self._finish, batches, time.perf_counter()))
+            self._after(functools.partial(self._conclude, calls, batches))
 
     def _reply(self, calls: list[Call]) -> None:
+        now_s = time.perf_counter()
         for call in calls:
             self.in_flight -= 1
+            call.replied_s = now_s
             try:
                 call.reply(call)
             except Exception:  # noqa: BLE001 -- the request border
                 _log.exception("an answer could not be sent")
+            now_s = call.done_s = time.perf_counter()
 
-    def _finish(self, batches: list[Batch], done_s: float) -> None:
+    def _conclude(self, calls: list[Call], batches: list[Batch]) -> None:
+        self._finish_all(batches)
+        self._tell(calls, batches)
+
+    def _finish_all(self, batches: list[Batch]) -> None:
         for batch in batches:
-            self._finish_one(batch, done_s)
+            self._finish(batch)
 
-    def _finish_one(self, batch: Batch, done_s: float) -> None:
+    def _tell(self, calls: list[Call], batches: list[Batch]) -> None:
+        """Count what was answered and recorded, and let others know."""
         try:
-            self._recording.answered(batch, done_s)
+            for batch in batches:
+                self._recording.count(batch)
+            if self._observe:
+                self._observe(calls, batches)
+        except Exception:  # noqa: BLE001 -- the request border: the answers are out
+            _log.exception("what was answered could not be told")
+
+    def _finish(self, batch: Batch) -> None:
+        try:
+            self._recording.answered(batch)
             traffic = self.traffic.get(batch.version.model)
             other = traffic.shadow_of(batch.version) if traffic else None
             if other:

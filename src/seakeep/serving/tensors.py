@@ -40,6 +40,8 @@ _FLOATS = {"FP16": "f2", "FP32": "f4", "FP64": "f8"}
 DTYPES = {name: np.dtype(f"<{code}") for name, code in (_FLOATS | _INTEGERS | {"BOOL": "?"}).items()}
 """How the elements of each datatype lie in memory; BYTES is not among them."""
 _EXACT = 2**53
+_LARGE_BYTES = 512 * 1024
+"""Above this size the elements of a tensor in JSON are counted before they are kept: each takes some 30 bytes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -221,7 +223,10 @@ def _strings(tensor: Tensor, blob: bytes, rows: int) -> NDArray[np.object_]:
 
 
 def _from_json(tensor: Tensor, dtype: np.dtype[Any] | None, data: msgspec.Raw, rows: int) -> NDArray[Any]:
-    nested = len(tensor.shape) == 2 and bytes(memoryview(data)[1:].tobytes().lstrip()[:1]) == b"["
+    sent = memoryview(data)
+    if sent.nbytes > _LARGE_BYTES and dtype is not None and sent.tobytes().count(b",") >= rows:  # before any is kept
+        raise fault(tensor.name, f"has more elements than its shape needs, {rows}")
+    nested = len(tensor.shape) == 2 and sent[1:].tobytes().lstrip()[:1] == b"["
     try:
         values: list[Any] = _decoder(dtype, nested=nested).decode(data)
     except UNREADABLE as error:

@@ -98,7 +98,7 @@ def test_rows_of_one_call_go_to_the_versions_of_their_keys_and_come_back_in_orde
     plane.serve(plane.dataplane.traffic["late"].champion, rig.load(rig.put(2)), 0.4)
     keys = [f"k{number}" for number in range(100)]
     together, alone = plane.ask(*map(row, keys)), [plane.ask(row(key)) for key in keys]
-    plane.turn()
+    plane.finish()
     expected = [2 if place_of(key, model="late", version=2) < 0.4 else 1 for key in keys]
     assert [answer.version for answer in together.answers] == expected
     assert [call.answers[0].version for call in alone] == expected

@@ -15,9 +15,11 @@ from google.protobuf.message import DecodeError
 from seakeep.errors import SeakeepError, UnavailableError
 from seakeep.serving.errors import InternalError, RequestError
 from seakeep.serving.grpc import inference, messages
+from seakeep.serving.grpc.fields import LARGE_BYTES, check_fields
 from seakeep.serving.grpc.status import code_of, details_of, metadata_of
 from seakeep.serving.inference import Call
 from seakeep.serving.metrics import Meters
+from seakeep.serving.observer import Observer
 from seakeep.serving.open_inference import OpenInference, model_name, version_number
 from seakeep.serving.ports import Authenticator
 
@@ -48,10 +50,20 @@ class InferenceService:
         Reads the ``authorization`` metadata as HTTP's header of that name.
     meters
         Counts what was refused.
+    observer
+        Is told of requests; None: nobody is.
     """
 
-    def __init__(self, protocol: OpenInference, *, authenticator: Authenticator, meters: Meters) -> None:
+    def __init__(
+        self,
+        protocol: OpenInference,
+        *,
+        authenticator: Authenticator,
+        meters: Meters,
+        observer: Observer | None = None,
+    ) -> None:
         self._protocol, self._authenticator, self._meters = protocol, authenticator, meters
+        self._observer = observer
         self._readers: set[asyncio.Task[None]] = set()
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -180,6 +192,7 @@ class InferenceService:
             principal=principal,
             arrived_s=arrived_s,
             deadline_s=None if remaining_s is None else arrived_s + remaining_s,
+            trace=self._observer.begin(_traceparent(context)) if self._observer else None,
         )
         call = await waiting
         if call.error:
@@ -205,7 +218,14 @@ class InferenceService:
             _log.error("a call could not be answered", exc_info=error)
             fault = InternalError("a fault in the server")
         self._meters.server.failed(fault.code)
+        if self._observer:
+            self._observer.refused(fault)
         return fault
+
+
+def _traceparent(context: _Context) -> bytes:
+    given = [value for key, value in context.invocation_metadata() or () if key == "traceparent"]
+    return given[0].encode() if len(given) == 1 and isinstance(given[0], str) else b""
 
 
 def _settle(waiting: asyncio.Future[Call], call: Call) -> None:
@@ -215,6 +235,8 @@ def _settle(waiting: asyncio.Future[Call], call: Call) -> None:
 
 
 def _decode(name: str, body: bytes) -> Any:
+    if len(body) > LARGE_BYTES:
+        check_fields(body)
     try:
         return messages.message(name).FromString(body)
     except DecodeError as error:

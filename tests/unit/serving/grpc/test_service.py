@@ -6,6 +6,7 @@ import pytest
 from tests.serving_rig import KeyTable, candidate, expected_score, onnx_model
 from tests.serving_runs import free_port, until
 
+from seakeep.config import ObserveSettings
 from seakeep.serving.metrics import read
 
 grpc = pytest.importorskip("grpc")
@@ -262,3 +263,22 @@ def test_more_than_may_be_in_flight_is_refused(ask):
     error = ask(scenario)
     assert error.code().name == "UNAVAILABLE"
     assert dict(error.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
+
+
+def test_a_traceparent_in_the_metadata_is_honoured(ask):
+    class Spans(list):
+        put = list.append
+
+        def close(self):
+            pass
+
+    spans = Spans()
+    sent = f"00-{'a' * 32}-{'b' * 16}-01"
+
+    async def scenario(_service, asker):
+        for given in ([("traceparent", sent)], [("traceparent", sent[:-1] + "0")], []):
+            await asker.call("ModelInfer", infer(), metadata=given)
+
+    ask(scenario, spans=spans, observing=ObserveSettings(trace_share=0.0))
+    assert [(f"{told.trace_id:x}", f"{told.parent:x}") for told in spans] == [("a" * 32, "b" * 16)]
+    assert {"parse", "queue", "model", "record"} < {stage.name for stage in spans[0].stages}
