@@ -40,8 +40,8 @@ class Plan:
     """How long to measure."""
 
     def __init__(self, *, quick):
-        self.rounds = 1 if quick else 3
-        self.seconds = 3 if quick else 5
+        self.rounds = 1 if quick else 2
+        self.seconds = 3 if quick else 4
         self.warm_s = 1
 
 

@@ -22,7 +22,8 @@ def interpreter(name, requirements):
     wanted = "\n".join([*requirements, *engine])
     if not stamp.exists() or stamp.read_text("utf-8") != wanted:
         print(f"making the environment of {name} (once)", file=sys.stderr)
-        venv.create(folder, with_pip=True)
+        if not python.exists():
+            venv.create(folder, with_pip=True)
         words = [str(python), "-m", "pip", "install", "-q", "--no-cache-dir", "--disable-pip-version-check"]
         # With our engine, so that the same model runs on the same engine; if the peer refuses that, with its own.
         for chosen in ([*requirements, *engine], [*requirements, "onnxruntime"]):

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class Peer:
     @functools.cache  # noqa: B019 -- a handful of peers
     def version(self):
         """The release that is installed."""
-        return installed(interpreter(self.name, self.requirements), self.requirements[0].partition("[")[0])
+        return installed(interpreter(self.name, self.requirements), re.split(r"[\[>]", self.requirements[0])[0])
 
     def server(self, subject):
         """The peer, installed; raises RuntimeError if it cannot be."""
@@ -104,5 +105,5 @@ PEERS = [
     ),
     Peer("Ray Serve", ["ray[serve]"], "ray_server.py", "/predict", "rows", _scores),
     Peer("KServe", ["kserve"], "kserve_server.py", "/v2/models/late/infer", "tensor", _score_tensor),
-    Peer("PyTriton", ["nvidia-pytriton"], "pytriton_server.py", "/v2/models/late/infer", "tensor", _score_tensor),
+    Peer("PyTriton", ["nvidia-pytriton>=0.7"], "pytriton_server.py", "/v2/models/late/infer", "tensor", _score_tensor),
 ]
