@@ -75,12 +75,12 @@ class Loop:
             data = self._sockets[place].recv(65536)
         except OSError:
             data = b""
-        if not data:
+        if not data or place not in self._due:
             self._gone(place)
             return
         data = self._partial.pop(place, b"") + data
         head, separator, body = data.partition(b"\r\n\r\n")
-        if not separator or len(body) < _length(head):
+        if not separator or not _whole(head.lower(), body):
             self._partial[place] = data
             return
         self.found.append((self._due.pop(place), time.perf_counter(), int(head[9:12])))
@@ -92,16 +92,20 @@ class Loop:
     def _gone(self, place):
         if self._due.pop(place, None) is not None:
             self.lost += 1
+        elif place in self._free:  # closed by the server while it was at rest
+            self._free.remove(place)
         self._partial.pop(place, None)
         self._poll.unregister(place)
         self._sockets.pop(place).close()
         self._connect()
 
 
-def _length(head):
-    lower = head.lower()
-    at = lower.find(b"content-length:")
-    return int(lower[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+def _whole(head, body):
+    """Whether a body is complete."""
+    if b"transfer-encoding: chunked" in head:
+        return body.endswith(b"0\r\n\r\n")
+    at = head.find(b"content-length:")
+    return at < 0 or len(body) >= int(head[at + 15 :].split(b"\r\n", 1)[0])
 
 
 def _times(found):

@@ -29,9 +29,8 @@ def infer(numbers):
 
 
 if __name__ == "__main__":
-    port = int(sys.argv[2])
     config = TritonConfig(
-        http_address="127.0.0.1", http_port=port, grpc_port=port + 1, metrics_port=port + 2, log_verbose=0
+        http_address="127.0.0.1", http_port=int(sys.argv[2]), allow_grpc=False, allow_metrics=False, log_verbose=0
     )
     with Triton(config=config) as triton:
         triton.bind(
