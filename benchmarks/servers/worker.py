@@ -12,6 +12,7 @@ class Nothing:
     """Records nothing; what is left is the cost of recording itself."""
 
     answers_wait = False
+    alive = True
 
     def __init__(self):
         self._last = 0
