@@ -31,11 +31,12 @@ def test_every_route_is_in_the_table_with_what_it_needs():
 
 def test_every_call_is_in_the_table():
     pytest.importorskip("grpc", reason="gRPC is not installed")
-    from seakeep.serving.grpc.service import PIPELINED, InferenceService
+    from seakeep.serving.grpc.service import InferenceService
+    from seakeep.serving.grpc.stream import PIPELINED
 
     told = {name for _, grpc, *_ in table("HTTP") for name in codes(grpc)}
-    handlers = InferenceService(None, authenticator=None, meters=None).handler()
-    assert {f"/inference.GRPCInferenceService/{name}" for name in told} == set(handlers._method_handlers)
+    methods = InferenceService(None, authenticator=None, meters=None).methods
+    assert {f"/inference.GRPCInferenceService/{name}" for name in told} == set(methods)
     assert f"up to {PIPELINED} requests" in TEXT
 
 
