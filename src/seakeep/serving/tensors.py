@@ -38,11 +38,11 @@ _INTEGERS = {"INT8": "i1", "INT16": "i2", "INT32": "i4", "INT64": "i8", "UINT8":
 _FLOATS = {"FP16": "f2", "FP32": "f4", "FP64": "f8"}
 DTYPES = {name: np.dtype(f"<{code}") for name, code in (_FLOATS | _INTEGERS | {"BOOL": "?"}).items()}
 """How the elements of each datatype lie in memory; BYTES is not among them."""
+_FP64 = DTYPES["FP64"]
 _EXACT = 2**53
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(msgspec.Struct, frozen=True):
     """One input as it was sent.
 
     Attributes
@@ -98,14 +98,13 @@ def read_request(
     RequestError
         The tensors are not the model's inputs, or an output is not one of its own.
     """
-    columns = _read_columns(tensors, version, max_rows)
-    rows = len(next(iter(columns.values()))) if columns else 0
+    columns, rows = _read_columns(tensors, version, max_rows)
     if not rows:
         raise RequestError(400, "there are no rows", hint=_HINT)
     return InferRequest(
         id=id_,
-        numbers=_beside([columns[name] for name in version.numbers], rows, np.float64),
-        categories=_beside([columns[name] for name in version.categories], rows, object),
+        numbers=_numbers(columns, version.numbers, rows),
+        categories=_categories(columns, version.categories, rows),
         outputs=_outputs(wanted, binary=binary),
     )
 
@@ -140,37 +139,50 @@ def _outputs(wanted: Sequence[tuple[str, bool | None]], *, binary: bool) -> tupl
     return tuple((name, binary if asked is None else asked) for name, asked in wanted)
 
 
-def _read_columns(tensors: Iterable[Tensor], version: LoadedVersion, max_rows: int) -> dict[str, NDArray[Any]]:
-    kinds = {column.name: column.kind for column in version.definition.columns}
-    columns: dict[str, NDArray[Any]] = {}
+_Column = Any
+"""Values of an input: an array of ``n``, or the bytes of as many FP64."""
+
+
+def _read_columns(
+    tensors: Iterable[Tensor], version: LoadedVersion, max_rows: int
+) -> tuple[dict[str, _Column], int]:
+    """The inputs by name, and their number of rows."""
+    kinds = version.kinds
+    columns: dict[str, _Column] = {}
+    sizes: set[int] = set()
     for tensor in tensors:
-        kind = kinds.get(tensor.name)
-        if kind is None or tensor.name in columns:
-            what = "is there twice" if tensor.name in columns else "is not an input of this model"
-            raise RequestError(400, f"{tensor.name[:64]!r} {what}", hint=_HINT)
-        rows = _rows_of(tensor, max_rows)
+        name, content = tensor.name, tensor.content
+        kind = kinds.get(name)
+        if kind is None or name in columns:
+            what = "is there twice" if name in columns else "is not an input of this model"
+            raise RequestError(400, f"{name[:64]!r} {what}", hint=_HINT)
+        found = _rows_of(tensor, max_rows)
         dtype = _datatype(tensor, kind)
-        if isinstance(tensor.content, bytes):
-            columns[tensor.name] = _from_binary(tensor, dtype, tensor.content, rows)
-        elif isinstance(tensor.content, msgspec.Raw):
-            columns[tensor.name] = _from_json(tensor, dtype, tensor.content, rows)
+        if isinstance(content, bytes):
+            columns[name] = _from_binary(tensor, dtype, content, found)
+        elif isinstance(content, msgspec.Raw):
+            columns[name] = _from_json(tensor, dtype, content, found)
         else:
-            columns[tensor.name] = _from_values(tensor, dtype, tensor.content, rows)
+            columns[name] = _from_values(tensor, dtype, content, found)
+        sizes.add(found)
     missing = next((name for name in kinds if name not in columns), None)
     if missing is not None:
         raise RequestError(400, f"input {missing!r} is missing", hint=_HINT)
-    if len({len(values) for values in columns.values()}) > 1:
+    if len(sizes) > 1:
         raise RequestError(400, "the inputs differ in their number of rows")
-    return columns
+    return columns, sizes.pop() if sizes else 0
 
 
 def _rows_of(tensor: Tensor, max_rows: int) -> int:
     shape = tensor.shape
-    if len(shape) not in {1, 2} or (len(shape) == 2 and shape[1] != 1):
+    if len(shape) != 1 and (len(shape) != 2 or shape[1] != 1):
         raise fault(tensor.name, f"has shape {list(shape[:8])}, not [n] or [n, 1]")
-    if shape[0] > max_rows:
-        raise RequestError(413, f"{shape[0]} rows are more than {max_rows}", hint="send several requests")
-    return shape[0]
+    rows = shape[0]
+    if rows < 0:
+        raise fault(tensor.name, f"has shape {list(shape)}, with a negative size")
+    if rows > max_rows:
+        raise RequestError(413, f"{rows} rows are more than {max_rows}", hint="send several requests")
+    return rows
 
 
 def _datatype(tensor: Tensor, kind: str) -> np.dtype[Any] | None:
@@ -185,11 +197,13 @@ def _datatype(tensor: Tensor, kind: str) -> np.dtype[Any] | None:
     return dtype
 
 
-def _from_binary(tensor: Tensor, dtype: np.dtype[Any] | None, blob: bytes, rows: int) -> NDArray[Any]:
+def _from_binary(tensor: Tensor, dtype: np.dtype[Any] | None, blob: bytes, rows: int) -> _Column:
     if dtype is None:
         return _strings(tensor, blob, rows)
     if len(blob) != rows * dtype.itemsize:
         raise fault(tensor.name, f"has {len(blob)} bytes, but its shape needs {rows * dtype.itemsize}")
+    if dtype is _FP64:
+        return blob
     if dtype.kind == "b":
         if blob.translate(None, b"\x00\x01"):
             raise fault(tensor.name, "has a BOOL that is neither 0 nor 1")
@@ -268,18 +282,30 @@ def _cell(dtype: np.dtype[Any] | None) -> Any:
 
 
 def _exactly(tensor: Tensor, values: NDArray[Any]) -> NDArray[np.float64]:
-    """Values as float64, which must hold them exactly; NaN is missing, and nothing is infinite."""
-    numbers = values.astype(np.float64)
-    if values.dtype.kind == "f":
-        if np.isinf(numbers).any():
-            raise fault(tensor.name, "has an infinite number, or one too large for its type")
-    elif values.itemsize == 8 and ((values > _EXACT) | (values < -_EXACT)).any():
+    """Values as float64, which must hold them exactly."""
+    if values.dtype.kind != "f" and values.itemsize == 8 and ((values > _EXACT) | (values < -_EXACT)).any():
         raise fault(tensor.name, "has a whole number that float64 does not hold exactly")
-    return numbers
+    return values.astype(np.float64)
 
 
-def _beside(columns: list[NDArray[Any]], rows: int, dtype: Any) -> NDArray[Any]:
-    matrix = np.empty((rows, len(columns)), dtype=dtype)
-    for position, values in enumerate(columns):
-        matrix[:, position] = values
+def _numbers(columns: dict[str, _Column], names: Sequence[str], rows: int) -> NDArray[np.float64]:
+    """Columns beside one another, looked at together: NaN is missing, and nothing is infinite."""
+    sent = [columns[name] for name in names]
+    if all([type(values) is bytes for values in sent]):
+        matrix: NDArray[np.float64] = np.frombuffer(b"".join(sent), _FP64).reshape(len(sent), rows).T.copy()
+    else:
+        matrix = np.empty((rows, len(sent)))
+        for position, values in enumerate(sent):
+            matrix[:, position] = np.frombuffer(values, _FP64) if isinstance(values, bytes) else values
+    infinite = np.isinf(matrix)
+    if infinite.any():
+        name = names[int(infinite.any(axis=0).argmax())]
+        raise fault(name, "has an infinite number, or one too large for its type")
+    return matrix
+
+
+def _categories(columns: dict[str, _Column], names: Sequence[str], rows: int) -> NDArray[np.object_]:
+    matrix = np.empty((rows, len(names)), dtype=object)
+    for position, name in enumerate(names):
+        matrix[:, position] = columns[name]
     return matrix

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from seakeep.serving.errors import RequestError
@@ -69,13 +69,15 @@ def answer(request: InferRequest, version: LoadedVersion, answers: Sequence[RowA
     return message
 
 
-def _raw(message: Any, raw: Sequence[bytes]) -> Iterator[Tensor]:
+def _raw(message: Any, raw: Sequence[bytes]) -> list[Tensor]:
     if len(raw) != len(message.inputs):
         raise RequestError(400, f"there are {len(message.inputs)} inputs, but {len(raw)} raw contents")
+    tensors = []
     for tensor, content in zip(message.inputs, raw, strict=True):
         if tensor.HasField("contents"):
             raise fault(tensor.name, "has both typed and raw contents")
-        yield Tensor(tensor.name, tensor.datatype, _shape(tensor), content)
+        tensors.append(Tensor(tensor.name, tensor.datatype, tensor.shape[:], content))
+    return tensors
 
 
 def _typed(tensor: Any) -> Tensor:
@@ -86,11 +88,4 @@ def _typed(tensor: Any) -> Tensor:
         raise fault(tensor.name, f"is {tensor.datatype[:16]!r}, but has {other}")
     if field is None and tensor.datatype == "FP16":
         raise fault(tensor.name, "is 'FP16', which travels in raw_input_contents alone")
-    return Tensor(tensor.name, tensor.datatype, _shape(tensor), getattr(tensor.contents, field) if field else ())
-
-
-def _shape(tensor: Any) -> list[int]:
-    shape = list(tensor.shape)
-    if any(size < 0 for size in shape):
-        raise fault(tensor.name, f"has shape {shape[:8]}, with a negative size")
-    return shape
+    return Tensor(tensor.name, tensor.datatype, tensor.shape[:], getattr(tensor.contents, field) if field else ())
