@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -38,6 +38,8 @@ class LoadedVersion:
         Of all its inputs, by name.
     together
         Whether rows may be scored together: whether that gives each the bits it gets alone.
+    memory
+        What a transport has found out about the requests to this version, by the bytes that it found it in.
     """
 
     model: str
@@ -52,6 +54,7 @@ class LoadedVersion:
     categories: tuple[str, ...]
     kinds: Mapping[str, FeatureKind]
     together: bool = True
+    memory: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``; those of a row do not depend on the other rows, to the bit."""

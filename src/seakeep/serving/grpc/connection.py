@@ -490,7 +490,7 @@ class Connection(asyncio.Protocol):
         out.clear()
 
 
-_NOTHING = Method("", lambda _message, _place: None)
+_NOTHING = Method("", bytes, lambda _message, _place: None)
 
 
 def _check_head(head: Head) -> None:

@@ -59,6 +59,8 @@ class Method:
     ----------
     asked
         Name of the message that asks.
+    read
+        Reads it.
     act
         Takes the message and its place; the message it returns is the answer, None: it comes later.
     guarded
@@ -68,6 +70,7 @@ class Method:
     """
 
     asked: str
+    read: Callable[[bytes], Any]
     act: Callable[[Any, Place], Any]
     guarded: bool = True
     streaming: bool = False
@@ -93,14 +96,15 @@ class InferenceService:
 
     def __init__(self, protocol: OpenInference, *, authenticator: Authenticator, meters: Meters) -> None:
         self._protocol, self._authenticator, self._meters = protocol, authenticator, meters
+        infer = messages.UnreadInferRequest.FromString
         methods = {
-            "ServerLive": Method("ServerLiveRequest", self._server_live, guarded=False),
-            "ServerReady": Method("ServerReadyRequest", self._server_ready, guarded=False),
-            "ServerMetadata": Method("ServerMetadataRequest", self._server_metadata),
-            "ModelReady": Method("ModelReadyRequest", self._model_ready),
-            "ModelMetadata": Method("ModelMetadataRequest", self._model_metadata),
-            "ModelInfer": Method("ModelInferRequest", self._infer),
-            "ModelStreamInfer": Method("ModelInferRequest", self._infer, streaming=True),
+            "ServerLive": _plain("ServerLiveRequest", self._server_live, guarded=False),
+            "ServerReady": _plain("ServerReadyRequest", self._server_ready, guarded=False),
+            "ServerMetadata": _plain("ServerMetadataRequest", self._server_metadata),
+            "ModelReady": _plain("ModelReadyRequest", self._model_ready),
+            "ModelMetadata": _plain("ModelMetadataRequest", self._model_metadata),
+            "ModelInfer": Method("ModelInferRequest", infer, self._infer),
+            "ModelStreamInfer": Method("ModelInferRequest", infer, self._infer, streaming=True),
         }
         self.methods = {f"/{messages.SERVICE}/{name}": method for name, method in methods.items()}
 
@@ -122,7 +126,7 @@ class InferenceService:
         """Answer a message, now or later; an error is counted, and told at its place."""
         place = _Streamed(place) if method.streaming else place
         try:
-            told = method.act(_decode(method.asked, body), place)
+            told = method.act(_decode(method, body), place)
         except Exception as error:  # noqa: BLE001 -- the request border
             place.fail(self.refused(error))
         else:
@@ -213,11 +217,15 @@ class _Streamed:
         self._place.answer(told.SerializeToString())
 
 
-def _decode(name: str, body: bytes) -> Any:
+def _plain(asked: str, act: Callable[[Any, Place], Any], *, guarded: bool = True) -> Method:
+    return Method(asked, messages.message(asked).FromString, act, guarded=guarded)
+
+
+def _decode(method: Method, body: bytes) -> Any:
     try:
-        return messages.message(name).FromString(body)
+        return method.read(body)
     except DecodeError as error:
-        raise RequestError(400, f"the message is no {name}") from error
+        raise RequestError(400, f"the message is no {method.asked}") from error
 
 
 def _named(model: str, version: str) -> tuple[str, int]:

@@ -13,8 +13,9 @@ from seakeep.serving.v1 import RowAnswer
 
 pytest.importorskip("grpc")
 
-from seakeep.serving.grpc.inference import CONTENTS, answer, read_infer
-from seakeep.serving.grpc.messages import ModelInferRequest
+from seakeep.serving.grpc import inference
+from seakeep.serving.grpc.inference import CONTENTS, answer
+from seakeep.serving.grpc.messages import ModelInferRequest, UnreadInferRequest
 
 LATE, DISTANCE, CARRIER = "carrier_recent.late_1h", "distance", "carrier"
 
@@ -22,6 +23,10 @@ LATE, DISTANCE, CARRIER = "carrier_recent.late_1h", "distance", "carrier"
 @pytest.fixture
 def version(rig):
     return rig.load(rig.put(3))
+
+
+def read_infer(message, version, max_rows):
+    return inference.read_infer(UnreadInferRequest.FromString(message.SerializeToString()), version, max_rows)
 
 
 def add(message, name, datatype, values, shape=None, field=None):
@@ -34,6 +39,14 @@ def typed(distance=("FP64", [500, 600.5]), carrier=("BYTES", [b"AA", b""]), **mo
     add(message, LATE, "FP64", [1.5, float("nan")])
     add(message, DISTANCE, *distance, **more)
     add(message, CARRIER, *carrier)
+    return message
+
+
+def alone(shape):
+    """All inputs are said to have that shape."""
+    message = typed()
+    for tensor in message.inputs:
+        tensor.shape[:] = shape
     return message
 
 
@@ -96,7 +109,8 @@ def test_a_number_that_its_type_or_float64_does_not_hold_is_refused(version, dat
     ("message", "told"),
     [
         (typed(("FP64", [1.0])), "differ in their number of rows"),
-        (typed(shape=[3]), "has 2 elements, but its shape needs 3"),
+        (typed(shape=[3]), "'distance' has 3"),
+        (alone(shape=[3]), "has 2 elements, but its shape needs 3"),
         (typed(shape=[2, 2]), "has shape [2, 2]"),
         (typed(shape=[-1]), "with a negative size"),
         (typed(shape=[]), "has shape []"),
