@@ -77,6 +77,7 @@ def serve(kind, folder, port):
     """Serve the model by a plain handler until killed."""
     import grpc
     import onnxruntime
+
     from seakeep.serving.grpc.messages import ModelInferRequest, ModelInferResponse
 
     bundle = opened(folder)
@@ -160,6 +161,7 @@ def running(name, folder, body):
 def asked(port, body):
     """The score a server answers, once it does."""
     import grpc
+
     from seakeep.serving.grpc.messages import ModelInferResponse
 
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -175,7 +177,15 @@ def load(pid, port, body, shape, requests):
     done = subprocess.run(
         [
             *("taskset", "-c", str(CLIENT), "h2load", "-n", str(requests), "-c", str(connections), "-m", str(calls)),
-            *("-d", body, "-H", "content-type: application/grpc", "-H", "te: trailers", f"http://127.0.0.1:{port}{METHOD}"),
+            *(
+                "-d",
+                body,
+                "-H",
+                "content-type: application/grpc",
+                "-H",
+                "te: trailers",
+                f"http://127.0.0.1:{port}{METHOD}",
+            ),
         ],
         capture_output=True,
         text=True,
@@ -209,7 +219,10 @@ def measure(folder, *, rounds, requests):
                     told = load(pid, port, str(envelope), shape, requests if turn >= 0 else requests // 10)
                     if turn >= 0:
                         found[name][how].append(told)
-                        print(f"round {turn + 1}: {name}, {how}: {told[0]:.0f} requests/s, {told[1]:.0f} us", file=sys.stderr)
+                        print(
+                            f"round {turn + 1}: {name}, {how}: {told[0]:.0f} requests/s, {told[1]:.0f} us",
+                            file=sys.stderr,
+                        )
     assert len(scores) == 1, scores
     return found
 
@@ -231,7 +244,10 @@ def rows(found):
                 "ratio_to_grpcio_aio": round(statistics.median(ratios), 3),
                 "limit": GOAL if which == 0 and how.startswith("8") else None,
                 "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-                "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
+                "versions": {
+                    "python": platform.python_version(),
+                    **{name: metadata.version(name) for name in packages},
+                },
                 "date": dt.datetime.fromtimestamp(SystemClock().now_us() / 1e6, dt.UTC).date().isoformat(),
             }
 
@@ -248,7 +264,9 @@ def main(arguments):
         told = list(rows(measure(folder, rounds=1 if quick else 5, requests=2000 if quick else 10_000)))
     for one in told:
         peers = ", ".join(f"{name} {value:,.0f}" for name, value in one["peers"].items())
-        print(f"{one['figure']:45} {one['ours']:10,.0f} {one['unit']:30} {peers}; {one['ratio_to_grpcio_aio']} of aio's")
+        print(
+            f"{one['figure']:45} {one['ours']:10,.0f} {one['unit']:30} {peers}; {one['ratio_to_grpcio_aio']} of aio's"
+        )
     print(f"{time.perf_counter() - started:.0f} s", file=sys.stderr)
     if not quick:
         RESULTS.write_text(json.dumps(told, indent=1) + "\n", "utf-8")

@@ -46,11 +46,19 @@ class Head(Protocol):
     """What is said of an input before its elements."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Whose input it is."""
+        ...
+
     @property
-    def datatype(self) -> str: ...
+    def datatype(self) -> str:
+        """Of its elements."""
+        ...
+
     @property
-    def shape(self) -> Sequence[int]: ...
+    def shape(self) -> Sequence[int]:
+        """How many elements, in each dimension."""
+        ...
 
 
 Content = msgspec.Raw | bytes | Sequence[Any]
@@ -240,8 +248,10 @@ def _dtype(head: Head, kind: str) -> np.dtype[Any] | None:
 def _numbers(layout: Layout, contents: Sequence[Content]) -> NDArray[np.float64]:
     """The numbers, float64 ``(n, numbers)``: NaN is missing, and nothing is infinite."""
     rows, sent = layout.rows, [contents[place] for place in layout.numbers]
-    if layout.plain and all([type(one) is bytes and len(one) == 8 * rows for one in sent]):
-        matrix: NDArray[np.float64] = np.frombuffer(b"".join(sent), _FP64).reshape(len(sent), rows).T.copy()
+    size = rows * _FP64.itemsize
+    blobs = [one for one in sent if isinstance(one, bytes) and len(one) == size] if layout.plain else []
+    if len(blobs) == len(sent):
+        matrix: NDArray[np.float64] = np.frombuffer(b"".join(blobs), _FP64).reshape(len(sent), rows).T.copy()
     else:
         matrix = np.empty((rows, len(sent)))
         for position, place in enumerate(layout.numbers):

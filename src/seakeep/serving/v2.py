@@ -9,7 +9,7 @@ KServe Open Inference Protocol, ``specification/protocol/inference_rest.md``; Tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec

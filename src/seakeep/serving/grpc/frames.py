@@ -20,8 +20,8 @@ END_HEADERS = 0x4
 PADDED = 0x8
 WEIGHTED = 0x20
 """Flag of HEADERS: five bytes of priority come first, which nobody heeds any more (section 5.3.2)."""
-HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = range(
-    1, 7
+HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = (
+    range(1, 7)
 )
 FRAME_BYTES = 16_384
 """Largest payload before settings say otherwise; ours never say otherwise."""

@@ -42,6 +42,7 @@ class GrpcServer:
         self.calls = self.buffered_bytes = 0
         self.draining = False
         self.now_s = time.monotonic()
+        self.later = asyncio.get_running_loop().call_soon
         self._listening: asyncio.Server | None = None
 
     async def start(self, listening: socket.socket, backlog: int) -> None:
@@ -68,7 +69,7 @@ class GrpcServer:
         for connection in list(self.connections):
             connection.part()
         until_s = time.monotonic() + grace_s
-        while self.connections and time.monotonic() < until_s:  # noqa: ASYNC110 -- of many
+        while self.connections and time.monotonic() < until_s:
             await asyncio.sleep(0.02)
             self.sweep()
         for connection in list(self.connections):

@@ -21,25 +21,19 @@ PIPELINED = 32
 
 
 class Line(Protocol):
-    """The connection that a call came by.
-
-    Attributes
-    ----------
-    service
-        Answers.
-    now_s
-        ``time.monotonic()``, lately.
-    draining
-        Whether calls with many messages are to end.
-    """
+    """The connection that a call came by."""
 
     service: InferenceService
 
     @property
-    def now_s(self) -> float: ...
+    def now_s(self) -> float:
+        """``time.monotonic()``, lately."""
+        ...
 
     @property
-    def draining(self) -> bool: ...
+    def draining(self) -> bool:
+        """Whether calls of many messages are to end."""
+        ...
 
     def send(self, stream: Stream, data: bytes, ending: bytes = b"") -> None:
         """See :meth:`seakeep.serving.grpc.outlet.Outlet.send`."""
@@ -224,24 +218,32 @@ class Stream:
             return
         finally:
             self._reading = False
-        if not self.out:
-            if waits or not self._envelopes:
-                self.since_s = math.inf
-            elif self._asked > asked or math.isinf(self.since_s):
-                self.since_s = self._line.now_s
-        places = self._places
-        if places:
-            if places[0].message is not None:
-                self._line.later(self)
-        elif self._line.draining and not self.out:
+        self._watch(waits=waits, moved=self._asked > asked)
+        if not self._places:
+            self._end(waits=waits)
+        elif self._places[0].message is not None:
+            self._line.later(self)
+        if not waits and not self.ended and self.open:
+            self._line.read(self)
+
+    def _watch(self, *, waits: bool, moved: bool) -> None:
+        """Note since when the client owes us the rest of a message; we may owe it the room for that."""
+        if self.out:
+            return
+        if waits or not self._envelopes:
+            self.since_s = math.inf
+        elif moved or math.isinf(self.since_s):
+            self.since_s = self._line.now_s
+
+    def _end(self, *, waits: bool) -> None:
+        """End a call of many messages, all answered, if no more are to come or the worker ends."""
+        if self._line.draining and not self.out:
             self.fail(UnavailableError("the worker is shutting down", hint="open the stream again"))
         elif self.ended and not waits:
             if self._envelopes:
                 self.refuse(_cut_off(self._envelopes))
             else:
                 self._send(b"", heads.OK)
-        if not waits and not self.ended and self.open:
-            self._line.read(self)
 
     def _take(self) -> bool:
         """Ask for answers to complete messages; whether one may be left because there is no room."""
