@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
             self._end(Code.NO_ERROR, "")
 
     def _check_alive(self, now_s: float) -> None:
-        if self._asked_s < self._heard_s or math.isinf(self._asked_s):
+        if self._asked_s <= self._heard_s or math.isinf(self._asked_s):
             self._asked_s = now_s
             self._write(frame(frames.PING, 0, 0, _KEEPALIVE))
         elif now_s - self._asked_s > ANSWER_S:

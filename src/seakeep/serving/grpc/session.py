@@ -276,7 +276,7 @@ class Session:
             self._heads.skip(block)  # the client will hear, or has heard, that it is not answered
         else:
             if number > self.highest + 2:
-                self._skipped.append(range(self.highest + 2, number, 2))
+                self._skipped.append(range((self.highest + 1) | 1, number, 2))
             self.highest = number
             head = self._heads.read(block)
             if len(self.streams) >= self._server.max_calls:
