@@ -162,7 +162,9 @@ class Peer:
 
     def open(self, number: int, path: str = ECHO, *, end: bool = False, **more: str | None) -> bytes:
         """A HEADERS frame that opens a call."""
-        return frame(frames.HEADERS, frames.END_HEADERS | (frames.END_STREAM if end else 0), number, self.block(path, **more))
+        return frame(
+            frames.HEADERS, frames.END_HEADERS | (frames.END_STREAM if end else 0), number, self.block(path, **more)
+        )
 
     def call(self, number: int, path: str = ECHO, message: bytes = b"hello", **more: str | None) -> bytes:
         """A whole call of one message."""
@@ -201,5 +203,6 @@ def data(number: int, payload: bytes = b"", *, end: bool = False) -> bytes:
     parts = [payload[at : at + FRAME_BYTES] for at in range(0, len(payload), FRAME_BYTES)] or [b""]
     last = len(parts) - 1
     return b"".join(
-        frame(frames.DATA, frames.END_STREAM if end and at == last else 0, number, part) for at, part in enumerate(parts)
+        frame(frames.DATA, frames.END_STREAM if end and at == last else 0, number, part)
+        for at, part in enumerate(parts)
     )

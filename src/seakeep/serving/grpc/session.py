@@ -262,15 +262,19 @@ class Session:
     def _on_block(self, number: int, block: bytes, *, ended: bool) -> None:
         stream = self.streams.get(number)
         if stream:
+            if stream.ended:
+                self._heads.skip(block)
+                raise StreamFault(Code.STREAM_CLOSED, "headers after the end")
             self._heads.read_trailers(block)
-            if stream.ended or not ended:
-                code = Code.STREAM_CLOSED if stream.ended else Code.PROTOCOL_ERROR
-                raise StreamFault(code, "headers after the head that do not end the stream")
+            if not ended:
+                raise StreamFault(Code.PROTOCOL_ERROR, "headers after the head that do not end the stream")
             self._receive(stream, b"", ended=True)
         elif number % 2 == 0:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "clients open streams of odd numbers")
         elif number <= self.highest:
             self._heads.skip(block)
+            if any(number in skipped for skipped in self._skipped):
+                raise ConnectionFault(Code.PROTOCOL_ERROR, f"stream {number} was passed over")
             self._check_late(number)
         elif number > self._last or self.leaving:
             self._heads.skip(block)  # the client will hear, or has heard, that it is not answered
@@ -378,8 +382,7 @@ class Session:
         """End a stream without an answer."""
         self._write(frames.reset_frame(number, code))
         stream = self.streams.get(number)
-        if stream is None or not stream.ended:
-            self._forsake(number)
+        self._forsake(number)
         if stream:
             stream.ended = True
             stream.close()
@@ -402,8 +405,6 @@ class Session:
         self._check_idle(number)
         if number in self._forsaken or number in self.streams or number > self.highest:
             return
-        if any(number in skipped for skipped in self._skipped):
-            raise ConnectionFault(Code.PROTOCOL_ERROR, f"stream {number} was passed over")
         raise ConnectionFault(Code.STREAM_CLOSED, f"stream {number} is closed")
 
     def _spend(self, cost: int) -> None:

@@ -28,7 +28,11 @@ PING = frame(frames.PING, 0, 0, bytes(8))
 
 
 def goaways(heard):
-    return [(int.from_bytes(one.payload[:4]), Code(int.from_bytes(one.payload[4:8]))) for one in heard if one.kind == frames.GOAWAY]
+    return [
+        (int.from_bytes(one.payload[:4]), Code(int.from_bytes(one.payload[4:8])))
+        for one in heard
+        if one.kind == frames.GOAWAY
+    ]
 
 
 # Time
@@ -311,7 +315,9 @@ def test_what_is_remembered_of_heads_is_bounded():
         for size in (1, REMEMBERED_BYTES):
             fields = [never(b"x", b"%0*d" % (size, number)), *peer.head(ECHO)]
             block = peer.encoder.encode(sorted(fields, key=lambda one: str(one[0]).lstrip("b'")[:1] != ":"))
-            peer.say(frame(frames.HEADERS, END_HEADERS | frames.END_STREAM, 4 * number + (1 if size == 1 else 3), block))
+            peer.say(
+                frame(frames.HEADERS, END_HEADERS | frames.END_STREAM, 4 * number + (1 if size == 1 else 3), block)
+            )
     known = peer.connection._session._heads._known
     assert 0 < len(known) <= REMEMBERED
     assert max(map(len, known)) <= REMEMBERED_BYTES

@@ -39,7 +39,13 @@ def words(*fields):
 
 def in_states():
     peer = Peer()
-    peer.say(peer.open(OPEN, CHAT), peer.call(HALF_CLOSED, LATER), peer.call(ENDED), peer.open(RESET), reset_frame(RESET, Code.CANCEL))
+    peer.say(
+        peer.open(OPEN, CHAT),
+        peer.call(HALF_CLOSED, LATER),
+        peer.call(ENDED),
+        peer.open(RESET),
+        reset_frame(RESET, Code.CANCEL),
+    )
     peer.hear()
     return peer
 
@@ -223,7 +229,13 @@ def test_a_malformed_head_ends_its_stream(changes):
         [(":method", "POST"), (":scheme", "http"), (":path", ECHO), (":path", GUARDED)],
         [(":method", "POST"), (":scheme", "http"), (":path", ECHO), ("content-length", "10"), ("content-length", "10")],
         [(":method", "POST"), (":scheme", "http"), (":path", ECHO), ("grpc-timeout", "1S"), ("grpc-timeout", "1H")],
-        [(":method", "POST"), (":scheme", "http"), (":path", ECHO), ("content-type", "application/grpc"), ("content-type", "x")],
+        [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", ECHO),
+            ("content-type", "application/grpc"),
+            ("content-type", "x"),
+        ],
     ],
 )
 def test_fields_that_another_reader_could_read_in_another_way_are_refused(fields):
@@ -269,7 +281,10 @@ def test_heads_that_are_the_same_bytes_are_read_once_until_the_table_moves():
     peer.say(peer.call(9, x="new"), peer.call(11), peer.call(13, path=CHAT), peer.call(15), peer.call(17, path=CHAT))
     assert len(reads) >= 3
     answers = peer.hear()
-    bodies = {number: b"".join(one.payload for one in answers if one.number == number and one.kind == frames.DATA) for number in range(5, 19, 2)}
+    bodies = {
+        number: b"".join(one.payload for one in answers if one.number == number and one.kind == frames.DATA)
+        for number in range(5, 19, 2)
+    }
     assert set(bodies.values()) == {envelope(b"hello")}
 
 
@@ -360,7 +375,9 @@ def test_a_call_may_end_with_its_head_or_with_trailers():
 )
 def test_messages_may_be_compressed(encoding, compress):
     peer = Peer()
-    peer.say(peer.open(1, grpc_encoding=encoding), data(1, envelope(compress(b"a" * 999), encoding != "identity"), end=True))
+    peer.say(
+        peer.open(1, grpc_encoding=encoding), data(1, envelope(compress(b"a" * 999), encoding != "identity"), end=True)
+    )
     assert peer.told(1)[1] == envelope(b"a" * 999)
 
 
@@ -451,7 +468,9 @@ def test_streams_share_the_connections_window_in_turn():
 
 def test_frames_are_as_large_as_the_client_takes_them():
     peer = Peer()
-    peer.say(window_frame(0, 2**20), settings_frame({frames.INITIAL_WINDOW_SIZE: 2**20}), peer.call(1, message=bytes(50_000)))
+    peer.say(
+        window_frame(0, 2**20), settings_frame({frames.INITIAL_WINDOW_SIZE: 2**20}), peer.call(1, message=bytes(50_000))
+    )
     assert max(len(one.payload) for one in peer.hear()) == FRAME_BYTES
 
 
@@ -502,7 +521,9 @@ def test_more_than_there_is_room_for_is_refused():
 
 def test_answers_of_a_stream_keep_the_order_of_its_messages():
     peer = Peer()
-    peer.service.methods[CHAT] = peer.service.methods[LATER].__class__("Chat", bytes, peer.service._later, streaming=True)
+    peer.service.methods[CHAT] = peer.service.methods[LATER].__class__(
+        "Chat", bytes, peer.service._later, streaming=True
+    )
     peer.say(peer.open(1, CHAT), data(1, b"".join(envelope(bytes([n])) for n in range(5))))
     places = peer.service.places
     for place, body in reversed(places):
@@ -515,7 +536,9 @@ def test_answers_of_a_stream_keep_the_order_of_its_messages():
 
 def test_a_stream_reads_on_only_while_there_is_room():
     peer = Peer()
-    peer.service.methods[CHAT] = peer.service.methods[LATER].__class__("Chat", bytes, peer.service._later, streaming=True)
+    peer.service.methods[CHAT] = peer.service.methods[LATER].__class__(
+        "Chat", bytes, peer.service._later, streaming=True
+    )
     peer.say(peer.open(1, CHAT), data(1, envelope(b"x") * 100))
     assert len(peer.service.asked) == 32
     size = STREAM_BYTES // 2
