@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any
 
 import hpack
+
 from seakeep.errors import AccessError
 from seakeep.serving.exchange import Limits
 from seakeep.serving.grpc import frames

@@ -4,19 +4,19 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-h2 = pytest.importorskip("h2", reason="h2 is not installed")
+pytest.importorskip("h2", reason="h2 is not installed")
 
-import h2.config  # noqa: E402 -- only where it is installed
-import h2.connection  # noqa: E402 -- only where it is installed
-import h2.errors  # noqa: E402 -- only where it is installed
-import h2.events  # noqa: E402 -- only where it is installed
-import h2.exceptions  # noqa: E402 -- only where it is installed
-import h2.settings  # noqa: E402 -- only where it is installed
-from h2.settings import SettingCodes  # noqa: E402 -- only where it is installed
-from tests.http2 import CHAT, ECHO, LATER, Peer, envelope  # noqa: E402 -- only where it is installed
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
+import h2.settings
+from h2.settings import SettingCodes
+from tests.http2 import CHAT, ECHO, LATER, Peer, envelope
 
-from seakeep.serving.grpc import frames  # noqa: E402 -- only where it is installed
-from seakeep.serving.grpc.frames import Code, frame  # noqa: E402 -- only where it is installed
+from seakeep.serving.grpc import frames
+from seakeep.serving.grpc.frames import Code, frame
 
 HEAD = [
     (":method", "POST"),
@@ -32,9 +32,17 @@ DIFFERENT = {
     ("HEADERS", Code.PROTOCOL_ERROR, "reset"): "8.1.1: what is malformed is a stream's error; h2 ends the connection",
     ("PRIORITY", Code.FRAME_SIZE_ERROR, "reset"): "6.3: a wrong length is a stream's error; h2 ends the connection",
     ("CONTINUATION", Code.STREAM_CLOSED, Code.PROTOCOL_ERROR): "6.10: without a block it is a PROTOCOL_ERROR",
+    (
+        "WINDOW_UPDATE",
+        Code.PROTOCOL_ERROR,
+        "reset",
+    ): "6.9: a stream's window that grows by nothing is that stream's error",
     ("WINDOW_UPDATE", Code.PROTOCOL_ERROR, ""): "5.1.1: what was passed over is closed, not idle",
     ("DATA", "reset", Code.STREAM_CLOSED): "5.1: on a closed stream it may be the connection's error",
     ("HEADERS", "reset", Code.STREAM_CLOSED): "5.1: likewise",
+    ("HEADERS", "reset", ""): "5.1: what comes after our RST_STREAM is ignored; h2 resets again",
+    ("DATA", "reset", ""): "5.1: likewise",
+    ("RST_STREAM", "", Code.PROTOCOL_ERROR): "6.4: of an idle stream it is the connection's error",
     ("RST_STREAM", Code.PROTOCOL_ERROR, ""): "5.1.1: what was passed over is closed, not idle",
 }
 """Frame, what h2 makes of it, what we make of it: why."""

@@ -27,7 +27,7 @@ class GrpcServer:
     Attributes
     ----------
     max_calls
-        Calls at once, of one connection and of all together.
+        Calls of all connections at once.
     calls, buffered_bytes
         Open calls, and the bytes of messages that are on their way in or out.
     now_s

@@ -23,6 +23,8 @@ from seakeep.serving.grpc.outlet import Outlet
 from seakeep.serving.grpc.service import InferenceService, Method
 from seakeep.serving.grpc.stream import Stream
 
+STREAMS = 256
+"""Calls of one connection at once; a client keeps more to itself until there is room."""
 STREAM_BYTES, CONNECTION_BYTES = 1024 * 1024, 4 * 1024 * 1024
 """What a client may send ahead on a stream, and on all of a connection."""
 BLOCK_FRAMES = 16
@@ -100,7 +102,7 @@ class Session:
     def greet(self) -> None:
         """Say what is taken here."""
         settings = {
-            frames.MAX_CONCURRENT_STREAMS: self._server.max_calls,
+            frames.MAX_CONCURRENT_STREAMS: STREAMS,
             frames.INITIAL_WINDOW_SIZE: STREAM_BYTES,
             frames.MAX_HEADER_LIST_SIZE: self._server.limits.header_bytes,
         }
@@ -283,7 +285,7 @@ class Session:
                 self._skipped.append(range((self.highest + 1) | 1, number, 2))
             self.highest = number
             head = self._heads.read(block)
-            if len(self.streams) >= self._server.max_calls:
+            if len(self.streams) >= STREAMS:
                 self._spend(RESET_COST)
                 self._reset(number, Code.REFUSED_STREAM)
             else:

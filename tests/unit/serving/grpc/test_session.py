@@ -26,7 +26,7 @@ from seakeep.serving.grpc.frames import (
     settings_frame,
     window_frame,
 )
-from seakeep.serving.grpc.session import BLOCK_FRAMES, CONNECTION_BYTES, STREAM_BYTES
+from seakeep.serving.grpc.session import BLOCK_FRAMES, CONNECTION_BYTES, STREAM_BYTES, STREAMS
 
 OPEN, HALF_CLOSED, ENDED, RESET = 1, 3, 5, 7
 """Streams that :func:`told` brings into that state."""
@@ -61,7 +61,7 @@ def test_a_connection_begins_with_settings_and_room():
     sent = Peer(settled=False).hear()
     assert [one.kind for one in sent] == [frames.SETTINGS, frames.WINDOW_UPDATE]
     told = dict(frames.read_settings(sent[0].payload))
-    assert told[frames.MAX_CONCURRENT_STREAMS] == 100
+    assert told[frames.MAX_CONCURRENT_STREAMS] == STREAMS
     assert told[frames.INITIAL_WINDOW_SIZE] == STREAM_BYTES
     assert told[frames.MAX_HEADER_LIST_SIZE] == LIMITS.header_bytes
 
@@ -419,10 +419,15 @@ def test_an_answer_for_a_client_that_cancelled_is_for_nobody():
     assert peer.hear() == []
 
 
-def test_more_calls_than_are_allowed_are_refused():
+def test_more_calls_of_a_connection_than_are_allowed_are_refused():
+    peer = Peer(Server(max_calls=1000))
+    peer.say(*(peer.call(2 * number + 1, LATER) for number in range(STREAMS + 1)))
+    assert peer.resets() == {2 * STREAMS + 1: Code.REFUSED_STREAM}
+
+
+def test_more_calls_of_all_together_than_are_allowed_are_refused():
     peer = Peer(Server(max_calls=2))
-    peer.say(*(peer.call(number, LATER) for number in (1, 3, 5)))
-    assert peer.resets() == {5: Code.REFUSED_STREAM}
+    peer.say(*(peer.call(number, LATER) for number in (1, 3)))
     other = Peer(peer.server)
     other.say(other.call(1))
     assert other.told(1)[0]["grpc-status"] == "8"
