@@ -20,6 +20,7 @@ PREFIX = "SEAKEEP_"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,16 +68,22 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The flight recorder."""
 
+    commit: OneOf["group", "each"] = "group"
+    """``group``: answers go out at once, and records reach the disk together. ``each``: first the disk, then the answer."""
     commit_ms: Positive = 20
     """Longest time a record waits in memory before it is written and synced, in milliseconds."""
-    queue_records: Positive = 50_000
-    """Records held in memory when the disk is slower than the traffic; more become a counted gap."""
+    queue_mb: Annotated[float, msgspec.Meta(gt=0)] = 32
+    """Memory for records while the disk is slower than the traffic, in MiB; what has no room becomes a counted gap."""
     segment_mb: Positive = 64
     """Size at which a segment is sealed, in MiB."""
-    hash: tuple[str, ...] = ()
-    """Request columns stored only as a keyed hash."""
-    drop: tuple[str, ...] = ()
-    """Request columns not stored at all."""
+    keep_days: NotNegative = 0
+    """Days that records are kept; 0: for ever."""
+    keep_gb: Annotated[float, msgspec.Meta(ge=0)] = 0
+    """Space that predictions may take on the disk, in GiB; the oldest go first. 0: all there is."""
+    encrypt: bool = False
+    """Whether records are encrypted on the disk (AES-256-GCM, a key for every file)."""
+    key_file: str = ""
+    """File with the 32 bytes of the key that wraps the files' keys; by default ``keys/recorder.key`` in the home."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

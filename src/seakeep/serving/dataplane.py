@@ -140,12 +140,23 @@ class Dataplane:
         for batch in batches:
             self._recording.number(batch)
             _hand_out(batch)
+        if self._recording.comes_first:
+            self._finish_all(batches)
+            self._recording.settle(calls)
+            self._reply(calls)
+        else:
+            self._reply(calls)
+            self._finish_all(batches)
+
+    def _reply(self, calls: list[Call]) -> None:
         for call in calls:
             self.in_flight -= 1
             try:
                 call.reply(call)
             except Exception:  # noqa: BLE001 -- the request border
                 _log.exception("an answer could not be sent")
+
+    def _finish_all(self, batches: list[Batch]) -> None:
         done_s = time.perf_counter()
         for batch in batches:
             self._finish(batch, done_s)
