@@ -261,7 +261,7 @@ def main(arguments):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "flights"
         make(folder)
-        told = list(rows(measure(folder, rounds=1 if quick else 5, requests=2000 if quick else 10_000)))
+        told = list(rows(measure(folder, rounds=1 if quick else 5, requests=2000 if quick else 6000)))
     for one in told:
         peers = ", ".join(f"{name} {value:,.0f}" for name, value in one["peers"].items())
         print(

@@ -140,6 +140,36 @@ def test_raw_contents_belong_to_all_inputs_or_to_none(version):
     assert "'distance' has both typed and raw contents" in refusal(version, both).message
 
 
+def test_heads_that_were_read_before_are_not_taken_for_others(version):
+    for _ in range(2):
+        first = read_infer(raw(), version, 100)
+        whole = read_infer(raw(("INT16", np.array([500, 600], "<i2").tobytes())), version, 100)
+        turned = raw()
+        for name in ("inputs", "raw_input_contents"):
+            sent = getattr(turned, name)
+            kept = list(sent)[::-1]
+            del sent[:]
+            sent.extend(kept)
+        assert first.numbers.tolist()[1][1] == 600.5
+        assert whole.numbers.tolist()[1][1] == 600
+        assert read_infer(turned, version, 100).numbers.tobytes() == first.numbers.tobytes()
+        assert "has 15 bytes" in refusal(version, raw(("FP64", bytes(15)))).message
+        assert "has 17 bytes" in refusal(version, raw(("FP64", bytes(17)))).message
+        assert "'distance' has an infinite" in refusal(version, raw(("FP64", np.array([1, np.inf]).tobytes()))).message
+    assert 0 < len(version.memory) <= 3
+
+
+def test_what_is_remembered_of_heads_is_bounded(version):
+    for number in range(200):
+        asked = raw()
+        asked.inputs[0].parameters[f"p{number}"].string_param = "x"
+        read_infer(asked, version, 100)
+        asked.inputs[0].parameters["long"].string_param = "x" * 10_000
+        read_infer(asked, version, 100)
+    assert 0 < len(version.memory) <= 64
+    assert max(sum(map(len, heads)) for heads in version.memory) < 1000
+
+
 def test_limits_are_those_of_http(version):
     assert status_of(refusal(version, typed(), max_rows=1)) == 413
     crowd = ModelInferRequest()
