@@ -123,7 +123,8 @@ class Outlet:
                     self._write(frame(DATA, 0, stream.number, chunk))
                     moved = True
                     stream.sent(len(chunk))
-                if not stream.out and self._waiting.pop(stream.number, None):
+                if not stream.out and stream.number in self._waiting:
+                    del self._waiting[stream.number]
                     if stream.ending:
                         self._write(self._headers(stream.number, stream.ending, END_STREAM))
                         stream.close()
