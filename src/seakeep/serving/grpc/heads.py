@@ -104,6 +104,8 @@ class HeadReader:
 
     def _decompress(self, block: bytes) -> tuple[list[tuple[bytes, bytes]], bool]:
         """Names and values, and whether the dynamic table has moved."""
+        if _resized(block) > 2:
+            raise ConnectionFault(Code.COMPRESSION_ERROR, "a header block that resizes its table again and again")
         table = self._decoder.header_table.dynamic_entries
         before = len(table), table[0] if table else None
         try:
@@ -117,6 +119,19 @@ class HeadReader:
         if moved:
             self._known.clear()
         return fields, moved
+
+
+def _resized(block: bytes) -> int:
+    """How often a block begins by resizing the dynamic table: more than twice says nothing more, and takes time (RFC 7541, 4.2)."""
+    at = count = 0
+    while at < len(block) and block[at] & 0xE0 == 0x20 and count < 3:
+        count += 1
+        more = block[at] & 0x1F == 0x1F
+        at += 1
+        while more and at < len(block):
+            more = block[at] >= 0x80
+            at += 1
+    return count
 
 
 def _check(fields: list[tuple[bytes, bytes]], limits: Limits) -> None:

@@ -57,6 +57,15 @@ def test_a_table_that_is_emptied_or_made_smaller_is_read_anew():
             assert reader.read(encoder.encode([*HEAD[:2], (":path", path), HEAD[3]])).path == path
 
 
+@pytest.mark.parametrize("resize", [b"\x20", b"\x3f\x00", b"\x3f\xe1\x1f"])
+def test_a_table_is_resized_twice_at_most(resize):
+    block = hpack.Encoder().encode(HEAD)
+    assert HeadReader(LIMITS).read(resize * 2 + block).path == "/a/B"
+    with pytest.raises(ConnectionFault) as caught:
+        HeadReader(LIMITS).read(resize * 3 + block)
+    assert caught.value.code == Code.COMPRESSION_ERROR
+
+
 def test_trailers_and_skipped_blocks_keep_the_table_in_step():
     encoder, reader = hpack.Encoder(), HeadReader(LIMITS)
     reader.read(encoder.encode(HEAD))
