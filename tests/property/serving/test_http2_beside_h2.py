@@ -95,7 +95,7 @@ chunks = st.lists(st.integers(1, 40_000), max_size=8)
 calls = st.tuples(st.sampled_from([ECHO, CHAT, LATER]), st.binary(max_size=20), st.integers(0, 5000), chunks)
 changes = st.dictionaries(
     st.sampled_from([SettingCodes.INITIAL_WINDOW_SIZE, SettingCodes.MAX_FRAME_SIZE, SettingCodes.HEADER_TABLE_SIZE]),
-    st.integers(0, 40_000),
+    st.sampled_from([0, 500, 5000, 40_000]),
     max_size=3,
 )
 
@@ -120,7 +120,7 @@ def test_a_client_of_h2_gets_every_answer_whole(asked, wanted, cuts, random):
         expected[number] = envelope(seed * times)
         left[number] = (expected[number], list(sizes))
         judge.exchange(cuts)
-    for _ in range(1000):
+    for _ in range(500):
         if len(judge.ended) == len(expected):
             break
         for number in random.sample(list(left), len(left)):
