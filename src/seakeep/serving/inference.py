@@ -109,7 +109,7 @@ class Call:
     @property
     def size(self) -> int:
         """Number of rows."""
-        return len(self.direct) if self.direct else len(self.rows)
+        return len(self.rows) if self.direct is None else len(self.direct.keys)
 
 
 @dataclasses.dataclass(slots=True, eq=False)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from seakeep.errors import IntegrityError, RowError
+from seakeep.records.feature import FeatureKind
 from seakeep.records.model import ModelDefinition
 from seakeep.records.release import Route
 from seakeep.serving.ports import BundleSource, FeatureSource, RequestDecoder, RequestDecoders
@@ -32,8 +34,12 @@ class LoadedVersion:
         Digest of the definition: versions with the same one compute the same inputs from the same row.
     numbers, categories
         Names of the model's number and category inputs, in its order.
+    kinds
+        Of all its inputs, by name.
     together
         Whether rows may be scored together: whether that gives each the bits it gets alone.
+    memory
+        What a transport has found out about the requests to this version, by the bytes that it found it in.
     """
 
     model: str
@@ -46,7 +52,9 @@ class LoadedVersion:
     inputs: str
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
+    kinds: Mapping[str, FeatureKind]
     together: bool = True
+    memory: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``; those of a row do not depend on the other rows, to the bit."""
@@ -90,6 +98,7 @@ def load(route: Route, *, bundles: BundleSource, features: FeatureSource, decode
     if definition.name != route.model:
         message = f"bundle {route.bundle[:12]} is of model {definition.name!r}, not of {route.model!r}"
         raise IntegrityError(message, hint="put the version into the registry again")
+    kinds = {column.name: column.kind for column in definition.columns}
     version = LoadedVersion(
         model=route.model,
         number=route.version,
@@ -99,8 +108,9 @@ def load(route: Route, *, bundles: BundleSource, features: FeatureSource, decode
         session=ScoringSession(bundle.model),
         decoder=decoders(definition),
         inputs=hashlib.sha256(msgspec.json.encode(definition)).hexdigest(),
-        numbers=tuple(column.name for column in definition.columns if column.kind == "number"),
-        categories=tuple(column.name for column in definition.columns if column.kind == "category"),
+        numbers=tuple(name for name, kind in kinds.items() if kind == "number"),
+        categories=tuple(name for name, kind in kinds.items() if kind == "category"),
+        kinds=kinds,
     )
     together = _warm_up(version)
     features.add(definition)
