@@ -171,10 +171,10 @@ def read_message(version, sent):
     from google.protobuf.message import DecodeError
 
     from seakeep.serving.grpc.inference import read_infer
-    from seakeep.serving.grpc.messages import ModelInferRequest
+    from seakeep.serving.grpc.messages import UnreadInferRequest
 
     try:
-        return read_infer(ModelInferRequest.FromString(sent), version, MAX_ROWS)
+        return read_infer(UnreadInferRequest.FromString(sent), version, MAX_ROWS)
     except (DecodeError, RequestError):
         return None
 

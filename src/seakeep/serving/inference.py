@@ -110,7 +110,7 @@ class Call:
     done_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self.size = len(self.direct) if self.direct else len(self.rows)
+        self.size = len(self.rows) if self.direct is None else len(self.direct.keys)
 
 
 @dataclasses.dataclass(slots=True, eq=False)

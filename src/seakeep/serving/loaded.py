@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from seakeep.errors import IntegrityError, RowError
+from seakeep.records.feature import FeatureKind
 from seakeep.records.model import ModelDefinition
 from seakeep.records.release import Route
 from seakeep.serving.batching import ALONE, AT_ONCE, SIZES, Plan, measure, plan
@@ -34,8 +36,12 @@ class LoadedVersion:
         Digest of the definition: versions with the same one compute the same inputs from the same row.
     numbers, categories
         Names of the model's number and category inputs, in its order.
+    kinds
+        Of all its inputs, by name.
     plan
         How many rows are scored together. Only if that gives each the bits it gets alone is it more than one.
+    memory
+        What a transport has found out about the requests to this version, by the bytes that it found it in.
     """
 
     model: str
@@ -48,7 +54,9 @@ class LoadedVersion:
     inputs: str
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
+    kinds: Mapping[str, FeatureKind]
     plan: Plan = AT_ONCE
+    memory: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``; those of a row do not depend on the other rows, to the bit."""
@@ -105,6 +113,7 @@ def load(
     if definition.name != route.model:
         message = f"bundle {route.bundle[:12]} is of model {definition.name!r}, not of {route.model!r}"
         raise IntegrityError(message, hint="put the version into the registry again")
+    kinds = {column.name: column.kind for column in definition.columns}
     version = LoadedVersion(
         model=route.model,
         number=route.version,
@@ -114,8 +123,9 @@ def load(
         session=ScoringSession(bundle.model),
         decoder=decoders(definition),
         inputs=hashlib.sha256(msgspec.json.encode(definition)).hexdigest(),
-        numbers=tuple(column.name for column in definition.columns if column.kind == "number"),
-        categories=tuple(column.name for column in definition.columns if column.kind == "category"),
+        numbers=tuple(name for name, kind in kinds.items() if kind == "number"),
+        categories=tuple(name for name, kind in kinds.items() if kind == "category"),
+        kinds=kinds,
     )
     together = _warm_up(version)
     features.add(definition)

@@ -15,7 +15,7 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,12 +161,15 @@ class Worker:
             server = await loop.create_server(
                 functools.partial(Connection, self._http), sock=listening, backlog=_BACKLOG
             )
-            if self._grpc:
-                await self._grpc.start()
+            grpc_listening = listen(settings.host, settings.grpc_port, "serving.grpc_port") if self._grpc else None
+            if self._grpc and grpc_listening:
+                await self._grpc.start(grpc_listening, _BACKLOG)
             self._pulse.start()
             self._listening = True
             self._report()
             await stopping
+            if self._grpc and grpc_listening:
+                await _accept_waiting(loop, grpc_listening, self._grpc.connection)
             await self._drain(loop, server, listening)
             self._pulse.stop()
             for task in (sweeper, follower, settled):
@@ -240,6 +243,8 @@ class Worker:
     async def _sweep(self) -> None:
         while True:
             self._http.sweep()
+            if self._grpc:
+                self._grpc.sweep()
             self._report()
             if not ((self._context.predictions.alive and self._context.events.alive) or self._stop.is_set()):
                 _log.error("the recorder has ended: this worker ends in order, and the next one records again")
@@ -263,7 +268,7 @@ class Worker:
         self._protocol.draining = True
         self._http.drain(_QUIET_S)
         self._report("draining")
-        await self._accept_waiting(loop, listening)
+        await _accept_waiting(loop, listening, functools.partial(Connection, self._http))
         server.close()
         deadline_s = loop.time() + DRAIN_S
         closing = loop.create_task(self._grpc.close(DRAIN_S)) if self._grpc else None
@@ -274,14 +279,6 @@ class Worker:
         if closing:
             await closing
         self._shadow.finish()
-
-    async def _accept_waiting(self, loop: asyncio.AbstractEventLoop, listening: socket.socket) -> None:
-        """Take the connections that the kernel has made but nobody has accepted: closing would reset them."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                taken, _ = listening.accept()
-                taken.setblocking(False)  # noqa: FBT003 -- socket's signature
-                await loop.connect_accepted_socket(functools.partial(Connection, self._http), taken)
 
     def _close(self) -> None:
         for sink in (self._context.predictions, self._context.events):
@@ -320,7 +317,18 @@ def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters, 
     return GrpcServer(service, context.settings)
 
 
-def listen(host: str, port: int) -> socket.socket:
+async def _accept_waiting(
+    loop: asyncio.AbstractEventLoop, listening: socket.socket, connection: Callable[[], asyncio.Protocol]
+) -> None:
+    """Take the connections that the kernel has made but nobody has accepted: closing would reset them."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            taken, _ = listening.accept()
+            taken.setblocking(False)  # noqa: FBT003 -- socket's signature
+            await loop.connect_accepted_socket(connection, taken)
+
+
+def listen(host: str, port: int, setting: str = "serving.port") -> socket.socket:
     """A listening socket on a port that other workers listen on too.
 
     Raises
@@ -337,7 +345,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise cannot_listen(host, port, error) from error
+        raise cannot_listen(host, port, error, setting) from error
     listening.setblocking(False)  # noqa: FBT003 -- socket's signature
     return listening
 
