@@ -5,6 +5,7 @@ All moments in Seakeep are ``int`` microseconds since 1970-01-01 UTC, in names t
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import time
@@ -67,9 +68,15 @@ class Ids(Protocol):
         """A fresh identifier."""
         ...
 
+    def several(self, count: int) -> list[str]:
+        """Fresh identifiers, made together."""
+        ...
+
 
 class TimeOrderedIds:
     """Identifiers of 26 characters: 10 of milliseconds, 16 of randomness, in Crockford base 32 (the ULID layout).
+
+    Those made together follow one another, as the specification has it for identifiers of one millisecond.
 
     References
     ----------
@@ -77,15 +84,28 @@ class TimeOrderedIds:
     """
 
     ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    _PAIRS = tuple(map("".join, itertools.product(ALPHABET, repeat=2)))
+    """What each ten bits are written as."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
     def new(self) -> str:
         """A fresh identifier; collisions have probability 2**-80 within one millisecond."""
-        value = (self._clock.now_us() // 1_000) << 80 | int.from_bytes(os.urandom(10))
-        alphabet = self.ALPHABET
-        return "".join([alphabet[(value >> shift) & 31] for shift in range(125, -1, -5)])
+        return self.several(1)[0]
+
+    def several(self, count: int) -> list[str]:
+        """Fresh identifiers; they cost little more than one."""
+        pairs = self._PAIRS
+        first = (self._clock.now_us() // 1_000) << 80 | int.from_bytes(os.urandom(10))
+        made: list[str] = []
+        block = -1
+        for value in range(first, first + count):
+            if value >> 10 != block:
+                block = value >> 10
+                head = "".join([pairs[(block >> shift) & 1023] for shift in range(110, -1, -10)])
+            made.append(head + pairs[value & 1023])
+        return made
 
 
 def id_number(identifier: str) -> int:

@@ -149,6 +149,7 @@ class Home:
         self.online = root / "online"
         self.keys = root / "keys"
         self.metrics = root / "metrics"
+        self.costs = root / "costs"
 
     def beside(self, folder: Path) -> Home:
         """The same home, but for what a service writes: that goes to another folder."""

@@ -167,6 +167,17 @@ def test_days_begin_at_midnight_utc():
     assert all(a < b for a, b in itertools.pairwise(format_moment(day * DAY_US) for day in range(-3, 3)))
 
 
+def test_identifiers_made_together_are_distinct_in_order_and_of_one_form(monkeypatch):
+    monkeypatch.setattr("os.urandom", lambda size: b"\x00" * (size - 2) + b"\x03\xfe")
+    ids = TimeOrderedIds(FixedClock(1_469_922_850_259_000))
+    made = ids.several(4)
+    assert made == sorted(set(made))
+    assert made[0] == ids.new()
+    assert [one[-4:] for one in made] == ["00ZY", "00ZZ", "0100", "0101"]
+    assert {one[:10] for one in made} == {"01ARZ3NDEK"}
+    assert ids.several(0) == []
+
+
 def test_an_identifier_is_a_number_of_128_bits_in_the_same_order():
     clock = FixedClock(1_469_922_850_259_000)
     earlier = TimeOrderedIds(clock).new()

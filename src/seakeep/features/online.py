@@ -23,6 +23,10 @@ class Snapshot(Protocol):
         """The value under a key, or None."""
         ...
 
+    def id(self) -> int:
+        """Of the last change that it shows: two views with the same one show the same."""
+        ...
+
 
 class OnlineTransaction(Protocol):
     """Reads and writes that take effect together or not at all."""

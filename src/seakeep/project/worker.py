@@ -6,11 +6,13 @@ It reads the settings alone, never the project's own code: everything a worker n
 from __future__ import annotations
 
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
 from seakeep import __version__
+from seakeep.backends.files.costs import FileCosts
 from seakeep.backends.files.keys import load_or_create_pepper, load_or_create_protector, load_verifier
 from seakeep.backends.files.sealed import SealedFolders
 from seakeep.backends.lmdb.online import LmdbOnlineStore
@@ -28,6 +30,7 @@ from seakeep.security.keys import KeyAuthenticator
 from seakeep.serving.logs import configured
 from seakeep.serving.ports import SpanSink
 from seakeep.serving.worker import WorkerContext, is_loopback, run_worker
+from seakeep.training.environment import host_class
 
 
 def context(folder: Path, index: int, port: int, beside: Path | None = None) -> WorkerContext:
@@ -77,6 +80,7 @@ def context(folder: Path, index: int, port: int, beside: Path | None = None) -> 
         observing=settings.observe,
         spans=_spans(settings) if settings.observe.traces and not beside else None,
         lifeline=0,
+        costs=FileCosts(home.costs, host=f"{host_class()}, onnxruntime {metadata.version('onnxruntime')}"),
     )
 
 

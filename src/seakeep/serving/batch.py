@@ -125,10 +125,12 @@ class BatchRunner:
         scores = version.score(inputs.numbers, inputs.categories)
         model_us = (time.perf_counter() - began_s) * 1e6
         _check_scores(version, parts, scores)
-        fresh, number = self._ids.new, version.number
-        columns = zip(inputs.keys, scores.tolist(), (scores >= version.threshold).tolist(), inputs.unknown, strict=True)
+        number, decisions = version.number, (scores >= version.threshold).tolist()
+        columns = zip(
+            self._ids.several(len(scores)), inputs.keys, scores.tolist(), decisions, inputs.unknown, strict=True
+        )
         answers = [
-            RowAnswer(fresh(), key, score, decision, number, unknown) for key, score, decision, unknown in columns
+            RowAnswer(fresh, key, score, decision, number, unknown) for fresh, key, score, decision, unknown in columns
         ]
         return Batch(
             version=version, parts=parts, inputs=inputs, answers=answers, started_s=started_s, model_us=model_us

@@ -88,6 +88,8 @@ class Call:
         ``time.perf_counter()`` before and after the answer was made and sent.
     answers
         One a row.
+    size
+        Number of rows.
     """
 
     model: str
@@ -103,13 +105,12 @@ class Call:
     role: Role = "champion"
     answers: list[RowAnswer] = dataclasses.field(default_factory=list)
     error: SeakeepError | None = None
+    size: int = dataclasses.field(init=False)
     replied_s: float = 0.0
     done_s: float = 0.0
 
-    @property
-    def size(self) -> int:
-        """Number of rows."""
-        return len(self.rows) if self.direct is None else len(self.direct.keys)
+    def __post_init__(self) -> None:
+        self.size = len(self.rows) if self.direct is None else len(self.direct.keys)
 
 
 @dataclasses.dataclass(slots=True, eq=False)

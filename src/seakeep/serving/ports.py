@@ -10,6 +10,7 @@ from seakeep.records.model import ModelDefinition
 from seakeep.records.prediction import Cell, EventBatch, Prediction
 from seakeep.records.release import Route
 from seakeep.records.source import ColumnSchema, Events
+from seakeep.serving.batching import Cost
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -210,6 +211,18 @@ class BundleSource(Protocol):
 
     def open(self, digest: str) -> Bundle:
         """Read and verify a bundle; IntegrityError if it does not verify."""
+        ...
+
+
+class CostStore(Protocol):
+    """What models cost on this host."""
+
+    def get(self, bundle: str) -> Cost | None:
+        """What was measured for a bundle here; None: nothing yet."""
+        ...
+
+    def put(self, bundle: str, cost: Cost) -> None:
+        """Keep what was measured, so that nobody needs to measure it again."""
         ...
 
 

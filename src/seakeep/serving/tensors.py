@@ -12,6 +12,7 @@ KServe Open Inference Protocol, version 2, *Tensor data*; Triton's binary tensor
 from __future__ import annotations
 
 import dataclasses
+import functools
 import struct
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -311,15 +312,13 @@ def _strings(column: Column, blob: bytes) -> NDArray[np.object_]:
 
 def _from_json(column: Column, data: msgspec.Raw) -> NDArray[Any]:
     dtype = column.dtype
-    cell = _cell(dtype)
     sent = memoryview(data)
     rows = column.rows
     if sent.nbytes > _LARGE_BYTES and dtype is not None and sent.tobytes().count(b",") >= rows:  # before any is kept
         raise fault(column.name, f"has more elements than its shape needs, {rows}")
     nested = column.nested and sent[1:].tobytes().lstrip()[:1] == b"["
-    wanted: Any = list[tuple[cell | None]] if nested else list[cell | None]  # type: ignore[valid-type]
     try:
-        values: list[Any] = msgspec.json.decode(data, type=wanted)
+        values: list[Any] = _decoder(dtype, nested=nested).decode(data)
     except UNREADABLE as error:
         raise fault(column.name, f"has data that are not {column.datatype}: {reason(error)}") from error
     if nested:
@@ -328,9 +327,11 @@ def _from_json(column: Column, data: msgspec.Raw) -> NDArray[Any]:
     if dtype is None:
         return np.array(["" if value is None else value for value in values], dtype=object)
     if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            numbers = np.array(values, dtype=np.float64).astype(dtype)  # None becomes NaN
-        return _exactly(column, numbers)
+        numbers = np.array(values, dtype=np.float64)  # None becomes NaN
+        if dtype.itemsize < numbers.itemsize:
+            with np.errstate(over="ignore"):
+                numbers = numbers.astype(dtype).astype(np.float64)
+        return numbers
     if any(value is not None and abs(value) > _EXACT for value in values):
         raise fault(column.name, "has a whole number that float64 does not hold exactly")
     return np.array(values, dtype=np.float64)
@@ -354,6 +355,13 @@ def _from_values(column: Column, values: Sequence[Any]) -> NDArray[Any]:
 def _check_count(column: Column, found: int) -> None:
     if found != column.rows:
         raise fault(column.name, f"has {found} elements, but its shape needs {column.rows}")
+
+
+@functools.cache
+def _decoder(dtype: np.dtype[Any] | None, *, nested: bool) -> msgspec.json.Decoder[Any]:
+    cell = _cell(dtype) | None
+    wanted: Any = list[tuple[cell]] if nested else list[cell]  # type: ignore[valid-type]
+    return msgspec.json.Decoder(wanted)
 
 
 def _cell(dtype: np.dtype[Any] | None) -> Any:

@@ -79,7 +79,6 @@ def test_rows_become_columns_and_stay_as_sent():
     np.testing.assert_array_equal(table["seats"], [150.0, np.nan])
     assert table["distance"].dtype == np.float64
     assert table["direct"].dtype == np.bool_
-    assert table["id"].dtype == np.int64
     np.testing.assert_array_equal(table["scheduled"], np.array(["2013-07-15T06:00", "NaT"], dtype="M8[us]"))
     np.testing.assert_array_equal(table["booked"], np.array(["2013-07-15T06:00", "NaT"], dtype="M8[us]"))
     assert len(found) == 2
