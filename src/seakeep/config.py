@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 import re
@@ -20,6 +21,8 @@ PREFIX = "SEAKEEP_"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,6 +56,11 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Largest number of rows in one request."""
     max_in_flight: Positive = 1024
     """Requests a worker holds at once; more are answered 503 with Retry-After."""
+    hang_s: Positive = 30
+    """A worker that has not moved for so many seconds hangs, and is replaced: longer than the slowest batch takes."""
+    worker_memory_mb: NotNegative = 1024
+    """Most memory of its own that a worker may have, in MiB; 0: any. One that has grown to four fifths of it is replaced,
+    without a request lost; one that needs as much from the start is left alone, which is told."""
 
 
 class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,19 +72,41 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Port of the dashboard; 0: any free one."""
 
 
+class ObserveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is told of serving beside its metrics."""
+
+    logs: OneOf["text", "json"] = "text"
+    """Form of the lines on standard error; neither holds values of requests."""
+    access_share: Share = 0.0
+    """Part of the answered requests that a line is written about, 0 to 1; one is written about those that fail, at most 20
+    a second and worker."""
+
+    traces: str = ""
+    """URL of an OpenTelemetry collector that takes traces over HTTP, as ``http://localhost:4318/v1/traces``; ``""``:
+    nothing is traced. Needs the extra ``otel``."""
+    trace_share: Share = 0.01
+    """Part of the requests without a ``traceparent`` that is traced, 0 to 1; one with it is traced if it says so."""
+
+
 class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The flight recorder."""
 
+    commit: OneOf["group", "each"] = "group"
+    """``group``: answers go out at once, and records reach the disk together. ``each``: first the disk, then the answer."""
     commit_ms: Positive = 20
     """Longest time a record waits in memory before it is written and synced, in milliseconds."""
-    queue_records: Positive = 50_000
-    """Records held in memory when the disk is slower than the traffic; more become a counted gap."""
+    queue_mb: Annotated[float, msgspec.Meta(gt=0)] = 32
+    """Memory for records while the disk is slower than the traffic, in MiB; what has no room becomes a counted gap."""
     segment_mb: Positive = 64
     """Size at which a segment is sealed, in MiB."""
-    hash: tuple[str, ...] = ()
-    """Request columns stored only as a keyed hash."""
-    drop: tuple[str, ...] = ()
-    """Request columns not stored at all."""
+    keep_days: NotNegative = 0
+    """Days that records are kept; 0: for ever."""
+    keep_gb: Annotated[float, msgspec.Meta(ge=0)] = 0
+    """Space that predictions may take on the disk, in GiB; the oldest go first. 0: all there is."""
+    encrypt: bool = False
+    """Whether records are encrypted on the disk (AES-256-GCM, a key for every file)."""
+    key_file: str = ""
+    """File with the 32 bytes of the key that wraps the files' keys; by default ``keys/recorder.key`` in the home."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +116,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     serving: ServingSettings = ServingSettings()
     dashboard: DashboardSettings = DashboardSettings()
     recorder: RecorderSettings = RecorderSettings()
+    observe: ObserveSettings = ObserveSettings()
 
 
 class Home:
@@ -118,6 +149,13 @@ class Home:
         self.online = root / "online"
         self.keys = root / "keys"
         self.metrics = root / "metrics"
+        self.costs = root / "costs"
+
+    def beside(self, folder: Path) -> Home:
+        """The same home, but for what a service writes: that goes to another folder."""
+        home = copy.copy(self)
+        home.predictions, home.events, home.metrics = folder / "predictions", folder / "events", folder / "metrics"
+        return home
 
 
 def find_project(start: Path) -> Path:

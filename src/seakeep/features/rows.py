@@ -18,6 +18,7 @@ import numpy as np
 
 from seakeep.clock import parse_moment
 from seakeep.errors import DataError, RowError, did_you_mean
+from seakeep.records.expression import columns_of
 from seakeep.records.model import ModelDefinition
 from seakeep.records.prediction import Cell
 from seakeep.records.source import ColumnSchema, Events, Kind
@@ -39,6 +40,8 @@ _IN_WORDS: dict[Kind, str] = {
 _NAT = np.datetime64("NaT").view(np.int64).item()
 _LAST_US = 253_402_300_799_999_999
 """The last microsecond of the year 9999."""
+_SHOWN = 64
+"""Characters of a name that an error repeats."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,9 @@ class RequestDecoder:
         schema = definition.schemas[request.name]
         required = {column.name for column in schema if not column.nullable} - {request.time}
         self._rows = _RowDecoder(schema, required)
+        read = {view.entity for view in definition.views}
+        read.update(name for node in definition.request_features.values() for name in columns_of(node))
+        self._read = [(name, kind) for name, kind in self._rows.kinds.items() if name in read]
         self._time, self._key = request.time, request.key
 
     def decode(self, rows: Json) -> DecodedRows:
@@ -91,10 +97,7 @@ class RequestDecoder:
             With the first row and column at fault.
         """
         cells = self._rows.decode(rows)
-        table = {
-            name: _to_array(kind, values)
-            for (name, kind), values in zip(self._rows.kinds.items(), cells.values(), strict=True)
-        }
+        table = {name: _to_array(kind, cells[name]) for name, kind in self._read}
         count = self._rows.count(cells)
         keys = ["" if value is None else str(value) for value in cells[self._key]] if self._key else [""] * count
         times = [value or 0 for value in cells[self._time]]
@@ -232,8 +235,9 @@ class _RowDecoder:
             )
         for name in row:
             if name not in self.kinds:
-                hint = did_you_mean(name, self.kinds)
-                return RowError(f"row {number} has an unknown column {name!r}", row=number, column=name, hint=hint)
+                told = name[:_SHOWN]
+                hint = did_you_mean(told, self.kinds)
+                return RowError(f"row {number} has an unknown column {told!r}", row=number, column=told, hint=hint)
         for name, kind in self.kinds.items():
             if row.get(name) is None:
                 if name in self._required:

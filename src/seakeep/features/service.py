@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,9 +13,10 @@ from seakeep.clock import Clock
 from seakeep.errors import DataError
 from seakeep.features import online
 from seakeep.features.ingest import Ingestion
+from seakeep.features.lookup import Lookup
 from seakeep.features.online import OnlineStore, OnlineTransaction, Snapshot, ViewEntry
-from seakeep.features.plan import ViewPlan, entity_names, plan_view, read_columns
-from seakeep.features.state import Reader, Reading
+from seakeep.features.plan import entity_names, plan_view, read_columns
+from seakeep.features.state import Reader
 from seakeep.features.transform import Compiled, compiled
 from seakeep.records.model import ModelDefinition
 from seakeep.records.prediction import Cell
@@ -122,87 +123,52 @@ def enter_views(definition: ModelDefinition, store: OnlineStore) -> None:
     store.update(enter)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Lookup:
-    """One view of a definition, ready to be read."""
-
-    name: str
-    plan: ViewPlan
-    reader: Reader
-
-    def read(
-        self, snapshot: Snapshot, entities: Sequence[str], times_us: Sequence[int]
-    ) -> tuple[list[Reading], list[bool]]:
-        """Readings of all rows, and whether each had a state that reaches back to its moment."""
-        if len(entities) == 1:
-            blob = snapshot.get(online.state_key(self.plan.digest, entities[0]))
-            if blob is None:
-                return [self.reader.empty], [False]
-            reading = self.reader.read(blob, times_us)
-            return reading, [reading[0].complete]
-        rows: dict[str, list[int]] = {}
-        for row, entity in enumerate(entities):
-            rows.setdefault(entity, []).append(row)
-        readings = [self.reader.empty] * len(entities)
-        known = [False] * len(entities)
-        for entity, members in rows.items():
-            blob = snapshot.get(online.state_key(self.plan.digest, entity))
-            if blob is None:
-                continue
-            for row, one in zip(members, self.reader.read(blob, [times_us[row] for row in members]), strict=True):
-                readings[row] = one
-                known[row] = one.complete
-        return readings, known
-
-
 class _Assembler:
     """Puts the inputs of one definition together, in the order of its columns."""
 
     def __init__(self, definition: ModelDefinition) -> None:
-        self._lookups: list[_Lookup] = []
+        self._lookups: list[Lookup] = []
+        width: dict[str, int] = {"number": 0, "category": 0}
         for view in definition.views:
             plan = plan_view(view, definition.schemas[view.source.name])
             chosen = [plan.outputs[column.name] for column in definition.columns if column.view == view.name]
-            self._lookups.append(_Lookup(view.name, plan, Reader(plan, chosen)))
+            self._lookups.append(Lookup(view.name, plan, Reader(plan, chosen)))
         self._requested: dict[str, list[Compiled]] = {"number": [], "category": []}
         for column in definition.columns:
-            if not column.view:
+            if column.view:
+                width[column.kind] += 1
+            else:
                 self._requested[column.kind].append(compiled(definition.request_features[column.name]))
-        readers = [lookup.reader.empty for lookup in self._lookups]
-        self._widths = sum(len(one.numbers) for one in readers), sum(len(one.categories) for one in readers)
+        self._numbers, self._categories = width["number"], width["category"]
 
     def assemble(self, snapshot: Snapshot, table: Mapping[str, NDArray[Any]], times_us: NDArray[np.int64]) -> Assembled:
         times: list[int] = times_us.tolist()
         n = len(times)
-        numbers: list[list[float]] = [[] for _ in times]
-        categories: list[list[str]] = [[] for _ in times]
-        newest: list[list[int]] = [[] for _ in times]
         unknown: list[tuple[str, ...]] = [()] * n
+        views = []
         for lookup in self._lookups:
-            entities: list[str] = entity_names(table[lookup.plan.entity]).tolist()
-            readings, known = lookup.read(snapshot, entities, times)
-            for row, reading in enumerate(readings):
-                numbers[row] += reading.numbers
-                categories[row] += reading.categories
-                newest[row].append(reading.newest_us)
-                if not known[row]:
+            found = lookup.read(snapshot, entity_names(table[lookup.entity]).tolist(), times)
+            views.append(found)
+            for row, one in enumerate(found):
+                if not one.known:
                     unknown[row] = (*unknown[row], lookup.name)
+        rows = list(zip(*views, strict=True))
+        requested = self._requested
+        numbers = np.empty((n, self._numbers + len(requested["number"])))
+        if self._numbers:
+            joined = b"".join([one.numbers for row in rows for one in row])
+            numbers[:, : self._numbers] = np.frombuffer(joined).reshape(n, self._numbers)
+        categories = np.empty((n, self._categories + len(requested["category"])), dtype=object)
+        if self._categories and n:
+            categories[:, : self._categories] = [[name for one in row for name in one.categories] for row in rows]
+        for position, value in enumerate(requested["number"], self._numbers):
+            numbers[:, position] = value(table)
+        for position, value in enumerate(requested["category"], self._categories):
+            categories[:, position] = value(table)
+        newest = np.frombuffer(b"".join([one.newest for row in rows for one in row]), dtype=np.int64)
         return Assembled(
-            numbers=_beside(
-                numbers, self._widths[0], [value(table) for value in self._requested["number"]], np.float64
-            ),
-            categories=_beside(
-                categories, self._widths[1], [value(table) for value in self._requested["category"]], object
-            ),
-            view_times_us=np.array(newest, dtype=np.int64).reshape(n, len(self._lookups)),
+            numbers=numbers,
+            categories=categories,
+            view_times_us=newest.reshape(n, len(views)),
             unknown=unknown,
         )
-
-
-def _beside(looked_up: list[list[Any]], width: int, requested: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-    matrix = np.empty((len(looked_up), width + len(requested)), dtype=dtype)
-    if width and looked_up:
-        matrix[:, :width] = looked_up
-    for position, values in enumerate(requested, width):
-        matrix[:, position] = values
-    return matrix

@@ -108,6 +108,12 @@ class Reading(NamedTuple):
     complete: bool
 
 
+Span = tuple[int, int]
+"""Moments between which something holds: after the first, up to and with the second."""
+
+ALWAYS: Span = (-(2**63), 2**63 - 1)
+
+
 class Reader:
     """Reads chosen inputs of a view from states.
 
@@ -130,27 +136,32 @@ class Reader:
 
     def read(self, blob: Blob, times_us: Sequence[int]) -> list[Reading]:
         """The inputs at each of the given moments, in O(log n) each."""
+        return [self.at(blob, time_us)[0] for time_us in times_us]
+
+    def at(self, blob: Blob, time_us: int) -> tuple[Reading, Span]:
+        """The inputs at a moment, in O(log n), and the moments around it at which they are the same."""
         view = memoryview(blob)
         ints, floats = view.cast("q"), view.cast("d")
         n, floor = ints[0], ints[1]
-        places = self._places(n)
-        found = []
-        for time_us in times_us:
-            if time_us - self._longest < floor:
-                found.append(self._incomplete)
-                continue
-            end = bisect_left(ints, time_us, _HEADER, _HEADER + n)
-            starts = [bisect_left(ints, time_us - window, _HEADER, end) for window in self._windows]
-            numbers = [
-                _number(ints, floats, function, at, n + 1, starts[window], end) for function, at, window in places
-            ]
-            categories = [
-                self._category(view, ints, value, end - 1 - _HEADER) if end > starts[window] else ""
-                for value, window in self._categories
-            ]
-            newest = ints[end - 1] if end > starts[-1] else 0
-            found.append(Reading(numbers, categories, newest, complete=True))
-        return found
+        first = floor + self._longest
+        if time_us < first:
+            return self._incomplete, (ALWAYS[0], first - 1)
+        last = _HEADER + n
+        end = bisect_left(ints, time_us, _HEADER, last)
+        starts = [bisect_left(ints, time_us - window, _HEADER, end) for window in self._windows]
+        numbers = [
+            _number(ints, floats, function, at, n + 1, starts[window], end) for function, at, window in self._places(n)
+        ]
+        categories = [
+            self._category(view, ints, value, end - 1 - _HEADER) if end > starts[window] else ""
+            for value, window in self._categories
+        ]
+        newest = ints[end - 1] if end > starts[-1] else 0
+        # The next event to enter all windows, and the next to leave each; the last that entered, and that left each.
+        edges = [(end, 0), *zip(starts, self._windows, strict=True)]
+        since = max(first - 1, *(ints[place - 1] + window for place, window in edges if place > _HEADER), ALWAYS[0])
+        until = min([ints[place] + window for place, window in edges if place < last], default=ALWAYS[1])
+        return Reading(numbers, categories, newest, complete=True), (since, until)
 
     def _places(self, n: int) -> list[tuple[str, int, int]]:
         """For each number its function, the word from which positions among ``known`` lead to its values, its window."""

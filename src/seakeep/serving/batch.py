@@ -47,6 +47,8 @@ class Batch:
         ``time.perf_counter()`` when it left the queue.
     sequence
         The recorder's number for the record of the first row; those of the others follow.
+    recorded_s, record_us
+        ``time.perf_counter()`` when its records were made, and how long it took, microseconds.
     """
 
     version: LoadedVersion
@@ -56,6 +58,8 @@ class Batch:
     started_s: float
     model_us: float = 0.0
     sequence: int = 0
+    recorded_s: float = 0.0
+    record_us: float = 0.0
 
 
 class BatchRunner:
@@ -121,10 +125,12 @@ class BatchRunner:
         scores = version.score(inputs.numbers, inputs.categories)
         model_us = (time.perf_counter() - began_s) * 1e6
         _check_scores(version, parts, scores)
-        fresh, number = self._ids.new, version.number
-        columns = zip(inputs.keys, scores.tolist(), (scores >= version.threshold).tolist(), inputs.unknown, strict=True)
+        number, decisions = version.number, (scores >= version.threshold).tolist()
+        columns = zip(
+            self._ids.several(len(scores)), inputs.keys, scores.tolist(), decisions, inputs.unknown, strict=True
+        )
         answers = [
-            RowAnswer(fresh(), key, score, decision, number, unknown) for key, score, decision, unknown in columns
+            RowAnswer(fresh, key, score, decision, number, unknown) for fresh, key, score, decision, unknown in columns
         ]
         return Batch(
             version=version, parts=parts, inputs=inputs, answers=answers, started_s=started_s, model_us=model_us

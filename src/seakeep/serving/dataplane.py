@@ -1,18 +1,23 @@
 """The data plane, whatever the transport: requests of one turn of the event loop become one batch per version.
 
 No timer holds a request back. All requests that were read in one turn are executed at its end: alone when there is one,
-together when there are many, so that batches form under load and only then.
+together when there are many, so that batches form under load and only then. Only for a model that was measured to gain by
+it do they wait for those of the next turns (:mod:`seakeep.serving.batching`).
 """
 
 from __future__ import annotations
 
+import functools
 import logging
+import math
+import operator
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from seakeep.errors import DeadlineError, NotFoundError, SeakeepError, UnavailableError
 from seakeep.records.prediction import Role
 from seakeep.serving.batch import Batch, BatchRunner
+from seakeep.serving.batching import ALONE, Gathering
 from seakeep.serving.errors import InternalError
 from seakeep.serving.inference import Call, Part
 from seakeep.serving.loaded import LoadedVersion
@@ -20,9 +25,10 @@ from seakeep.serving.recording import Recording
 from seakeep.serving.routing import Traffic
 from seakeep.serving.shadow import Shadow
 
-TICK_ROWS = 4096
-"""Rows executed between two looks at the sockets."""
-MAX_WAITING = 16 * TICK_ROWS
+TICK_ROWS = 128
+"""Rows executed between two looks at the sockets, unless one request has more: a few milliseconds, so that what cannot be
+answered is refused soon. Larger batches are hardly faster."""
+MAX_WAITING = 65_536
 """Rows that may wait in a worker; more are answered 503."""
 
 _log = logging.getLogger("seakeep.serving")
@@ -39,6 +45,11 @@ class Dataplane:
         Calls a function at the end of this turn of the event loop: its ``call_soon``.
     max_in_flight
         Calls held at once; more are refused.
+    after
+        Calls a function once the answers of this turn are sent, so that recording is not in their way: ``call_soon``, for
+        an event loop that sends what was written at the end of a turn. At once, if left out.
+    observe
+        Called with the calls of a turn, and the batches that they were executed in, after they were answered and recorded.
 
     Attributes
     ----------
@@ -56,11 +67,16 @@ class Dataplane:
         *,
         defer: Callable[[Callable[[], None]], object],
         max_in_flight: int,
+        after: Callable[[Callable[[], None]], object] = operator.call,
+        observe: Callable[[Sequence[Call], Sequence[Batch]], None] | None = None,
     ) -> None:
+        self._after = after
         self._runner, self._recording, self._shadow = runner, recording, shadow
         self._defer, self._max_in_flight = defer, max_in_flight
+        self._observe = observe
         self.traffic: Mapping[str, Traffic | None] = {}
         self.in_flight = 0
+        self._gathering = Gathering()
         self._calls: list[Call] = []
         self._rows = 0
         self._scheduled = False
@@ -119,6 +135,9 @@ class Dataplane:
             self._defer(self._tick)
 
     def _tick(self) -> None:
+        if self._waits():
+            self._defer(self._tick)
+            return
         calls: list[Call] = []
         rows = 0
         while rows < TICK_ROWS and len(calls) < len(self._calls):
@@ -131,6 +150,17 @@ class Dataplane:
             self._defer(self._tick)
         self._execute(calls)
 
+    def _waits(self) -> bool:
+        """Whether the calls that are there wait for more: only if all are for one model to which that matters."""
+        traffic = self.traffic.get(self._calls[0].model)
+        plan = traffic.champion.plan if traffic else ALONE
+        if not plan.patience_s:
+            return False
+        now_s = time.perf_counter()
+        soonest_s = min((call.deadline_s for call in self._calls if call.deadline_s is not None), default=math.inf)
+        together = soonest_s - now_s > 2 * plan.patience_s and len({call.model for call in self._calls}) == 1
+        return self._gathering.waits(plan if together else ALONE, self._rows, now_s)
+
     def _execute(self, calls: list[Call]) -> None:
         groups: dict[tuple[int, bool], list[Part]] = {}
         for call in calls:
@@ -140,19 +170,47 @@ class Dataplane:
         for batch in batches:
             self._recording.number(batch)
             _hand_out(batch)
+        if self._recording.comes_first:
+            self._finish_all(batches)
+            self._recording.settle(calls)
+            self._reply(calls)
+            self._tell(calls, batches)
+        else:
+            self._reply(calls)
+            self._after(functools.partial(self._conclude, calls, batches))
+
+    def _reply(self, calls: list[Call]) -> None:
+        now_s = time.perf_counter()
         for call in calls:
             self.in_flight -= 1
+            call.replied_s = now_s
             try:
                 call.reply(call)
             except Exception:  # noqa: BLE001 -- the request border
                 _log.exception("an answer could not be sent")
-        done_s = time.perf_counter()
-        for batch in batches:
-            self._finish(batch, done_s)
+            now_s = call.done_s = time.perf_counter()
 
-    def _finish(self, batch: Batch, done_s: float) -> None:
+    def _conclude(self, calls: list[Call], batches: list[Batch]) -> None:
+        self._finish_all(batches)
+        self._tell(calls, batches)
+
+    def _finish_all(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            self._finish(batch)
+
+    def _tell(self, calls: list[Call], batches: list[Batch]) -> None:
+        """Count what was answered and recorded, and let others know."""
         try:
-            self._recording.answered(batch, done_s)
+            for batch in batches:
+                self._recording.count(batch)
+            if self._observe:
+                self._observe(calls, batches)
+        except Exception:  # noqa: BLE001 -- the request border: the answers are out
+            _log.exception("what was answered could not be told")
+
+    def _finish(self, batch: Batch) -> None:
+        try:
+            self._recording.answered(batch)
             traffic = self.traffic.get(batch.version.model)
             other = traffic.shadow_of(batch.version) if traffic else None
             if other:

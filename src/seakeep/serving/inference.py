@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -59,6 +59,13 @@ class Inputs:
         )
 
 
+class Trace(NamedTuple):
+    """Where a traced request is in its trace; both 0 where the trace begins with it."""
+
+    trace_id: int
+    parent: int
+
+
 @dataclasses.dataclass(slots=True, kw_only=True, eq=False)
 class Call:
     """One request for predictions.
@@ -75,8 +82,14 @@ class Call:
         ``time.perf_counter()`` when the request had arrived, and when it was queued.
     deadline_s
         ``time.perf_counter()`` after which nobody waits for the answer; None: there is none.
+    trace
+        None: the request is not traced.
+    replied_s, done_s
+        ``time.perf_counter()`` before and after the answer was made and sent.
     answers
         One a row.
+    size
+        Number of rows.
     """
 
     model: str
@@ -85,17 +98,19 @@ class Call:
     arrived_s: float
     parsed_s: float
     deadline_s: float | None = None
+    trace: Trace | None = None
     rows: list[msgspec.Raw] = dataclasses.field(default_factory=list)
     direct: Inputs | None = None
     version: LoadedVersion | None = None
     role: Role = "champion"
     answers: list[RowAnswer] = dataclasses.field(default_factory=list)
     error: SeakeepError | None = None
+    size: int = dataclasses.field(init=False)
+    replied_s: float = 0.0
+    done_s: float = 0.0
 
-    @property
-    def size(self) -> int:
-        """Number of rows."""
-        return len(self.direct) if self.direct else len(self.rows)
+    def __post_init__(self) -> None:
+        self.size = len(self.rows) if self.direct is None else len(self.direct.keys)
 
 
 @dataclasses.dataclass(slots=True, eq=False)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from seakeep.errors import IntegrityError, RowError
+from seakeep.records.feature import FeatureKind
 from seakeep.records.model import ModelDefinition
 from seakeep.records.release import Route
-from seakeep.serving.ports import BundleSource, FeatureSource, RequestDecoder, RequestDecoders
+from seakeep.serving.batching import ALONE, AT_ONCE, SIZES, Plan, measure, plan
+from seakeep.serving.ports import BundleSource, CostStore, FeatureSource, RequestDecoder, RequestDecoders
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +36,12 @@ class LoadedVersion:
         Digest of the definition: versions with the same one compute the same inputs from the same row.
     numbers, categories
         Names of the model's number and category inputs, in its order.
-    together
-        Whether rows may be scored together: whether that gives each the bits it gets alone.
+    kinds
+        Of all its inputs, by name.
+    plan
+        How many rows are scored together. Only if that gives each the bits it gets alone is it more than one.
+    memory
+        What a transport has found out about the requests to this version, by the bytes that it found it in.
     """
 
     model: str
@@ -46,14 +54,17 @@ class LoadedVersion:
     inputs: str
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
-    together: bool = True
+    kinds: Mapping[str, FeatureKind]
+    plan: Plan = AT_ONCE
+    memory: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``; those of a row do not depend on the other rows, to the bit."""
-        if self.together or len(numbers) == 1:
+        count, most = len(numbers), self.plan.most
+        if count <= most:
             return self.session.score(numbers, categories)
-        rows = range(len(numbers))
-        return np.concatenate([self.session.score(numbers[i : i + 1], categories[i : i + 1]) for i in rows])
+        parts = [slice(start, start + most) for start in range(0, count, most)]
+        return np.concatenate([self.session.score(numbers[part], categories[part]) for part in parts])
 
     def key_of(self, row: msgspec.Raw) -> str:
         """The key of a row that asks for a prediction, without reading the rest of it.
@@ -75,8 +86,20 @@ class LoadedVersion:
         return "" if key is None else str(key)
 
 
-def load(route: Route, *, bundles: BundleSource, features: FeatureSource, decoders: RequestDecoders) -> LoadedVersion:
-    """Verify a version, load it, warm it up, and have its features kept; to be called off the event loop.
+def load(
+    route: Route,
+    *,
+    bundles: BundleSource,
+    features: FeatureSource,
+    decoders: RequestDecoders,
+    costs: CostStore | None = None,
+) -> LoadedVersion:
+    """Verify a version, load it, warm it up, measure it, and have its features kept; to be called off the event loop.
+
+    Parameters
+    ----------
+    costs
+        What was measured before; a version that is not in it is measured. None: nothing is measured, nobody waits.
 
     Raises
     ------
@@ -90,6 +113,7 @@ def load(route: Route, *, bundles: BundleSource, features: FeatureSource, decode
     if definition.name != route.model:
         message = f"bundle {route.bundle[:12]} is of model {definition.name!r}, not of {route.model!r}"
         raise IntegrityError(message, hint="put the version into the registry again")
+    kinds = {column.name: column.kind for column in definition.columns}
     version = LoadedVersion(
         model=route.model,
         number=route.version,
@@ -99,12 +123,29 @@ def load(route: Route, *, bundles: BundleSource, features: FeatureSource, decode
         session=ScoringSession(bundle.model),
         decoder=decoders(definition),
         inputs=hashlib.sha256(msgspec.json.encode(definition)).hexdigest(),
-        numbers=tuple(column.name for column in definition.columns if column.kind == "number"),
-        categories=tuple(column.name for column in definition.columns if column.kind == "category"),
+        numbers=tuple(name for name, kind in kinds.items() if kind == "number"),
+        categories=tuple(name for name, kind in kinds.items() if kind == "category"),
+        kinds=kinds,
     )
     together = _warm_up(version)
     features.add(definition)
-    return dataclasses.replace(version, together=together)
+    return dataclasses.replace(version, plan=_plan(version, costs) if together else ALONE)
+
+
+def _plan(version: LoadedVersion, costs: CostStore | None) -> Plan:
+    if costs is None:
+        return AT_ONCE
+    cost = costs.get(version.bundle)
+    if cost is None:
+        numbers, categories = _made_up(version, SIZES[-1])
+        cost = measure(lambda rows: version.session.score(numbers[:rows], categories[:rows]), time.perf_counter)
+        costs.put(version.bundle, cost)
+    return plan(cost)
+
+
+def _made_up(version: LoadedVersion, rows: int) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+    numbers = np.random.default_rng(0).normal(0.0, 30.0, (rows, len(version.numbers)))
+    return numbers, np.full((rows, len(version.categories)), "", dtype=object)
 
 
 def _warm_up(version: LoadedVersion) -> bool:
@@ -120,8 +161,7 @@ def _warm_up(version: LoadedVersion) -> bool:
     """
     name = f"{version.model}:{version.number}"
     most = max(_WARM_UP_ROWS)
-    numbers = np.random.default_rng(0).normal(0.0, 30.0, (most, len(version.numbers)))
-    categories: NDArray[np.object_] = np.full((most, len(version.categories)), "", dtype=object)
+    numbers, categories = _made_up(version, most)
     try:
         alone = [version.session.score(numbers[i : i + 1], categories[i : i + 1]) for i in range(most)]
         together = [version.session.score(numbers[:rows], categories[:rows]) for rows in _WARM_UP_ROWS]

@@ -12,7 +12,7 @@ from seakeep.errors import NotFoundError
 from seakeep.records.prediction import Role
 from seakeep.records.version import NAME
 from seakeep.serving.dataplane import Dataplane
-from seakeep.serving.inference import Call, Inputs
+from seakeep.serving.inference import Call, Inputs, Trace
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.loader import LoadFailure, Loading
 from seakeep.serving.tensors import KINDS, OUTPUTS, InferRequest
@@ -151,6 +151,7 @@ class OpenInference:
         principal: str,
         arrived_s: float,
         deadline_s: float | None = None,
+        trace: Trace | None = None,
     ) -> None:
         """Have a request answered by the version it was read for; raises as :meth:`Dataplane.submit` does."""
         rows = len(request.numbers)
@@ -172,6 +173,7 @@ class OpenInference:
                 arrived_s=arrived_s,
                 parsed_s=time.perf_counter(),
                 deadline_s=deadline_s,
+                trace=trace,
                 direct=inputs,
                 version=version,
                 role=role,

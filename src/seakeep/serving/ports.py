@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from typing import Literal as OneOf
 
 from seakeep.records.model import ModelDefinition
 from seakeep.records.prediction import Cell, EventBatch, Prediction
 from seakeep.records.release import Route
 from seakeep.records.source import ColumnSchema, Events
+from seakeep.serving.batching import Cost
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,6 +107,16 @@ EventDecoders = Callable[[Events, Sequence[ColumnSchema]], EventDecoder]
 class RecordSink(Protocol):
     """The flight recorder's pen."""
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can still write, now or later; if not, a new pen counts what this one leaves."""
+        ...
+
+    @property
+    def answers_wait(self) -> bool:
+        """Whether an answer must not go out before its record is durable."""
+        ...
+
     def next_sequence(self, count: int = 1) -> int:
         """The number for the next record, the first of ``count`` in a row."""
         ...
@@ -120,6 +131,47 @@ class RecordSink(Protocol):
 
     def close(self) -> None:
         """Write what is left and stop."""
+        ...
+
+
+class Stage(NamedTuple):
+    """One stage of a request; nanoseconds since the epoch."""
+
+    name: str
+    start_ns: int
+    end_ns: int
+
+
+class Traced(NamedTuple):
+    """A request that was answered, to be told to whoever collects traces.
+
+    Attributes
+    ----------
+    trace_id, parent
+        128 and 64 bits; ``parent`` is 0 where the trace begins here.
+    error
+        Code of the error that the client got; ``""`` if there is none.
+    """
+
+    trace_id: int
+    parent: int
+    name: str
+    start_ns: int
+    end_ns: int
+    stages: tuple[Stage, ...]
+    attributes: Mapping[str, str | int | tuple[str, ...]]
+    error: str
+
+
+class SpanSink(Protocol):
+    """Whoever collects traces."""
+
+    def put(self, traced: Traced) -> None:
+        """Take a traced request, without blocking; it may be lost."""
+        ...
+
+    def close(self) -> None:
+        """Send what waits, for a short while, and stop."""
         ...
 
 
@@ -159,6 +211,18 @@ class BundleSource(Protocol):
 
     def open(self, digest: str) -> Bundle:
         """Read and verify a bundle; IntegrityError if it does not verify."""
+        ...
+
+
+class CostStore(Protocol):
+    """What models cost on this host."""
+
+    def get(self, bundle: str) -> Cost | None:
+        """What was measured for a bundle here; None: nothing yet."""
+        ...
+
+    def put(self, bundle: str, cost: Cost) -> None:
+        """Keep what was measured, so that nobody needs to measure it again."""
         ...
 
 

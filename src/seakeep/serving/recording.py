@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from seakeep.clock import Clock, Ids
-from seakeep.errors import ServingError
+from seakeep.errors import RecorderError, ServingError
 from seakeep.records.prediction import Prediction, Role
 from seakeep.serving.batch import Batch
-from seakeep.serving.inference import Inputs, Part
+from seakeep.serving.inference import Call, Inputs, Part
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.metrics import Meters
 from seakeep.serving.ports import RecordSink
 from seakeep.serving.v1 import UNREADABLE, RowAnswer
 
 Stages = tuple[float, float, float, float, float]
-"""Microseconds in parse, features, queue, model, and in all."""
+"""Microseconds in parse (with validate), features, queue, model, and in all."""
 
 
 class Circumstances(NamedTuple):
@@ -53,6 +54,7 @@ class Recording:
 
     def __init__(self, sink: RecordSink, meters: Meters, *, clock: Clock, ids: Ids) -> None:
         self._sink, self._meters, self._clock, self._ids = sink, meters, clock, ids
+        self._due = 0
 
     def number(self, batch: Batch) -> None:
         """Take the numbers of a batch's records; to be called before its answers go out.
@@ -60,28 +62,59 @@ class Recording:
         So a record that a crash keeps from being made after its answer was sent is counted as missing.
         """
         batch.sequence = self._sink.next_sequence(len(batch.answers))
+        self._due += len(batch.answers)
 
-    def answered(self, batch: Batch, done_s: float) -> None:
-        """Record a batch whose calls were answered at ``done_s`` (``time.perf_counter()``)."""
+    def answered(self, batch: Batch) -> None:
+        """Record a batch whose calls were answered, or are about to be."""
+        began_s = time.perf_counter()
         now_us = self._clock.now_us()
         version = batch.version
-        meter = self._meters.of(version.model, version.number)
         rows = _rows(batch.inputs) if batch.inputs else _without_inputs(batch.parts[0].rows, now_us)
-        unknown = batch.inputs.unknown if batch.inputs else []
         start = 0
         for part in batch.parts:
             stop = start + part.size
-            stages = _stages(batch, part, done_s)
-            if part.call.error:
-                meter.failed(part.call.error.code)
-            else:
-                meter.answered(part.size, sum(map(len, unknown[start:stop])), stages)
+            stages = _stages(batch, part)
             error = part.call.error.code if part.call.error else ""
             shared = Circumstances(version, part.role, now_us, stages, error)
             for place in range(start, stop):
                 sequence = batch.sequence + place
-                self._write(shared, sequence, batch.answers[place], rows[place], part.call.principal)
+                self._due -= self._write(shared, sequence, batch.answers[place], rows[place], part.call.principal)
             start = stop
+        batch.recorded_s = time.perf_counter()
+        batch.record_us = (batch.recorded_s - began_s) * 1e6
+
+    def count(self, batch: Batch) -> None:
+        """Count a batch that was answered and recorded, in whichever order."""
+        meter = self._meters.of(batch.version.model, batch.version.number)
+        unknown = batch.inputs.unknown if batch.inputs else []
+        start = answered = 0
+        for part in batch.parts:
+            stop = start + part.size
+            if part.call.error:
+                meter.failed(part.call.error.code)
+            else:
+                meter.answered(part.size, sum(map(len, unknown[start:stop])), _alone(batch, part.call))
+                answered += 1
+            start = stop
+        spent = (batch.inputs.decode_us, batch.inputs.features_us) if batch.inputs else (0.0, 0.0)
+        meter.worked(answered, (*spent, batch.model_us, batch.record_us))
+
+    @property
+    def comes_first(self) -> bool:
+        """Whether answers wait for their records."""
+        return self._sink.answers_wait
+
+    def settle(self, calls: Sequence[Call]) -> None:
+        """Wait until every record that was numbered is durable; else no call is answered with what was computed."""
+        missing, self._due = self._due, 0
+        fault = RecorderError("the recorder has no room", hint="try again later") if missing else None
+        try:
+            self._sink.commit()
+        except RecorderError as error:
+            fault = error
+        for call in calls if fault else ():
+            if not call.error:
+                call.error, call.answers = fault, []
 
     def unrouted(self, code: str) -> None:
         """Count a call that reached no version."""
@@ -108,7 +141,8 @@ class Recording:
 
     def _write(
         self, shared: Circumstances, sequence: int, answer: RowAnswer, row: _Row, principal: str, *, pair: str = ""
-    ) -> None:
+    ) -> bool:
+        """Record a row; False if there was no room."""
         version = shared.version
         parse_us, features_us, queue_us, model_us, total_us = shared.stages
         record = Prediction(
@@ -136,8 +170,10 @@ class Recording:
             total_us=total_us,
             error=shared.error,
         )
-        if not self._sink.append(record):
+        kept = self._sink.append(record)
+        if not kept:
             self._meters.of(version.model, version.number).gap()
+        return kept
 
 
 def _rows(inputs: Inputs) -> list[_Row]:
@@ -165,12 +201,26 @@ def _object(sent: msgspec.Raw) -> dict[str, Any]:
         return {}
 
 
-def _stages(batch: Batch, part: Part, done_s: float) -> Stages:
+def _stages(batch: Batch, part: Part) -> Stages:
     call = part.call
     parse_us = (call.parsed_s - call.arrived_s) * 1e6
     features_us = 0.0
     if batch.inputs:
         parse_us += batch.inputs.decode_us
         features_us = batch.inputs.features_us
-    queue_us = max(0.0, (batch.started_s - call.parsed_s) * 1e6)
-    return parse_us, features_us, queue_us, batch.model_us, (done_s - call.arrived_s) * 1e6
+    done_s = call.done_s or time.perf_counter()  # where the record comes first, the answer is still to be sent
+    return parse_us, features_us, _queue_us(batch, call), batch.model_us, (done_s - call.arrived_s) * 1e6
+
+
+def _alone(batch: Batch, call: Call) -> tuple[float, float, float, float]:
+    """Microseconds of a call itself in parse, queue and serialise, and in all."""
+    return (
+        (call.parsed_s - call.arrived_s) * 1e6,
+        _queue_us(batch, call),
+        (call.done_s - call.replied_s) * 1e6,
+        (call.done_s - call.arrived_s) * 1e6,
+    )
+
+
+def _queue_us(batch: Batch, call: Call) -> float:
+    return max(0.0, (batch.started_s - call.parsed_s) * 1e6)

@@ -15,10 +15,11 @@ from seakeep.serving import openapi, prometheus, routes, v2
 from seakeep.serving.dataplane import Dataplane
 from seakeep.serving.errors import RequestError
 from seakeep.serving.exchange import Exchange
-from seakeep.serving.inference import Call
+from seakeep.serving.inference import Call, Trace
 from seakeep.serving.ingest import Ingest
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.metrics import Meters, read
+from seakeep.serving.observer import Observer
 from seakeep.serving.open_inference import Live, ModelReady, OpenInference, model_name, version_number
 from seakeep.serving.ports import Action, Authenticator
 from seakeep.serving.tensors import InferRequest
@@ -49,6 +50,8 @@ class Rest:
         Answer predictions, take events.
     metrics
         The folder of all workers' counters.
+    observer
+        Is told of requests; None: nobody is.
     """
 
     def __init__(
@@ -60,9 +63,11 @@ class Rest:
         authenticator: Authenticator,
         meters: Meters,
         metrics: Path,
+        observer: Observer | None = None,
     ) -> None:
         self._protocol, self._dataplane, self._ingest = protocol, dataplane, ingest
         self._authenticator, self._meters, self._folder = authenticator, meters, metrics
+        self._observer = observer
         self._routes: dict[bytes, Route] = {}
 
     # The protocol's application
@@ -88,8 +93,10 @@ class Rest:
         exchange.route(exchange)
 
     def refused(self, error: SeakeepError) -> None:
-        """Count a request that was refused."""
+        """Count a request that was refused, and tell of it."""
         self._meters.server.failed(error.code)
+        if self._observer:
+            self._observer.refused(error)
 
     # Routes
 
@@ -114,6 +121,7 @@ class Rest:
             arrived_s=exchange.arrived_s,
             parsed_s=time.perf_counter(),
             rows=rows,
+            trace=self._trace(exchange),
         )
         self._dataplane.submit(call)
 
@@ -123,7 +131,17 @@ class Rest:
         json_bytes = None if length is None else _length(length)
         request = v2.parse_infer(exchange.body, json_bytes, chosen[0], self._protocol.max_rows)
         reply = functools.partial(_answer_infer, exchange, request, chosen[0])
-        self._protocol.submit(request, chosen, reply, principal=exchange.principal, arrived_s=exchange.arrived_s)
+        self._protocol.submit(
+            request,
+            chosen,
+            reply,
+            principal=exchange.principal,
+            arrived_s=exchange.arrived_s,
+            trace=self._trace(exchange),
+        )
+
+    def _trace(self, exchange: Exchange) -> Trace | None:
+        return self._observer.begin(exchange.headers.get(b"traceparent", b"")) if self._observer else None
 
     def _events(self, exchange: Exchange, source: str) -> None:
         self._ingest.check(source)
@@ -133,7 +151,7 @@ class Rest:
 
     def _answer_events(self, exchange: Exchange, outcome: EventsAnswer | SeakeepError) -> None:
         if isinstance(outcome, SeakeepError):
-            self._meters.server.failed(outcome.code)
+            self.refused(outcome)
             exchange.fail(outcome)
         else:
             self._meters.server.taken(outcome.accepted)

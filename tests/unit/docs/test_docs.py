@@ -96,3 +96,12 @@ def test_a_million_requests_are_replayed_within_the_limit_and_differ_in_no_bit()
 def test_the_budgets_of_a_light_package_are_kept():
     rows = json.loads((ROOT / "benchmarks" / "results" / "startup.json").read_text("utf-8"))
     assert all(row["ours"] <= row["limit"] for row in rows if row["limit"])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "results").glob("*.json")), ids=lambda path: path.stem)
+def test_every_result_tells_what_was_measured_where_when_and_beside_whom(path):
+    for row in json.loads(path.read_text("utf-8")):
+        assert {"figure", "unit", "ours", "peers", "limit", "machine", "versions", "date"} <= set(row)
+        measured = [value for value in row["peers"].values() if not isinstance(value, str)]
+        (ratio,) = [value for name, value in row.items() if name.startswith("ratio_to_")]
+        assert (ratio is not None) <= bool(measured)

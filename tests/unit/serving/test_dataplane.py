@@ -1,10 +1,13 @@
+import dataclasses
 import math
+import time
 
 import pytest
 from tests.serving_rig import expected_score, onnx_model
 from tests.serving_runs import row
 
-from seakeep.errors import NotFoundError, RowError, UnavailableError
+from seakeep.errors import NotFoundError, RecorderError, RowError, UnavailableError
+from seakeep.serving.batching import Plan
 from seakeep.serving.dataplane import TICK_ROWS
 from seakeep.serving.routing import place_of
 
@@ -95,7 +98,7 @@ def test_rows_of_one_call_go_to_the_versions_of_their_keys_and_come_back_in_orde
     plane.serve(plane.dataplane.traffic["late"].champion, rig.load(rig.put(2)), 0.4)
     keys = [f"k{number}" for number in range(100)]
     together, alone = plane.ask(*map(row, keys)), [plane.ask(row(key)) for key in keys]
-    plane.turn()
+    plane.finish()
     expected = [2 if place_of(key, model="late", version=2) < 0.4 else 1 for key in keys]
     assert [answer.version for answer in together.answers] == expected
     assert [call.answers[0].version for call in alone] == expected
@@ -114,6 +117,8 @@ def test_a_row_without_a_readable_key_is_an_error_when_keys_decide(plane, rig):
 
 def test_a_fault_while_a_call_is_routed_is_an_error_of_that_call(plane, caplog):
     class Broken:
+        champion = plane.dataplane.traffic["late"].champion
+
         @property
         def split(self):
             raise ZeroDivisionError("/home/secret")
@@ -172,3 +177,100 @@ def test_rows_and_inputs_of_one_turn_are_separate_batches(plane, direct_inputs):
     plane.turn()
     assert by_row.answers[0].score == by_input.answers[0].score
     assert [record.categories for record in plane.sink.records] == [["AA"], ["AA"]]
+
+
+def test_what_is_recorded_waits_until_the_answers_are_sent(plane):
+    sent = []
+    plane.dataplane._after = sent.append
+    plane.ask(row())
+    plane.turn()
+    assert (len(plane.replies), plane.sink.records) == (1, [])
+    sent.pop()()
+    assert [record.id for record in plane.sink.records] == [plane.replies[0].answers[0].id]
+
+
+def test_an_answer_waits_for_its_record_if_it_must(plane):
+    plane.sink.answers_wait = True
+    committed = []
+    reply = lambda call: committed.append((plane.sink.committed, call.error, len(call.answers)))  # noqa: E731
+    plane.ask(row("a"), row("b"), reply=reply)
+    plane.ask(row("c"), reply=reply)
+    plane.turn()
+    assert committed == [(3, None, 2), (3, None, 1)]
+
+
+@pytest.mark.parametrize("trouble", ["full", "fault"])
+def test_an_answer_without_its_record_is_refused_if_it_must_have_one(plane, trouble):
+    plane.sink.answers_wait = True
+    setattr(plane.sink, trouble, RecorderError("the disk is full") if trouble == "fault" else True)
+    call = plane.ask(row("a"))
+    plane.turn()
+    assert plane.replies == [call]
+    assert call.error.code == "recorder"
+    assert call.answers == []
+    setattr(plane.sink, trouble, None)
+    again = plane.ask(row("a"))
+    plane.turn()
+    assert (again.error, len(again.answers)) == (None, 1)
+
+
+def test_an_answer_whose_record_cannot_be_made_is_refused_if_it_must_have_one(plane, monkeypatch):
+    plane.sink.answers_wait = True
+    with monkeypatch.context() as broken:
+        broken.setattr(plane.sink, "append", lambda record: 1 / 0)
+        calls = [plane.ask(row("a")), plane.ask(row("b"))]
+        plane.turn()
+    assert [call.error.code for call in calls] == ["recorder"] * 2
+    again = plane.ask(row("a"))
+    plane.turn()
+    assert (again.error, [record.key for record in plane.sink.records]) == (None, ["a"])
+
+
+def test_records_are_numbered_before_answers_go_out_also_if_these_wait(plane):
+    plane.sink.answers_wait = True
+    plane.ask(row("a"), row("b"))
+    plane.ask(row("c"))
+    plane.turn()
+    assert [record.sequence for record in plane.sink.records] == [1, 2, 3]
+
+
+def patient(plane, *, enough=4, patience_s=1e6):
+    """The plane, serving a model that gains by batches."""
+    champion = plane.dataplane.traffic["late"].champion
+    plane.serve(dataclasses.replace(champion, plan=Plan(enough=enough, patience_s=patience_s)))
+    return plane
+
+
+def test_calls_of_a_model_that_gains_by_it_wait_until_there_are_enough(plane, monkeypatch):
+    sizes = batches_of(plane, monkeypatch)
+    patient(plane)
+    for _ in range(3):
+        plane.ask(row())
+        plane.turn()
+        assert sizes == []
+    plane.ask(row())
+    plane.finish()
+    assert (sizes, len(plane.replies), plane.dataplane.in_flight) == ([4], 4, 0)
+
+
+def test_calls_do_not_wait_longer_than_the_model_is_patient(plane):
+    patient(plane, patience_s=0.02)
+    plane.ask(row())
+    plane.finish()
+    assert len(plane.replies) == 1
+
+
+def test_a_call_that_has_little_time_left_waits_for_nobody(plane):
+    patient(plane, patience_s=10.0)
+    plane.ask(row(), deadline_s=time.perf_counter() + 15.0)
+    plane.turn()
+    assert len(plane.replies) == 1
+
+
+def test_a_call_of_another_model_makes_nobody_wait(plane):
+    patient(plane)
+    plane.dataplane.traffic = {**plane.dataplane.traffic, "other": plane.dataplane.traffic["late"]}
+    plane.ask(row())
+    plane.ask(row(), model="other")
+    plane.turn()
+    assert len(plane.replies) == 2

@@ -1,3 +1,5 @@
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -6,6 +8,27 @@ from tests.serving_rig import COLUMNS, definition, onnx_model
 from seakeep.errors import IntegrityError, RowError
 from seakeep.records.feature import FeatureColumn
 from seakeep.records.release import Route
+from seakeep.serving.batching import ALONE, Cost, Plan, plan
+from seakeep.serving.loaded import load
+
+
+def summing_up(*beside):
+    """A model whose score is the sum of a row's numbers; with a node ``beside`` it, of all rows' numbers too."""
+    from onnx import TensorProto, helper
+
+    nodes = [helper.make_node("ReduceSum", ["numbers", "axis"], ["sum" if beside else "score"], keepdims=0)]
+    nodes += [*beside, helper.make_node("Add", ["sum", "all"], ["score"])] if beside else []
+    graph = helper.make_graph(
+        nodes,
+        "sum",
+        [
+            helper.make_tensor_value_info("numbers", TensorProto.DOUBLE, ["n", 2]),
+            helper.make_tensor_value_info("categories", TensorProto.STRING, ["n", 1]),
+        ],
+        [helper.make_tensor_value_info("score", TensorProto.DOUBLE, ["n"])],
+        [helper.make_tensor("axis", TensorProto.INT64, (1,), [1])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
 
 
 def test_a_version_knows_its_inputs_in_the_order_of_the_model(rig):
@@ -33,10 +56,56 @@ def test_rows_get_the_same_bits_alone_and_together_whatever_the_engine_does(rig)
         assert together.shape == (count,)
 
 
-def test_its_features_are_kept_from_the_moment_it_is_loaded(rig):
+@pytest.mark.parametrize("most", [1, 2, 7, 200, 4096])
+def test_rows_get_the_same_bits_whatever_the_plan_gives_the_engine_at_once(rig, most):
+    version = rig.load(rig.put(1))
+    numbers = np.random.default_rng(3).normal(0, 500, (200, 2))
+    categories = np.full((200, 1), "UA", dtype=object)
+    parts = dataclasses.replace(version, plan=Plan(most=most))
+    assert parts.score(numbers, categories).tobytes() == version.score(numbers, categories).tobytes()
+
+
+class Costs:
+    def __init__(self):
+        self.kept, self.asked = {}, []
+
+    def get(self, bundle):
+        self.asked.append(bundle)
+        return self.kept.get(bundle)
+
+    def put(self, bundle, cost):
+        self.kept[bundle] = cost
+
+
+def test_a_version_is_measured_once_on_a_host_and_then_never_again(rig):
     from tests.serving_rig import FileFeatures, RequestDecoder
 
-    from seakeep.serving.loaded import load
+    features, costs, route = FileFeatures(rig.folder / "features.jsonl"), Costs(), rig.put(1, model=summing_up())
+    one = load(route, bundles=rig.bundles, features=features, decoders=RequestDecoder, costs=costs)
+    cost = costs.kept[route.bundle]
+    assert cost.rows[0] == 1
+    assert one.plan == plan(cost)
+    costs.kept[route.bundle] = Cost((1, 2), (1.0, 1.1))
+    again = load(route, bundles=rig.bundles, features=features, decoders=RequestDecoder, costs=costs)
+    assert (again.plan.most, again.plan.enough) == (2, 2)
+    assert again.plan.patience_s == pytest.approx(0.45)
+    assert costs.asked == [route.bundle] * 2
+
+
+def test_a_model_whose_answers_depend_on_the_rows_beside_them_is_given_one_row_at_a_time(rig):
+    from onnx import helper
+    from tests.serving_rig import FileFeatures, RequestDecoder
+
+    beside = helper.make_node("ReduceSum", ["numbers"], ["all"], keepdims=0)
+    costs, route = Costs(), rig.put(1, model=summing_up(beside))
+    features = FileFeatures(rig.folder / "features.jsonl")
+    version = load(route, bundles=rig.bundles, features=features, decoders=RequestDecoder, costs=costs)
+    assert version.plan == ALONE
+    assert costs.kept == {}
+
+
+def test_its_features_are_kept_from_the_moment_it_is_loaded(rig):
+    from tests.serving_rig import FileFeatures, RequestDecoder
 
     features = FileFeatures(rig.folder / "features.jsonl")
     version = load(rig.put(1), bundles=rig.bundles, features=features, decoders=RequestDecoder)
@@ -60,8 +129,6 @@ def test_its_features_are_kept_from_the_moment_it_is_loaded(rig):
 )
 def test_what_cannot_answer_is_not_loaded_and_its_features_are_not_kept(rig, definition_, model, told):
     from tests.serving_rig import FileFeatures, RequestDecoder
-
-    from seakeep.serving.loaded import load
 
     digest = rig.bundles.put(definition_, model)
     route = Route(model="late", version=1, bundle=digest, role="champion", weight=1.0)
