@@ -20,6 +20,7 @@ PREFIX = "SEAKEEP_"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,6 +32,13 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """File with the declarations, relative to the project folder."""
     home: str = ".seakeep"
     """Folder for all state, relative to the project folder."""
+
+
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one model is served under pressure: ``[serving.models.NAME]``."""
+
+    deadline_ms: Natural = 0
+    """Time that a request gets whose client names none; 0: what the server gives."""
 
 
 class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,6 +61,10 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Largest number of rows in one request."""
     max_in_flight: Positive = 1024
     """Requests a worker holds at once; more are answered 503 with Retry-After."""
+    deadline_ms: Natural = 0
+    """Time that a request gets whose client names none, in milliseconds; 0: any."""
+    models: dict[str, ModelSettings] = {}
+    """What is particular to a model, by its name."""
 
 
 class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

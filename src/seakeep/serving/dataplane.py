@@ -10,8 +10,9 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from seakeep.errors import DeadlineError, NotFoundError, SeakeepError, UnavailableError
+from seakeep.errors import NotFoundError, SeakeepError, UnavailableError
 from seakeep.records.prediction import Role
+from seakeep.serving import deadline
 from seakeep.serving.batch import Batch, BatchRunner
 from seakeep.serving.errors import InternalError
 from seakeep.serving.inference import Call, Part
@@ -39,6 +40,8 @@ class Dataplane:
         Calls a function at the end of this turn of the event loop: its ``call_soon``.
     max_in_flight
         Calls held at once; more are refused.
+    deadlines
+        Of calls that bring none.
 
     Attributes
     ----------
@@ -56,9 +59,11 @@ class Dataplane:
         *,
         defer: Callable[[Callable[[], None]], object],
         max_in_flight: int,
+        deadlines: deadline.Deadlines | None = None,
     ) -> None:
         self._runner, self._recording, self._shadow = runner, recording, shadow
         self._defer, self._max_in_flight = defer, max_in_flight
+        self._deadlines = deadlines if deadlines and deadlines.any else None
         self.traffic: Mapping[str, Traffic | None] = {}
         self.in_flight = 0
         self._calls: list[Call] = []
@@ -111,6 +116,8 @@ class Dataplane:
         """
         if self.in_flight >= self._max_in_flight or self._rows + call.size > MAX_WAITING:
             raise UnavailableError("too many requests are in flight", hint="send them more slowly, or add workers")
+        if self._deadlines and call.deadline_s is None:
+            call.deadline_s = self._deadlines.of(call.model, call.arrived_s)
         self.in_flight += 1
         self._rows += call.size
         self._calls.append(call)
@@ -163,7 +170,7 @@ class Dataplane:
     def _parts(self, call: Call) -> list[Part]:
         """The rows of a call by the version that answers them; none if it fails at once."""
         try:
-            _check_time(call)
+            deadline.check(call.deadline_s)
             if call.version:
                 return [Part(call, call.version, call.role)]
             traffic = self.traffic_of(call.model)
@@ -178,12 +185,6 @@ class Dataplane:
             call.error = InternalError("a fault in the server")
         self._recording.unrouted(call.error.code)
         return []
-
-
-def _check_time(call: Call) -> None:
-    """Nobody waits any more for what is past its deadline: it is not executed."""
-    if call.deadline_s is not None and time.perf_counter() > call.deadline_s:
-        raise DeadlineError("the request's time was over before its turn came", hint="allow it more time")
 
 
 def _split(call: Call, traffic: Traffic) -> list[Part]:

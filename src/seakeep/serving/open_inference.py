@@ -12,6 +12,7 @@ from seakeep.errors import NotFoundError
 from seakeep.records.prediction import Role
 from seakeep.records.version import NAME
 from seakeep.serving.dataplane import Dataplane
+from seakeep.serving.deadline import sooner
 from seakeep.serving.inference import Call, Inputs
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.loader import LoadFailure, Loading
@@ -152,7 +153,13 @@ class OpenInference:
         arrived_s: float,
         deadline_s: float | None = None,
     ) -> None:
-        """Have a request answered by the version it was read for; raises as :meth:`Dataplane.submit` does."""
+        """Have a request answered by the version it was read for; raises as :meth:`Dataplane.submit` does.
+
+        Parameters
+        ----------
+        deadline_s
+            What the transport says (``time.perf_counter()``); the request itself may name an earlier one.
+        """
         rows = len(request.numbers)
         version, role = chosen
         inputs = Inputs(
@@ -171,7 +178,7 @@ class OpenInference:
                 reply=reply,
                 arrived_s=arrived_s,
                 parsed_s=time.perf_counter(),
-                deadline_s=deadline_s,
+                deadline_s=sooner(deadline_s, request.timeout_us, arrived_s),
                 direct=inputs,
                 version=version,
                 role=role,

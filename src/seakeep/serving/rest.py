@@ -13,6 +13,7 @@ import msgspec
 from seakeep.errors import NotFoundError, SeakeepError
 from seakeep.serving import openapi, prometheus, routes, v2
 from seakeep.serving.dataplane import Dataplane
+from seakeep.serving.deadline import header_us, sooner
 from seakeep.serving.errors import RequestError
 from seakeep.serving.exchange import Exchange
 from seakeep.serving.inference import Call
@@ -106,6 +107,7 @@ class Rest:
 
     def _predict(self, exchange: Exchange, model: str) -> None:
         self._dataplane.traffic_of(model)
+        deadline_s = sooner(None, header_us(exchange.headers), exchange.arrived_s)
         rows = parse_rows(exchange.body, self._protocol.max_rows)
         call = Call(
             model=model,
@@ -113,6 +115,7 @@ class Rest:
             reply=functools.partial(_answer_rows, exchange),
             arrived_s=exchange.arrived_s,
             parsed_s=time.perf_counter(),
+            deadline_s=deadline_s,
             rows=rows,
         )
         self._dataplane.submit(call)
@@ -122,8 +125,14 @@ class Rest:
         length = exchange.headers.get(_INFER_LENGTH)
         json_bytes = None if length is None else _length(length)
         request = v2.parse_infer(exchange.body, json_bytes, chosen[0], self._protocol.max_rows)
-        reply = functools.partial(_answer_infer, exchange, request, chosen[0])
-        self._protocol.submit(request, chosen, reply, principal=exchange.principal, arrived_s=exchange.arrived_s)
+        self._protocol.submit(
+            request,
+            chosen,
+            functools.partial(_answer_infer, exchange, request, chosen[0]),
+            principal=exchange.principal,
+            arrived_s=exchange.arrived_s,
+            deadline_s=sooner(None, header_us(exchange.headers), exchange.arrived_s),
+        )
 
     def _events(self, exchange: Exchange, source: str) -> None:
         self._ingest.check(source)

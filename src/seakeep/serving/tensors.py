@@ -67,12 +67,15 @@ class InferRequest:
         float64 ``(n, numbers)`` with NaN for missing, and object ``(n, categories)`` with ``""``.
     outputs
         Names of the outputs wanted, each with whether it is wanted in binary form.
+    timeout_us
+        How long its client waits, microseconds; 0: it does not say.
     """
 
     id: str
     numbers: NDArray[np.float64]
     categories: NDArray[np.object_]
     outputs: tuple[tuple[str, bool], ...]
+    timeout_us: int = 0
 
 
 def read_request(

@@ -9,12 +9,14 @@ KServe Open Inference Protocol, ``specification/protocol/inference_rest.md``; Tr
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
 
 from seakeep.errors import RowError
+from seakeep.serving.deadline import MOST_US
 from seakeep.serving.errors import RequestError
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.tensors import (
@@ -57,6 +59,7 @@ class _Output(msgspec.Struct, frozen=True):
 
 class _RequestParameters(msgspec.Struct, frozen=True):
     binary_data_output: bool | None = None
+    timeout: Annotated[int, msgspec.Meta(ge=0, le=MOST_US)] | None = None
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -94,9 +97,11 @@ def parse_infer(body: bytes, json_bytes: int | None, version: LoadedVersion, max
     if len(request.inputs) > MAX_TENSORS:
         raise RequestError(400, f"more than {MAX_TENSORS} inputs")
     _check_names(head, request)
-    default = bool(request.parameters and request.parameters.binary_data_output)
+    parameters = request.parameters or _RequestParameters()
+    default = bool(parameters.binary_data_output)
     wanted = [(one.name, one.parameters.binary_data if one.parameters else None) for one in request.outputs]
-    return read_request(request.id, _tensors(request, binary), wanted, version, max_rows, binary=default)
+    found = read_request(request.id, _tensors(request, binary), wanted, version, max_rows, binary=default)
+    return dataclasses.replace(found, timeout_us=parameters.timeout) if parameters.timeout else found
 
 
 def encode_answer(
@@ -138,7 +143,7 @@ def _check_names(head: bytes, request: _Request) -> None:
         or head.count(b'"shape"') + head.count(b'"datatype"') > 2 * len(inputs)
         or head.count(b'"data"') > sum(one.data is not msgspec.UNSET for one in inputs)
         or head.count(b'"parameters"') > len(given)
-        or head.count(b'"binary_data') > settings
+        or head.count(b'"binary_data') + head.count(b'"timeout"') > settings
         or head.count(b'"id"') > 1
         or head.count(b"\\u")
     ):

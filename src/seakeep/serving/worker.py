@@ -23,6 +23,7 @@ from seakeep.config import ServingSettings
 from seakeep.errors import PlatformError, RecorderError
 from seakeep.serving.batch import BatchRunner
 from seakeep.serving.dataplane import Dataplane
+from seakeep.serving.deadline import Deadlines
 from seakeep.serving.exchange import Limits
 from seakeep.serving.http import SWEEP_S, Connection, HttpServer
 from seakeep.serving.ingest import Ingest, intakes_of
@@ -159,7 +160,12 @@ class Worker:
         recording = Recording(context.predictions, meters, clock=clock, ids=ids)
         self._shadow = Shadow(runner, recording, meters, clock=clock, defer=loop.call_soon)
         self._dataplane = Dataplane(
-            runner, recording, self._shadow, defer=loop.call_soon, max_in_flight=settings.max_in_flight
+            runner,
+            recording,
+            self._shadow,
+            defer=loop.call_soon,
+            max_in_flight=settings.max_in_flight,
+            deadlines=Deadlines(settings),
         )
         self._ingest = Ingest(
             context.events, context.features, committing, clock=clock, ids=ids, max_waiting=settings.max_in_flight

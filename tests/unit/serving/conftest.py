@@ -29,7 +29,7 @@ NOW_US = 1_372_636_800_000_000
 class Plane:
     """A data plane without sockets: what it defers happens in :meth:`turn`, one turn of an event loop."""
 
-    def __init__(self, rig: Rig, *, mode: str = "wall", max_in_flight: int = 1000) -> None:
+    def __init__(self, rig: Rig, *, mode: str = "wall", max_in_flight: int = 1000, **more: Any) -> None:
         self.rig, self.later, self.sink = rig, deque(), ListSink()
         self.features, self.clock = FileFeatures(rig.folder / "features.jsonl"), FixedClock(NOW_US)
         ids = TimeOrderedIds(self.clock)
@@ -38,7 +38,7 @@ class Plane:
         self.recording = Recording(self.sink, self.meters, clock=self.clock, ids=ids)
         self.shadow = Shadow(self.runner, self.recording, self.meters, clock=self.clock, defer=self.later.append)
         self.dataplane = Dataplane(
-            self.runner, self.recording, self.shadow, defer=self.later.append, max_in_flight=max_in_flight
+            self.runner, self.recording, self.shadow, defer=self.later.append, max_in_flight=max_in_flight, **more
         )
         self.replies: list[Call] = []
 

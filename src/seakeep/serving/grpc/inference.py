@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from seakeep.serving.deadline import MOST_US, PARAMETER
 from seakeep.serving.errors import RequestError
 from seakeep.serving.grpc.messages import ModelInferResponse
 from seakeep.serving.loaded import LoadedVersion
@@ -52,7 +54,9 @@ def read_infer(message: Any, version: LoadedVersion, max_rows: int) -> InferRequ
     wanted = [(output.name, None) for output in message.outputs]
     raw = message.raw_input_contents
     tensors = _raw(message, raw) if raw else map(_typed, message.inputs)
-    return read_request(message.id, tensors, wanted, version, max_rows, binary=bool(raw))
+    found = read_request(message.id, tensors, wanted, version, max_rows, binary=bool(raw))
+    timeout_us = _whole(message, PARAMETER, MOST_US)
+    return dataclasses.replace(found, timeout_us=timeout_us) if timeout_us else found
 
 
 def answer(request: InferRequest, version: LoadedVersion, answers: Sequence[RowAnswer]) -> Any:
@@ -67,6 +71,18 @@ def answer(request: InferRequest, version: LoadedVersion, answers: Sequence[RowA
         else:
             getattr(output.contents, CONTENTS[OUTPUTS[name]]).extend(values)
     return message
+
+
+def _whole(message: Any, name: str, most: int) -> int:
+    """A request's parameter that is a whole number from 0 to ``most``; 0 if it is not there."""
+    if name not in message.parameters:
+        return 0
+    parameter = message.parameters[name]
+    kind = parameter.WhichOneof("parameter_choice")
+    value = getattr(parameter, kind) if kind in {"int64_param", "uint64_param"} else -1
+    if not 0 <= value <= most:
+        raise RequestError(400, f"parameter {name!r} is not a whole number from 0 to {most}")
+    return int(value)
 
 
 def _raw(message: Any, raw: Sequence[bytes]) -> Iterator[Tensor]:
