@@ -34,6 +34,19 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Folder for all state, relative to the project folder."""
 
 
+PRIORITIES = ("critical", "normal", "sheddable")
+"""Classes of requests, the most urgent first."""
+
+
+class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one API key may ask for: ``[serving.keys.NAME]``; requests without a key are those of ``local``."""
+
+    priority: OneOf["critical", "normal", "sheddable"] = "normal"
+    """The highest class of its requests."""
+    rows_per_second: Natural = 0
+    """Rows it may ask for, counted over all workers; more are answered 429. 0: any number."""
+
+
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one model is served under pressure: ``[serving.models.NAME]``."""
 
@@ -63,6 +76,10 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Requests a worker holds at once; more are answered 503 with Retry-After."""
     deadline_ms: Natural = 0
     """Time that a request gets whose client names none, in milliseconds; 0: any."""
+    queue_ms: Positive = 50
+    """Longest time that a request may be expected to wait for its turn, in milliseconds; others are answered 503."""
+    keys: dict[str, KeySettings] = {}
+    """What single API keys may ask for, by their names."""
     models: dict[str, ModelSettings] = {}
     """What is particular to a model, by its name."""
 

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import json
+import math
+import threading
 
 import pytest
-from tests.serving_rig import Rig
+from tests.serving_rig import KeyTable, Rig
 from tests.serving_runs import INFER, PREDICT, body, request, row, run, serving, statuses, until
 
-from seakeep.config import ModelSettings
+from seakeep.config import KeySettings, ModelSettings
 
 TENSORS = [
     {"name": "carrier_recent.late_1h", "datatype": "FP64", "shape": [1], "data": [1.0]},
@@ -33,9 +35,10 @@ def hold(service):
     """Let calls wait until the function returned is called."""
     dataplane, turns = service.worker._dataplane, []
     defer, dataplane._defer = dataplane._defer, turns.append
+    dataplane._worked_s = math.inf  # nor does turning others away give them a turn
 
     def go():
-        dataplane._defer = defer
+        dataplane._defer, dataplane._worked_s = defer, 0.0
         for turn in turns:
             turn()
 
@@ -121,3 +124,187 @@ class TestDeadlines:
                 return [statuses(await reader.read()) for reader in answers]
 
         assert run(scenario()) == [[504], [200]]
+
+
+PRIORITY = "seakeep-priority"
+KEYS = {
+    "shop": KeySettings(priority="critical"),
+    "batch": KeySettings(priority="sheddable"),
+    "page": KeySettings(rows_per_second=2),
+}
+HEAVY = 1.0
+"""Seconds that a row is believed to take: one that waits is too many."""
+
+
+def known(keys=("shop", "page", "batch")):
+    return KeyTable({key.encode(): ("predict", "metrics") for key in keys})
+
+
+async def ask(service, key, path=PREDICT, sent=None, **headers):
+    """The status, the headers that matter and what was told."""
+    lines = [f"{name}: {value}".encode() for name, value in headers.items()]
+    lines += [b"authorization: Bearer " + key.encode(), b"connection: close"]
+    answer = await service.raw(request(path, sent or body(row()), *lines))
+    head, _, told = answer.partition(b"\r\n\r\n")
+    retry = head.lower().partition(b"retry-after: ")[2].partition(b"\r\n")[0]
+    return statuses(answer)[0], int(retry or 0), json.loads(told)
+
+
+async def standing(service, stack, *askers):
+    """Requests that wait, long enough to be a standing queue; each an answer to come."""
+    answers, waiting = [], service.worker._dataplane.in_flight
+    for number, (key, lines) in enumerate(askers, 1):
+        reader, writer = await stack.enter_async_context(service.connect())
+        head = [b"authorization: Bearer " + key.encode(), b"connection: close", *lines]
+        writer.write(request(PREDICT, body(row(f"{key}-{number}")), *head))
+        await until(lambda number=number: service.worker._dataplane.in_flight == waiting + number)
+        answers.append(asyncio.ensure_future(reader.read()))
+    service.worker._dataplane._queues["late"].row_s = HEAVY
+    await asyncio.sleep(0.005)
+    return answers
+
+
+class TestShedding:
+    def test_lower_classes_are_turned_away_first_and_a_stranger_cannot_jump_the_queue(self, rig):
+        async def scenario():
+            async with (
+                serving(rig, keys=KEYS, queue_ms=10, authenticator=known()) as service,
+                contextlib.AsyncExitStack() as stack,
+            ):
+                go = hold(service)
+                waiting = await standing(service, stack, ("page", []))
+                refused = [
+                    await ask(service, "batch", **{PRIORITY: "critical"}),
+                    await ask(service, "page", **{PRIORITY: "critical"}),
+                    await ask(service, "page", INFER, infer(priority=1)),
+                    await ask(service, "shop"),
+                ]
+                waiting.append(asyncio.ensure_future(ask(service, "shop", **{PRIORITY: "critical"})))
+                waiting.append(asyncio.ensure_future(ask(service, "shop", INFER, infer(priority=1))))
+                await until(lambda: service.worker._dataplane.in_flight == 3)
+                go()
+                return refused, await asyncio.gather(*waiting), service.predictions
+
+        refused, (first, rows, tensors), records = run(scenario())
+        assert {(status, told["code"]) for status, _, told in refused} == {(503, "unavailable")}
+        assert all(retry >= 1 for _, retry, _ in refused)
+        assert (statuses(first), rows[0], tensors[0]) == ([200], 200, 200)
+        assert [record.principal for record in records if record.key] == [
+            "shop",
+            "page",
+        ]  # in the order of their classes
+
+    def test_the_time_to_come_back_is_that_of_the_queue(self, rig):
+        async def scenario():
+            async with serving(rig, queue_ms=10) as service, contextlib.AsyncExitStack() as stack:
+                go = hold(service)
+                await standing(service, stack, *[("anybody", [])] * 3)
+                told = [(await ask(service, "x"))[1] for _ in range(4)]
+                go()
+                return told
+
+        told = run(scenario())
+        assert told[0] >= 3
+        assert told == sorted(told)
+        assert told[-1] > told[0]
+
+    def test_one_that_waits_gives_way_to_a_higher_class_when_there_is_no_room(self, rig):
+        async def scenario():
+            async with (
+                serving(rig, keys=KEYS, max_in_flight=2, authenticator=known()) as service,
+                contextlib.AsyncExitStack() as stack,
+            ):
+                go = hold(service)
+                low, normal = await standing(service, stack, ("batch", []), ("page", []))
+                service.worker._dataplane._queues["late"].row_s = 0.0
+                equal = await ask(service, "batch")
+                higher = asyncio.ensure_future(ask(service, "shop", **{PRIORITY: "critical"}))
+                given_way = await low
+                go()
+                return equal, given_way, await higher, await normal
+
+        equal, given_way, higher, normal = run(scenario())
+        assert (equal[0], statuses(given_way), higher[0], statuses(normal)) == (503, [503], 200, [200])
+        assert b"\r\nretry-after: " in given_way
+
+    def test_a_key_that_has_used_up_its_quota_is_told_so_and_others_are_not_hurt(self, rig):
+        async def scenario():
+            async with serving(rig, keys=KEYS, authenticator=known()) as service:
+                asked = [await ask(service, "page", sent=body(*[row()] * 200)) for _ in range(2)]
+                tensors = await ask(service, "page", INFER, infer())
+                metrics = await service.raw(
+                    request("/metrics", b"", b"authorization: Bearer page", b"connection: close", method=b"GET")
+                )
+                return asked, tensors, await ask(service, "shop"), metrics
+
+        (taken, held), tensors, other, metrics = run(scenario())
+        assert (taken[0], held[0], tensors[0], other[0]) == (200, 429, 429, 200)
+        assert held[2]["code"] == "quota"
+        assert 90 <= held[1] <= 99
+        assert "2 rows a second" in held[2]["error"]
+        assert b'seakeep_errors_total{model="",version="",code="quota"} 2' in metrics
+
+    @pytest.mark.parametrize("asked", [{"priority": -1}, {"priority": "high"}, {"priority": 2**32}])
+    def test_a_class_that_there_is_not_is_the_client_s_fault(self, rig, asked):
+        async def scenario():
+            async with serving(rig) as service:
+                return await service.client.post(INFER, infer(**asked)), await ask(service, "x", **{PRIORITY: "urgent"})
+
+        (tensors, _), rows = run(scenario())
+        assert (tensors, rows[0]) == (400, 400)
+
+
+def test_a_model_that_would_hold_the_loop_works_apart_and_the_loop_goes_on(rig):
+    """While its batch is executed the others are answered, who waits too long is told so, and what came is the next batch."""
+
+    async def scenario():
+        async with serving(rig) as service, contextlib.AsyncExitStack() as stack:
+            await service.predict()
+            plane = service.worker._dataplane
+            plane._queues["late"]._heavy = True
+            gate, execute, sizes = threading.Event(), plane._runner.run, []
+
+            def slow(version, parts):
+                sizes.append(len(parts))
+                gate.wait(30)
+                return execute(version, parts)
+
+            plane._runner.run = slow
+            answers = []
+            for number, lines in enumerate([[], [], [TIMEOUT.encode() + b": 20"]]):
+                reader, writer = await stack.enter_async_context(service.connect())
+                writer.write(request(PREDICT, body(row(f"k{number}")), b"connection: close", *lines))
+                answers.append(asyncio.ensure_future(reader.read()))
+                await until(lambda number=number: plane.in_flight == number + 1 and plane._queues["late"].busy)
+            live = await service.client.get("/v2/health/live")
+            late = await answers[2]
+            gate.set()
+            done = await asyncio.gather(*answers[:2])
+            return live, late, done, sizes, service.predictions
+
+    live, late, done, sizes, records = run(scenario())
+    assert live[0] == 200
+    assert statuses(late) == [504]
+    assert [statuses(answer) for answer in done] == [[200], [200]]
+    assert sizes == [1, 1]
+    assert [record.key for record in records] == ["f1", "k0", "k1"]
+    assert [record.error for record in records] == [""] * 3
+
+
+def test_one_whose_time_is_over_in_a_batch_that_hangs_is_told_so_at_once(rig):
+    async def scenario():
+        async with serving(rig) as service:
+            await service.predict()
+            plane = service.worker._dataplane
+            plane._queues["late"]._heavy = True
+            gate, execute = threading.Event(), plane._runner.run
+            plane._runner.run = lambda version, parts: gate.wait(30) and execute(version, parts)
+            told = await ask(service, "x", **{TIMEOUT: "20"})
+            waiting = plane.in_flight
+            gate.set()
+            await until(lambda: len(service.predictions) == 2)
+            return told, waiting, plane.in_flight, service.predictions[1]
+
+    told, waiting, after, record = run(scenario())
+    assert (told[0], waiting, after) == (504, 0, 0)
+    assert record.error == "deadline"

@@ -1,18 +1,23 @@
 """The data plane, whatever the transport: requests of one turn of the event loop become one batch per version.
 
 No timer holds a request back. All requests that were read in one turn are executed at its end: alone when there is one,
-together when there are many, so that batches form under load and only then.
+together when there are many, so that batches form under load and only then. A model that would hold the event loop works
+apart: all that came while a batch was executed is its next one.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping
 
+from seakeep.config import ServingSettings
 from seakeep.errors import NotFoundError, SeakeepError, UnavailableError
 from seakeep.records.prediction import Role
 from seakeep.serving import deadline
+from seakeep.serving.admission import TICK_S, Queue
+from seakeep.serving.apart import Apart
 from seakeep.serving.batch import Batch, BatchRunner
 from seakeep.serving.errors import InternalError
 from seakeep.serving.inference import Call, Part
@@ -20,11 +25,10 @@ from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.recording import Recording
 from seakeep.serving.routing import Traffic
 from seakeep.serving.shadow import Shadow
+from seakeep.serving.terms import Terms
 
-TICK_ROWS = 4096
-"""Rows executed between two looks at the sockets."""
-MAX_WAITING = 16 * TICK_ROWS
-"""Rows that may wait in a worker; more are answered 503."""
+REFUSING_S = TICK_S / 8
+"""How long calls are turned away before those that wait get a turn."""
 
 _log = logging.getLogger("seakeep.serving")
 
@@ -38,10 +42,12 @@ class Dataplane:
         Execute, record, and score in the shadow.
     defer
         Calls a function at the end of this turn of the event loop: its ``call_soon``.
-    max_in_flight
-        Calls held at once; more are refused.
-    deadlines
-        Of calls that bring none.
+    settings
+        How many calls are held at once, and how long they may be expected to wait.
+    terms
+        What the settings add to calls.
+    apart
+        Where models work that would hold the event loop; None: there, all the same.
 
     Attributes
     ----------
@@ -58,17 +64,18 @@ class Dataplane:
         shadow: Shadow,
         *,
         defer: Callable[[Callable[[], None]], object],
-        max_in_flight: int,
-        deadlines: deadline.Deadlines | None = None,
+        settings: ServingSettings,
+        terms: Terms | None = None,
+        apart: Apart | None = None,
     ) -> None:
         self._runner, self._recording, self._shadow = runner, recording, shadow
-        self._defer, self._max_in_flight = defer, max_in_flight
-        self._deadlines = deadlines if deadlines and deadlines.any else None
+        self._defer, self._apart, self._terms = defer, apart, terms or None
+        self._max_in_flight, self._wait_s = settings.max_in_flight, settings.queue_ms / 1000
         self.traffic: Mapping[str, Traffic | None] = {}
         self.in_flight = 0
-        self._calls: list[Call] = []
-        self._rows = 0
+        self._queues: dict[str, Queue] = {}
         self._scheduled = False
+        self._worked_s = 0.0
 
     def traffic_of(self, model: str) -> Traffic:
         """How a model's requests are shared out.
@@ -106,56 +113,154 @@ class Dataplane:
             raise NotFoundError(message, hint=f"loaded: {loaded}")
         return version
 
+    def check(self, model: str, rank: int, arrived_s: float) -> None:
+        """Turn a request away before it is read; raises as :meth:`submit` does, but for quotas."""
+        queue = self._queues.get(model)
+        if queue is None:
+            return
+        try:
+            queue.check(rank, arrived_s)
+        except UnavailableError:
+            # An event loop may read hundreds of sockets between two turns; those who wait must not wait for all of them.
+            if time.perf_counter() - self._worked_s > REFUSING_S:
+                self._tick()
+            raise
+
     def submit(self, call: Call) -> None:
         """Take a call; its ``reply`` is called when it is answered.
 
         Raises
         ------
+        QuotaError
+            Its key has used up what it may ask for.
         UnavailableError
-            Too many calls or rows are in flight.
+            It would wait too long, or too many calls or rows are in flight.
         """
-        if self.in_flight >= self._max_in_flight or self._rows + call.size > MAX_WAITING:
-            raise UnavailableError("too many requests are in flight", hint="send them more slowly, or add workers")
-        if self._deadlines and call.deadline_s is None:
-            call.deadline_s = self._deadlines.of(call.model, call.arrived_s)
+        if self._terms:
+            self._terms.settle(call)
+        queue = self._queues.get(call.model)
+        if queue is None:
+            queue = self._queues[call.model] = Queue(self._wait_s)
+        queue.check(call.rank, call.parsed_s, call.deadline_s, call.size)
+        if self._terms:
+            self._terms.spend(call)
+        self._make_room(queue, call)
         self.in_flight += 1
-        self._rows += call.size
-        self._calls.append(call)
+        queue.add(call)
+        if queue.busy:
+            if self._apart and call.deadline_s is not None:
+                self._apart.after(call.deadline_s - call.parsed_s, self._schedule)
+        elif not self._scheduled:
+            self._schedule()
+
+    def _make_room(self, queue: Queue, call: Call) -> None:
+        """Turn away waiting calls of lower classes while there is no room."""
+        while self.in_flight >= self._max_in_flight or not queue.has_room(call.size):
+            others = [queue] if not queue.has_room(call.size) else [queue, *self._queues.values()]
+            other = next(filter(None, (one.displace(call.rank) for one in others)), None)
+            if other is None:
+                raise queue.full(call.size, call.parsed_s)
+            other.error = queue.full(other.size, call.parsed_s)
+            self._unrouted(other)
+
+    def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            self._defer(self._tick)
+            self._defer(self._due)
+
+    def _due(self) -> None:
+        self._scheduled = False
+        self._tick()
 
     def _tick(self) -> None:
-        calls: list[Call] = []
-        rows = 0
-        while rows < TICK_ROWS and len(calls) < len(self._calls):
-            calls.append(self._calls[len(calls)])
-            rows += calls[-1].size
-        del self._calls[: len(calls)]
-        self._rows -= rows
-        self._scheduled = bool(self._calls)
-        if self._scheduled:
-            self._defer(self._tick)
-        self._execute(calls)
+        """One turn: of each model's calls as many as it may take."""
+        self._worked_s = time.perf_counter()
+        for queue in list(self._queues.values()):
+            if not len(queue):
+                continue
+            began_s = time.perf_counter()
+            for call in queue.overdue(began_s):
+                call.error = deadline.over()
+                self._unrouted(call)
+            if queue.busy:
+                continue
+            self._execute(queue, queue.take(), began_s)
+            if len(queue) and not queue.busy:
+                self._schedule()
 
-    def _execute(self, calls: list[Call]) -> None:
+    def _execute(self, queue: Queue, calls: list[Call], began_s: float) -> None:
         groups: dict[tuple[int, bool], list[Part]] = {}
         for call in calls:
             for part in self._parts(call):
                 groups.setdefault((id(part.version), call.direct is None), []).append(part)
-        batches = [batch for parts in groups.values() for batch in self._runner.run(parts[0].version, parts)]
+        rows = sum([call.size for call in calls])
+        work = functools.partial(self._run, list(groups.values()))
+        if self._apart and groups and queue.apart(rows):
+            queue.busy = True
+            self._watch(calls)
+            self._apart.run(calls[0].model, work, functools.partial(self._returned, queue, calls, began_s))
+            return
+        cpu_s = time.thread_time()
+        batches, _ = work()
+        self._settle(calls, batches)
+        self._worked_s = time.perf_counter()
+        queue.worked(rows, time.thread_time() - cpu_s, began_s, self._worked_s)
+
+    def _run(self, groups: list[list[Part]]) -> tuple[list[Batch], float]:
+        """Batches, and the processor seconds that they took."""
+        began_s = time.thread_time()
+        batches = [batch for parts in groups for batch in self._runner.run(parts[0].version, parts)]
+        return batches, time.thread_time() - began_s
+
+    def _returned(self, queue: Queue, calls: list[Call], began_s: float, done: tuple[list[Batch], float]) -> None:
+        """Batches that were executed apart are back."""
+        queue.busy = False
+        batches, cpu_s = done
+        self._settle(calls, batches)
+        queue.worked(sum([call.size for call in calls]), cpu_s, began_s, time.perf_counter())
+        if len(queue):
+            self._schedule()
+
+    def _watch(self, calls: list[Call]) -> None:
+        """Tell those whose time is over while their batch is executed apart."""
+        timed = [call for call in calls if call.deadline_s is not None and not call.answered]
+        if not timed or not self._apart:
+            return
+        now_s = time.perf_counter()
+        for call in timed:
+            if call.deadline_s is not None and call.deadline_s <= now_s:
+                call.error = deadline.over()
+                self._reply(call)
+        waiting = [call.deadline_s for call in timed if call.deadline_s is not None and call.deadline_s > now_s]
+        if waiting:
+            self._apart.after(min(waiting) - now_s, functools.partial(self._watch, timed))
+
+    def _settle(self, calls: list[Call], batches: list[Batch]) -> None:
+        """Hand out what was computed, and record it."""
         for batch in batches:
             self._recording.number(batch)
             _hand_out(batch)
         for call in calls:
-            self.in_flight -= 1
-            try:
-                call.reply(call)
-            except Exception:  # noqa: BLE001 -- the request border
-                _log.exception("an answer could not be sent")
+            self._reply(call)
         done_s = time.perf_counter()
         for batch in batches:
             self._finish(batch, done_s)
+
+    def _unrouted(self, call: Call) -> None:
+        """Answer a call that reached no version."""
+        if call.error:
+            self._recording.unrouted(call.error.code)
+        self._reply(call)
+
+    def _reply(self, call: Call) -> None:
+        if call.answered:
+            return
+        call.answered = True
+        self.in_flight -= 1
+        try:
+            call.reply(call)
+        except Exception:  # noqa: BLE001 -- the request border
+            _log.exception("an answer could not be sent")
 
     def _finish(self, batch: Batch, done_s: float) -> None:
         try:

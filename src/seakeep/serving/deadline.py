@@ -79,4 +79,9 @@ def check(deadline_s: float | None) -> None:
         The deadline has passed.
     """
     if deadline_s is not None and time.perf_counter() >= deadline_s:
-        raise DeadlineError("the request's time was over before it was answered", hint="allow it more time")
+        raise over()
+
+
+def over() -> DeadlineError:
+    """What to tell a client whose time is over."""
+    return DeadlineError("the request's time was over before it was answered", hint="allow it more time")

@@ -11,6 +11,7 @@ import msgspec
 from seakeep.errors import SeakeepError
 from seakeep.records.prediction import Role
 from seakeep.serving.loaded import LoadedVersion
+from seakeep.serving.priority import NORMAL
 from seakeep.serving.v1 import RowAnswer
 
 if TYPE_CHECKING:
@@ -75,8 +76,12 @@ class Call:
         ``time.perf_counter()`` when the request had arrived, and when it was queued.
     deadline_s
         ``time.perf_counter()`` after which nobody waits for the answer; None: there is none.
+    rank
+        Of its class, see :mod:`seakeep.serving.priority`.
     answers
         One a row.
+    answered
+        Whether ``reply`` was called.
     """
 
     model: str
@@ -85,12 +90,14 @@ class Call:
     arrived_s: float
     parsed_s: float
     deadline_s: float | None = None
+    rank: int = NORMAL
     rows: list[msgspec.Raw] = dataclasses.field(default_factory=list)
     direct: Inputs | None = None
     version: LoadedVersion | None = None
     role: Role = "champion"
     answers: list[RowAnswer] = dataclasses.field(default_factory=list)
     error: SeakeepError | None = None
+    answered: bool = False
 
     @property
     def size(self) -> int:

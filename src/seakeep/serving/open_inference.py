@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from seakeep.clock import Clock, Ids
+from seakeep.config import ServingSettings
 from seakeep.errors import NotFoundError
 from seakeep.records.prediction import Role
 from seakeep.records.version import NAME
@@ -16,6 +17,7 @@ from seakeep.serving.deadline import sooner
 from seakeep.serving.inference import Call, Inputs
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.loader import LoadFailure, Loading
+from seakeep.serving.priority import NORMAL, Ranks, lowered
 from seakeep.serving.tensors import KINDS, OUTPUTS, InferRequest
 
 
@@ -79,6 +81,8 @@ class OpenInference:
         Largest number of rows in one request.
     version
         Of the server, for its metadata.
+    ranks
+        The highest class of each key.
 
     Attributes
     ----------
@@ -95,11 +99,13 @@ class OpenInference:
         ids: Ids,
         max_rows: int,
         version: str,
+        ranks: Ranks | None = None,
     ) -> None:
         self._dataplane, self._clock, self._ids = dataplane, clock, ids
         self._loading = loading
         self.max_rows = max_rows
         self._version = version
+        self._ranks = ranks or Ranks(ServingSettings())
         self.draining = False
 
     def readiness(self) -> Readiness:
@@ -152,6 +158,7 @@ class OpenInference:
         principal: str,
         arrived_s: float,
         deadline_s: float | None = None,
+        rank: int | None = None,
     ) -> None:
         """Have a request answered by the version it was read for; raises as :meth:`Dataplane.submit` does.
 
@@ -159,7 +166,11 @@ class OpenInference:
         ----------
         deadline_s
             What the transport says (``time.perf_counter()``); the request itself may name an earlier one.
+        rank
+            Of its class as the transport says; None: it says nothing. The request itself may name another.
         """
+        most = self._ranks.most(principal)
+        rank = lowered(max(NORMAL, most) if rank is None else rank, request.priority, most)
         rows = len(request.numbers)
         version, role = chosen
         inputs = Inputs(
@@ -179,6 +190,7 @@ class OpenInference:
                 arrived_s=arrived_s,
                 parsed_s=time.perf_counter(),
                 deadline_s=sooner(deadline_s, request.timeout_us, arrived_s),
+                rank=rank,
                 direct=inputs,
                 version=version,
                 role=role,

@@ -22,6 +22,7 @@ from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.metrics import Meters, read
 from seakeep.serving.open_inference import Live, ModelReady, OpenInference, model_name, version_number
 from seakeep.serving.ports import Action, Authenticator
+from seakeep.serving.priority import Ranks
 from seakeep.serving.tensors import InferRequest
 from seakeep.serving.v1 import EventsAnswer, PredictAnswer, parse_events, parse_rows
 
@@ -50,6 +51,8 @@ class Rest:
         Answer predictions, take events.
     metrics
         The folder of all workers' counters.
+    ranks
+        Of requests by what they and their keys say.
     """
 
     def __init__(
@@ -61,7 +64,9 @@ class Rest:
         authenticator: Authenticator,
         meters: Meters,
         metrics: Path,
+        ranks: Ranks,
     ) -> None:
+        self._ranks = ranks
         self._protocol, self._dataplane, self._ingest = protocol, dataplane, ingest
         self._authenticator, self._meters, self._folder = authenticator, meters, metrics
         self._routes: dict[bytes, Route] = {}
@@ -107,6 +112,8 @@ class Rest:
 
     def _predict(self, exchange: Exchange, model: str) -> None:
         self._dataplane.traffic_of(model)
+        rank = self._ranks.of(exchange.principal, exchange.headers)
+        self._dataplane.check(model, rank, exchange.arrived_s)
         deadline_s = sooner(None, header_us(exchange.headers), exchange.arrived_s)
         rows = parse_rows(exchange.body, self._protocol.max_rows)
         call = Call(
@@ -116,12 +123,17 @@ class Rest:
             arrived_s=exchange.arrived_s,
             parsed_s=time.perf_counter(),
             deadline_s=deadline_s,
+            rank=rank,
             rows=rows,
         )
         self._dataplane.submit(call)
 
     def _infer(self, exchange: Exchange, model: str, number: int = 0) -> None:
         chosen = self._protocol.choose(model, number)
+        principal = exchange.principal
+        rank = self._ranks.of(principal, exchange.headers)
+        # The body may yet ask for a higher class; whoever could not be let in even so is not read.
+        self._dataplane.check(model, self._ranks.most(principal), exchange.arrived_s)
         length = exchange.headers.get(_INFER_LENGTH)
         json_bytes = None if length is None else _length(length)
         request = v2.parse_infer(exchange.body, json_bytes, chosen[0], self._protocol.max_rows)
@@ -129,8 +141,9 @@ class Rest:
             request,
             chosen,
             functools.partial(_answer_infer, exchange, request, chosen[0]),
-            principal=exchange.principal,
+            principal=principal,
             arrived_s=exchange.arrived_s,
+            rank=rank,
             deadline_s=sooner(None, header_us(exchange.headers), exchange.arrived_s),
         )
 

@@ -69,6 +69,8 @@ class InferRequest:
         Names of the outputs wanted, each with whether it is wanted in binary form.
     timeout_us
         How long its client waits, microseconds; 0: it does not say.
+    priority
+        1 for the most urgent class, larger for others; 0: it does not say.
     """
 
     id: str
@@ -76,6 +78,7 @@ class InferRequest:
     categories: NDArray[np.object_]
     outputs: tuple[tuple[str, bool], ...]
     timeout_us: int = 0
+    priority: int = 0
 
 
 def read_request(

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import msgspec
 
 from seakeep.errors import RowError
+from seakeep.serving import priority
 from seakeep.serving.deadline import MOST_US
 from seakeep.serving.errors import RequestError
 from seakeep.serving.loaded import LoadedVersion
@@ -60,6 +61,7 @@ class _Output(msgspec.Struct, frozen=True):
 class _RequestParameters(msgspec.Struct, frozen=True):
     binary_data_output: bool | None = None
     timeout: Annotated[int, msgspec.Meta(ge=0, le=MOST_US)] | None = None
+    priority: Annotated[int, msgspec.Meta(ge=0, le=priority.MOST)] | None = None
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -101,7 +103,9 @@ def parse_infer(body: bytes, json_bytes: int | None, version: LoadedVersion, max
     default = bool(parameters.binary_data_output)
     wanted = [(one.name, one.parameters.binary_data if one.parameters else None) for one in request.outputs]
     found = read_request(request.id, _tensors(request, binary), wanted, version, max_rows, binary=default)
-    return dataclasses.replace(found, timeout_us=parameters.timeout) if parameters.timeout else found
+    if parameters.timeout or parameters.priority:
+        return dataclasses.replace(found, timeout_us=parameters.timeout or 0, priority=parameters.priority or 0)
+    return found
 
 
 def encode_answer(
@@ -143,7 +147,7 @@ def _check_names(head: bytes, request: _Request) -> None:
         or head.count(b'"shape"') + head.count(b'"datatype"') > 2 * len(inputs)
         or head.count(b'"data"') > sum(one.data is not msgspec.UNSET for one in inputs)
         or head.count(b'"parameters"') > len(given)
-        or head.count(b'"binary_data') + head.count(b'"timeout"') > settings
+        or head.count(b'"binary_data') + head.count(b'"timeout"') + head.count(b'"priority"') > settings
         or head.count(b'"id"') > 1
         or head.count(b"\\u")
     ):

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 from seakeep.clock import Clock, Ids
 from seakeep.config import ServingSettings
 from seakeep.errors import PlatformError, RecorderError
+from seakeep.serving.apart import Apart
 from seakeep.serving.batch import BatchRunner
 from seakeep.serving.dataplane import Dataplane
-from seakeep.serving.deadline import Deadlines
 from seakeep.serving.exchange import Limits
 from seakeep.serving.http import SWEEP_S, Connection, HttpServer
 from seakeep.serving.ingest import Ingest, intakes_of
@@ -40,9 +40,11 @@ from seakeep.serving.ports import (
     RequestDecoders,
     RoutingSource,
 )
+from seakeep.serving.priority import Ranks
 from seakeep.serving.recording import Recording
 from seakeep.serving.rest import Rest
 from seakeep.serving.shadow import Shadow
+from seakeep.serving.terms import Terms
 
 if TYPE_CHECKING:
     from seakeep.serving.grpc.server import GrpcServer
@@ -155,7 +157,7 @@ class Worker:
         self, loop: asyncio.AbstractEventLoop, loading: ThreadPoolExecutor, committing: ThreadPoolExecutor
     ) -> None:
         context, settings, meters = self._context, self._context.settings, self._meters
-        clock, ids = context.clock, context.ids
+        clock, ids, ranks = context.clock, context.ids, Ranks(settings)
         runner = BatchRunner(context.features, clock=clock, ids=ids, mode=settings.clock)
         recording = Recording(context.predictions, meters, clock=clock, ids=ids)
         self._shadow = Shadow(runner, recording, meters, clock=clock, defer=loop.call_soon)
@@ -164,8 +166,9 @@ class Worker:
             recording,
             self._shadow,
             defer=loop.call_soon,
-            max_in_flight=settings.max_in_flight,
-            deadlines=Deadlines(settings),
+            settings=settings,
+            apart=Apart(loop),
+            terms=Terms(settings, context.metrics),
         )
         self._ingest = Ingest(
             context.events, context.features, committing, clock=clock, ids=ids, max_waiting=settings.max_in_flight
@@ -181,6 +184,7 @@ class Worker:
             ids=ids,
             max_rows=settings.max_rows,
             version=context.version,
+            ranks=ranks,
         )
         self._rest = Rest(
             self._protocol,
@@ -189,6 +193,7 @@ class Worker:
             authenticator=context.authenticator,
             meters=meters,
             metrics=context.metrics,
+            ranks=ranks,
         )
         self._grpc = _open_grpc(self._protocol, context, meters) if settings.grpc_port else None
         hosts = loopback_names(settings.host)

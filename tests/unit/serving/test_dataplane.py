@@ -5,7 +5,7 @@ from tests.serving_rig import expected_score, onnx_model
 from tests.serving_runs import row
 
 from seakeep.errors import NotFoundError, RowError, UnavailableError
-from seakeep.serving.dataplane import TICK_ROWS
+from seakeep.serving.admission import TICK_ROWS
 from seakeep.serving.routing import place_of
 
 
@@ -31,6 +31,7 @@ def test_all_calls_of_one_turn_are_one_batch_and_those_of_the_next_another(plane
 
 
 def test_rows_beyond_a_turn_s_worth_wait_for_the_next(plane, monkeypatch):
+    monkeypatch.setattr("seakeep.serving.admission.TICK_S", 1000)
     sizes = batches_of(plane, monkeypatch)
     for _ in range(5):
         plane.ask(*[row()] * (TICK_ROWS // 2))
@@ -41,7 +42,7 @@ def test_rows_beyond_a_turn_s_worth_wait_for_the_next(plane, monkeypatch):
 
 
 def test_more_rows_or_calls_than_fit_are_refused_and_room_comes_back(make_plane, rig, monkeypatch):
-    monkeypatch.setattr("seakeep.serving.dataplane.MAX_WAITING", 1000)
+    monkeypatch.setattr("seakeep.serving.admission.MAX_WAITING", 1000)
     plane = make_plane(max_in_flight=3)
     plane.serve(rig.load(rig.put(1)))
     rows = plane.call(row()).rows * 500

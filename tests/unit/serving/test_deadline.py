@@ -9,6 +9,7 @@ from seakeep.errors import DeadlineError
 from seakeep.serving import deadline
 from seakeep.serving.deadline import HEADER, Deadlines, header_us, sooner
 from seakeep.serving.errors import RequestError
+from seakeep.serving.terms import Terms
 
 
 @pytest.mark.parametrize(("sent", "found"), [(b"250", 250_000), (b"0", 0), (b"9" * 12, (10**12 - 1) * 1000)])
@@ -59,7 +60,7 @@ def test_what_is_over_is_refused_and_nothing_else():
 
 def test_a_default_reaches_calls_that_bring_none_and_no_others(make_plane, rig):
     settings = ServingSettings(models={"late": ModelSettings(deadline_ms=1)})
-    plane = make_plane(deadlines=Deadlines(settings))
+    plane = make_plane(terms=Terms(settings, rig.metrics))
     plane.serve(rig.load(rig.put(1)))
     long_ago = time.perf_counter() - 1
     late, patient = plane.ask(row(), arrived_s=long_ago), plane.ask(row(), arrived_s=long_ago, deadline_s=math.inf)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from seakeep.serving import priority
 from seakeep.serving.deadline import MOST_US, PARAMETER
 from seakeep.serving.errors import RequestError
 from seakeep.serving.grpc.messages import ModelInferResponse
@@ -56,7 +57,10 @@ def read_infer(message: Any, version: LoadedVersion, max_rows: int) -> InferRequ
     tensors = _raw(message, raw) if raw else map(_typed, message.inputs)
     found = read_request(message.id, tensors, wanted, version, max_rows, binary=bool(raw))
     timeout_us = _whole(message, PARAMETER, MOST_US)
-    return dataclasses.replace(found, timeout_us=timeout_us) if timeout_us else found
+    urgency = _whole(message, priority.PARAMETER, priority.MOST)
+    if timeout_us or urgency:
+        return dataclasses.replace(found, timeout_us=timeout_us, priority=urgency)
+    return found
 
 
 def answer(request: InferRequest, version: LoadedVersion, answers: Sequence[RowAnswer]) -> Any:
