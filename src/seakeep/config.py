@@ -52,6 +52,10 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     deadline_ms: Natural = 0
     """Time that a request gets whose client names none; 0: what the server gives."""
+    features_ms: Natural = 0
+    """How long the lookup of features may take, in milliseconds; 0: any time, or 20 where ``stale_s`` is given."""
+    stale_s: Natural = 0
+    """How old features may be that stand in for such as do not come, in seconds; 0: none stand in."""
 
 
 class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

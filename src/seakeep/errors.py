@@ -19,7 +19,8 @@
     │   └── IntegrityError     a bundle, a signature or the audit chain does not verify
     ├── ServingError           a request cannot be answered
     │   ├── UnavailableError   not loaded, overloaded or shutting down
-    │   │   └── QuotaError     a key has used up what it may ask for
+    │   │   ├── QuotaError     a key has used up what it may ask for
+    │   │   └── FeaturesError  the features of a row do not come, or not in time
     │   ├── DeadlineError      the client's time was over before its turn came
     │   └── AccessError        no key, or a wrong one
     │       └── ForbiddenError a key whose role may not do this
@@ -203,6 +204,12 @@ class QuotaError(UnavailableError):
     """A key has used up what it may ask for."""
 
     code = "quota"
+
+
+class FeaturesError(UnavailableError):
+    """The features of a row do not come, or not in time."""
+
+    code = "features"
 
 
 class DeadlineError(ServingError):

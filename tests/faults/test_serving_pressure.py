@@ -6,11 +6,14 @@ import json
 import math
 import threading
 
+import msgspec
 import pytest
-from tests.serving_rig import KeyTable, Rig
+from tests.serving_rig import FileFeatures, KeyTable, Rig, definition, expected_score, onnx_model
 from tests.serving_runs import INFER, PREDICT, body, request, row, run, serving, statuses, until
 
 from seakeep.config import KeySettings, ModelSettings
+from seakeep.errors import FeaturesError
+from seakeep.records.expression import as_node, col
 
 TENSORS = [
     {"name": "carrier_recent.late_1h", "datatype": "FP64", "shape": [1], "data": [1.0]},
@@ -308,3 +311,159 @@ def test_one_whose_time_is_over_in_a_batch_that_hangs_is_told_so_at_once(rig):
     told, waiting, after, record = run(scenario())
     assert (told[0], waiting, after) == (504, 0, 0)
     assert record.error == "deadline"
+
+
+class Hanging(FileFeatures):
+    """Features that can be made to hang or to fail, and that remember what they gave."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.gate, self.fails, self.remembered, self.asked_age_s = threading.Event(), False, {}, []
+        self.gate.set()
+
+    def assemble(self, definition, table, times_us):
+        assert self.gate.wait(30)
+        if self.fails:
+            raise ConnectionError("the store is gone")
+        found = super().assemble(definition, table, times_us)
+        self.remembered.update(zip(table["carrier"].tolist(), found.numbers[:, 0].tolist(), strict=True))
+        return found
+
+    def recall(self, definition, table, times_us, most_age_s):
+        self.asked_age_s.append(most_age_s)
+        if not set(table["carrier"].tolist()) <= self.remembered.keys():
+            raise FeaturesError("not remembered")
+        return super().assemble(definition, table, times_us)
+
+
+RULE = ModelSettings(features_ms=30)
+STALE = ModelSettings(features_ms=30, stale_s=60)
+
+
+def ruled(name="late"):
+    return msgspec.structs.replace(definition(name), rule=as_node(col("distance") / 1000))
+
+
+class TestLadder:
+    @pytest.fixture
+    def features(self, rig):
+        return Hanging(rig.folder / "features.jsonl")
+
+    @pytest.fixture
+    def rules(self, rig):
+        rig.releases.put(rig.put(1, of=ruled()))
+
+    @pytest.mark.parametrize("how", ["hangs", "fails"])
+    def test_a_store_that_does_not_answer_is_stood_in_for_by_older_features_and_then_by_the_rule(
+        self, rig, rules, features, how
+    ):
+        async def scenario():
+            models = {"late": STALE}
+            async with serving(rig, models=models, features=features) as service:
+                full = await service.predict(row("full"))
+                if how == "hangs":
+                    features.gate.clear()
+                features.fails = True
+                found = [await service.predict(row("stale")), await service.predict(row("rule", 300.0, "DL"))]
+                live, _ = await service.client.get("/v2/health/live")
+                direct = await service.client.post(INFER, infer())
+                features.fails = False
+                features.gate.set()
+                await until(lambda: not service.worker._dataplane._queues["late"].busy)
+                after = await service.predict(row("after", 300.0, "DL"))
+                metrics = await service.client.get("/metrics")
+                return [full, *found, after], live, direct, metrics[1], service.predictions
+
+        answers, live, direct, metrics, records = run(scenario())
+        told = [answer["predictions"][0] for answer in answers]
+        assert [one.get("rung", "") for one in told] == ["", "stale", "rule", ""]
+        assert told[1]["score"] == told[0]["score"]
+        assert (told[2]["score"], told[2]["decision"]) == (0.3, False)
+        assert (live, direct[0]) == (200, 200)
+        assert features.asked_age_s[0] == 60
+        by_key = {(record.key, record.role): record for record in records}
+        assert by_key["rule", "rule"].numbers == []
+        assert by_key["rule", "rule"].pair == by_key["rule", "champion"].id
+        assert by_key["rule", "champion"].error == "features"
+        assert by_key["stale", "stale"].numbers[1] == 500.0
+        assert {by_key[key].id for key in (("rule", "rule"), ("stale", "stale"))} == {told[1]["id"], told[2]["id"]}
+        assert b'seakeep_rule_rows_total{model="late",version="1"} 1' in metrics
+        assert b'seakeep_stale_rows_total{model="late",version="1"} 1' in metrics
+
+    def test_without_a_rung_a_store_that_hangs_is_told_and_holds_nobody_else(self, rig, features):
+        rig.releases.put(rig.put(1), rig.put(1, name="other"))
+
+        async def scenario():
+            async with serving(rig, models={"late": RULE}, features=features) as service:
+                await service.predict()
+                features.gate.clear()
+                told = [await service.client.post(PREDICT, body(row())) for _ in range(3)]
+                pinned = await service.client.post("/v2/models/other/infer", infer())
+                features.gate.set()
+                await until(lambda: not service.worker._dataplane._queues["late"].busy)
+                return told, pinned, await service.predict()
+
+        told, pinned, after = run(scenario())
+        assert [status for status, _ in told] == [503] * 3
+        assert {json.loads(answer)["code"] for _, answer in told} == {"features"}
+        assert pinned[0] == 200
+        assert "rung" not in after["predictions"][0]
+
+    def test_half_the_time_that_a_client_gives_is_kept_for_what_stands_in(self, rig, rules, features):
+        async def scenario():
+            models = {"late": ModelSettings(features_ms=20_000)}
+            async with serving(rig, models=models, features=features) as service:
+                features.gate.clear()
+                found = await service.client.post(PREDICT, body(row()), {TIMEOUT: "400"})
+                features.gate.set()
+                return found
+
+        status, told = run(scenario())
+        assert status == 200
+        assert json.loads(told)["predictions"][0]["rung"] == "rule"
+
+    @pytest.mark.parametrize("standby", [True, False])
+    def test_a_model_that_fails_is_stood_in_for_by_the_smaller_version_or_the_rule(self, rig, standby):
+        broken = rig.put(1, of=ruled(), model=onnx_model(nan_below=1000.0))
+        smaller = msgspec.structs.replace(rig.put(2), role="standby", weight=0.0)
+        rig.releases.put(broken, *([smaller] if standby else []))
+
+        async def scenario():
+            async with serving(rig) as service:
+                rows = await service.predict(row("bad", 500.0))
+                fine = await service.predict(row("good", 2000.0))
+                wrong = await service.client.post(PREDICT, body(row("bad", "far")))
+                tensors = await service.client.post(INFER, infer())
+                return rows, fine, wrong, tensors, service.predictions
+
+        rows, fine, wrong, tensors, records = run(scenario())
+        (told,) = rows["predictions"]
+        assert "rung" not in fine["predictions"][0]
+        assert wrong[0] == 400
+        attempt, answer = (one for one in records if one.key == "bad" and one.error != "row")
+        assert (attempt.error, attempt.role, answer.error, answer.pair) == ("serving", "champion", "", attempt.id)
+        if standby:
+            expected = expected_score(math.nan, 500, "AA", 2 / 8)
+            assert (told["rung"], told["version"], rows["model_version"]) == ("standby", 2, "2")
+            assert told["score"] == pytest.approx(expected, rel=1e-14)
+            assert (answer.role, answer.version) == ("standby", 2)
+            found = json.loads(tensors[1])
+            assert (tensors[0], found["model_version"], found["parameters"]["rung"]) == (200, "2", "standby")
+        else:
+            assert (told["rung"], told["version"], told["score"]) == ("rule", 1, 0.5)
+            assert tensors[0] == 500  # it brings the inputs: there is no row for the rule to read
+
+    def test_where_too_much_is_asked_the_rule_answers_in_the_place_of_a_refusal(self, rig, rules):
+        async def scenario():
+            async with serving(rig, queue_ms=10) as service, contextlib.AsyncExitStack() as stack:
+                go = hold(service)
+                (first,) = await standing(service, stack, ("anybody", []))
+                waiting = asyncio.ensure_future(ask(service, "x"))
+                await until(lambda: service.worker._dataplane.in_flight == 2)
+                tensors = await ask(service, "x", INFER, infer())
+                go()
+                return await first, await waiting, tensors
+
+        first, (status, _, told), tensors = run(scenario())
+        assert (statuses(first), status, told["predictions"][0]["rung"]) == ([200], 200, "rule")
+        assert tensors[0] == 503

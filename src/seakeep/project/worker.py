@@ -15,9 +15,10 @@ from seakeep.backends.files.keys import load_or_create_pepper, load_verifier
 from seakeep.backends.files.sealed import SealedFolders
 from seakeep.backends.lmdb.online import LmdbOnlineStore
 from seakeep.backends.sql import Database, SqlKeys, SqlReleases
-from seakeep.clock import SystemClock, TimeOrderedIds
-from seakeep.config import Home, load_settings
+from seakeep.clock import Clock, SystemClock, TimeOrderedIds
+from seakeep.config import Home, ServingSettings, load_settings
 from seakeep.errors import SeakeepError
+from seakeep.features.remember import RememberingStore
 from seakeep.features.rows import EventDecoder, RequestDecoder
 from seakeep.features.service import FeatureService
 from seakeep.recorder.policy import Policy
@@ -48,7 +49,7 @@ def context(folder: Path, index: int, port: int) -> WorkerContext:
         metrics=home.metrics,
         routing=SqlReleases(database),
         bundles=Bundles(SealedFolders(home.bundles, signer=None, verifier=load_verifier(home.keys))),
-        features=FeatureService(LmdbOnlineStore(home.online), clock=clock),
+        features=_features(home, serving, clock),
         predictions=Writer(
             home.predictions,
             name,
@@ -65,6 +66,15 @@ def context(folder: Path, index: int, port: int) -> WorkerContext:
         version=__version__,
         lifeline=0,
     )
+
+
+def _features(home: Home, settings: ServingSettings, clock: Clock) -> FeatureService:
+    """The features; what is read of them is remembered only where older ones may stand in."""
+    store = LmdbOnlineStore(home.online)
+    if not any(model.stale_s for model in settings.models.values()):
+        return FeatureService(store, clock=clock)
+    remembering = RememberingStore(store)
+    return FeatureService(remembering, clock=clock, recalled=remembering)
 
 
 def main(arguments: list[str]) -> int:

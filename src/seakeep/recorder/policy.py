@@ -10,7 +10,8 @@ import msgspec
 from seakeep.config import RecorderSettings
 from seakeep.records.prediction import Prediction
 
-_PREFIX = "blake2b:"
+HASHED = "blake2b:"
+"""How a hashed value begins."""
 
 
 class Policy:
@@ -57,4 +58,4 @@ class Policy:
 
     def _digest(self, name: str, value: Any) -> str:
         text = name.encode() + b"\0" + msgspec.json.encode(value, order="sorted")
-        return _PREFIX + hashlib.blake2b(text, key=self._secret, digest_size=16).hexdigest()
+        return HASHED + hashlib.blake2b(text, key=self._secret, digest_size=16).hexdigest()

@@ -59,6 +59,8 @@ class Queue:
         Seconds a row has taken lately, with all that goes with it.
     busy
         Whether a batch of it is being executed apart: nothing else is taken meanwhile.
+    stuck
+        Whether that batch was given up: what is taken is answered without features.
     """
 
     def __init__(self, wait_s: float) -> None:
@@ -73,7 +75,7 @@ class Queue:
         self._cost_s = 0.0
         self._heavy = False
         self.row_s = 0.0
-        self.busy = False
+        self.busy = self.stuck = False
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes))

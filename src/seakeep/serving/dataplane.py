@@ -7,13 +7,16 @@ apart: all that came while a batch was executed is its next one.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 
 from seakeep.config import ServingSettings
-from seakeep.errors import NotFoundError, SeakeepError, UnavailableError
+from seakeep.errors import FeaturesError, NotFoundError, SeakeepError, UnavailableError
 from seakeep.records.prediction import Role
 from seakeep.serving import deadline
 from seakeep.serving.admission import TICK_S, Queue
@@ -21,16 +24,38 @@ from seakeep.serving.apart import Apart
 from seakeep.serving.batch import Batch, BatchRunner
 from seakeep.serving.errors import InternalError
 from seakeep.serving.inference import Call, Part
+from seakeep.serving.ladder import below, declared
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.recording import Recording
 from seakeep.serving.routing import Traffic
 from seakeep.serving.shadow import Shadow
+from seakeep.serving.standin import StandIns
 from seakeep.serving.terms import Terms
 
 REFUSING_S = TICK_S / 8
 """How long calls are turned away before those that wait get a turn."""
 
 _log = logging.getLogger("seakeep.serving")
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Job:
+    """Calls that are executed together.
+
+    Attributes
+    ----------
+    groups
+        Their parts, by what is executed at once.
+    abandoned
+        Whether they were answered without waiting for what it gives.
+    """
+
+    calls: list[Call]
+    groups: list[list[Part]]
+    rows: int
+    began_s: float
+    done: bool = False
+    abandoned: bool = False
 
 
 class Dataplane:
@@ -73,6 +98,7 @@ class Dataplane:
         self._max_in_flight, self._wait_s = settings.max_in_flight, settings.queue_ms / 1000
         self.traffic: Mapping[str, Traffic | None] = {}
         self.in_flight = 0
+        self._stand_ins = StandIns(runner, settings)
         self._queues: dict[str, Queue] = {}
         self._scheduled = False
         self._worked_s = 0.0
@@ -116,7 +142,8 @@ class Dataplane:
     def check(self, model: str, rank: int, arrived_s: float) -> None:
         """Turn a request away before it is read; raises as :meth:`submit` does, but for quotas."""
         queue = self._queues.get(model)
-        if queue is None:
+        traffic = self.traffic.get(model)
+        if queue is None or (traffic and traffic.can_degrade):
             return
         try:
             queue.check(rank, arrived_s)
@@ -138,20 +165,34 @@ class Dataplane:
         """
         if self._terms:
             self._terms.settle(call)
-        queue = self._queues.get(call.model)
-        if queue is None:
-            queue = self._queues[call.model] = Queue(self._wait_s)
-        queue.check(call.rank, call.parsed_s, call.deadline_s, call.size)
+        queue = self._queue_for(call)
         if self._terms:
             self._terms.spend(call)
         self._make_room(queue, call)
         self.in_flight += 1
         queue.add(call)
-        if queue.busy:
+        if queue.busy and not queue.stuck:
             if self._apart and call.deadline_s is not None:
                 self._apart.after(call.deadline_s - call.parsed_s, self._schedule)
         elif not self._scheduled:
             self._schedule()
+
+    def _queue_for(self, call: Call) -> Queue:
+        """The queue where a call does not wait too long; the one of a lower rung, if there is one, where it would."""
+        queue = self._queues.get(call.model)
+        if queue is None:
+            queue = self._queues[call.model] = Queue(self._wait_s)
+        try:
+            queue.check(call.rank, call.parsed_s, call.deadline_s, call.size)
+        except UnavailableError:
+            for rung in below("pressure", declared(call, self.traffic.get(call.model), stale=False)):
+                queue = self._queues.setdefault(f"{call.model} {rung}", Queue(self._wait_s))
+                with contextlib.suppress(UnavailableError):
+                    queue.check(call.rank, call.parsed_s, call.deadline_s, call.size)
+                    call.rung = rung
+                    return queue
+            raise
+        return queue
 
     def _make_room(self, queue: Queue, call: Call) -> None:
         """Turn away waiting calls of lower classes while there is no room."""
@@ -182,29 +223,33 @@ class Dataplane:
             for call in queue.overdue(began_s):
                 call.error = deadline.over()
                 self._unrouted(call)
-            if queue.busy:
+            if queue.busy and not queue.stuck:
                 continue
             self._execute(queue, queue.take(), began_s)
             if len(queue) and not queue.busy:
                 self._schedule()
 
     def _execute(self, queue: Queue, calls: list[Call], began_s: float) -> None:
-        groups: dict[tuple[int, bool], list[Part]] = {}
+        groups: dict[tuple[int, bool, bool], list[Part]] = {}
         for call in calls:
             for part in self._parts(call):
-                groups.setdefault((id(part.version), call.direct is None), []).append(part)
-        rows = sum([call.size for call in calls])
-        work = functools.partial(self._run, list(groups.values()))
-        if self._apart and groups and queue.apart(rows):
+                groups.setdefault((id(part.version), call.direct is None, part.role == "rule"), []).append(part)
+        job = _Job(calls, list(groups.values()), sum([call.size for call in calls]), began_s)
+        limit_s = self._stand_ins.limit_s(calls[0].model) if calls else None
+        if queue.stuck:
+            self._settle(calls, self._without_features(job))
+        elif self._apart and groups and (limit_s or queue.apart(job.rows)):
             queue.busy = True
             self._watch(calls)
-            self._apart.run(calls[0].model, work, functools.partial(self._returned, queue, calls, began_s))
-            return
-        cpu_s = time.thread_time()
-        batches, _ = work()
-        self._settle(calls, batches)
-        self._worked_s = time.perf_counter()
-        queue.worked(rows, time.thread_time() - cpu_s, began_s, self._worked_s)
+            if limit_s:
+                self._watch_lookup(queue, job, _limit_s(calls, limit_s, began_s))
+            work = functools.partial(self._run, job.groups)
+            self._apart.run(calls[0].model + calls[0].rung, work, functools.partial(self._returned, queue, job))
+        else:
+            cpu_s = time.thread_time()
+            self._settle(calls, self._run(job.groups)[0])
+            self._worked_s = time.perf_counter()
+            queue.worked(job.rows, time.thread_time() - cpu_s, began_s, self._worked_s)
 
     def _run(self, groups: list[list[Part]]) -> tuple[list[Batch], float]:
         """Batches, and the processor seconds that they took."""
@@ -212,14 +257,40 @@ class Dataplane:
         batches = [batch for parts in groups for batch in self._runner.run(parts[0].version, parts)]
         return batches, time.thread_time() - began_s
 
-    def _returned(self, queue: Queue, calls: list[Call], began_s: float, done: tuple[list[Batch], float]) -> None:
+    def _returned(self, queue: Queue, job: _Job, done: tuple[list[Batch], float]) -> None:
         """Batches that were executed apart are back."""
-        queue.busy = False
-        batches, cpu_s = done
-        self._settle(calls, batches)
-        queue.worked(sum([call.size for call in calls]), cpu_s, began_s, time.perf_counter())
+        queue.busy = queue.stuck = False
+        if not job.abandoned:
+            job.done = True
+            batches, cpu_s = done
+            self._settle(job.calls, batches)
+            queue.worked(job.rows, cpu_s, job.began_s, time.perf_counter())
         if len(queue):
             self._schedule()
+
+    def _watch_lookup(self, queue: Queue, job: _Job, limit_s: float) -> None:
+        """Go on without the features if they do not come in time."""
+        if job.done or not self._apart:
+            return
+        since_s = self._runner.looking_since(job.calls[0].model)
+        left_s = limit_s if since_s is None else since_s + limit_s - time.perf_counter()
+        if left_s > 0:
+            self._apart.after(left_s, functools.partial(self._watch_lookup, queue, job, limit_s))
+            return
+        job.abandoned = job.done = queue.stuck = True
+        self._settle(job.calls, self._without_features(job))
+        if len(queue):
+            self._schedule()
+
+    def _without_features(self, job: _Job) -> list[Batch]:
+        """What can be said while the features do not come; only clients that sent theirs are not concerned."""
+        found: list[Batch] = []
+        for part in (part for parts in job.groups for part in parts):
+            if part.call.direct or part.role == "rule":
+                found += self._runner.run(part.version, [part])
+            else:
+                found.append(self._runner.failed(part, _no_features(), job.began_s))
+        return found
 
     def _watch(self, calls: list[Call]) -> None:
         """Tell those whose time is over while their batch is executed apart."""
@@ -237,9 +308,18 @@ class Dataplane:
 
     def _settle(self, calls: list[Call], batches: list[Batch]) -> None:
         """Hand out what was computed, and record it."""
+        stood_in: list[Batch] = []
+        for batch in batches:
+            for part, failed in _hand_out(batch):
+                other = self._stand_ins.answer(part, self.traffic.get(part.call.model), failed)
+                if other:
+                    _hand_out(other)
+                    stood_in.append(other)
+                else:
+                    part.call.error = part.error
+        batches += stood_in
         for batch in batches:
             self._recording.number(batch)
-            _hand_out(batch)
         for call in calls:
             self._reply(call)
         done_s = time.perf_counter()
@@ -276,9 +356,13 @@ class Dataplane:
         """The rows of a call by the version that answers them; none if it fails at once."""
         try:
             deadline.check(call.deadline_s)
-            if call.version:
+            if call.version and not call.rung:
                 return [Part(call, call.version, call.role)]
             traffic = self.traffic_of(call.model)
+            if call.rung == "standby" and traffic.standby:
+                return [Part(call, traffic.standby, "standby")]
+            if call.rung == "rule":
+                return [Part(call, traffic.champion, "rule")]
             if traffic.split:
                 return _split(call, traffic)
             version, role = traffic.choose("")
@@ -304,14 +388,17 @@ def _split(call: Call, traffic: Traffic) -> list[Part]:
     return [Part(call, version, role, positions) for role, (version, positions) in chosen.items()]
 
 
-def _hand_out(batch: Batch) -> None:
-    """Give each call the answers to its rows."""
+def _hand_out(batch: Batch) -> list[tuple[Part, list[str]]]:
+    """Give each call the answers to its rows; the parts that failed, each with the ids of its answers."""
+    failed: list[tuple[Part, list[str]]] = []
     start = 0
     for part in batch.parts:
         answers = batch.answers[start : start + part.size]
         start += part.size
         call = part.call
-        if call.error:
+        if part.error and not call.error:
+            failed.append((part, [answer.id for answer in answers]))
+        if part.error or call.error:
             continue
         if part.positions is None:
             call.answers = answers
@@ -320,3 +407,14 @@ def _hand_out(batch: Batch) -> None:
             call.answers = [answers[0]] * call.size
         for position, answer in zip(part.positions, answers, strict=True):
             call.answers[position] = answer
+    return failed
+
+
+def _limit_s(calls: list[Call], limit_s: float, now_s: float) -> float:
+    """How long a lookup may take: so long that half the time is left that the most impatient gives."""
+    soonest_s = min((call.deadline_s for call in calls if call.deadline_s is not None), default=math.inf)
+    return min(limit_s, max(0.0, soonest_s - now_s) / 2)
+
+
+def _no_features() -> FeaturesError:
+    return FeaturesError("the features do not come in time", hint="try again in a moment")

@@ -64,6 +64,7 @@ CODES = (
     "forbidden",
     "unavailable",
     "quota",
+    "features",
     "deadline",
     "recorder",
     "serving",

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from seakeep.errors import IntegrityError, RowError
+from seakeep.features.transform import Compiled, compiled
 from seakeep.records.model import ModelDefinition
 from seakeep.records.release import Route
 from seakeep.serving.ports import BundleSource, FeatureSource, RequestDecoder, RequestDecoders
@@ -32,6 +33,8 @@ class LoadedVersion:
         Digest of the definition: versions with the same one compute the same inputs from the same row.
     numbers, categories
         Names of the model's number and category inputs, in its order.
+    rule
+        Its rule over the columns of asking rows; None: it has none.
     together
         Whether rows may be scored together: whether that gives each the bits it gets alone.
     """
@@ -46,7 +49,13 @@ class LoadedVersion:
     inputs: str
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
+    rule: Compiled | None = None
     together: bool = True
+
+    @property
+    def takes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What its model takes: versions with the same can answer a client that sends the inputs itself."""
+        return self.numbers, self.categories
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``; those of a row do not depend on the other rows, to the bit."""
@@ -98,7 +107,8 @@ def load(route: Route, *, bundles: BundleSource, features: FeatureSource, decode
         threshold=bundle.threshold,
         session=ScoringSession(bundle.model),
         decoder=decoders(definition),
-        inputs=hashlib.sha256(msgspec.json.encode(definition)).hexdigest(),
+        inputs=hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(definition, rule=None))).hexdigest(),
+        rule=None if definition.rule is None else compiled(definition.rule),
         numbers=tuple(column.name for column in definition.columns if column.kind == "number"),
         categories=tuple(column.name for column in definition.columns if column.kind == "category"),
     )

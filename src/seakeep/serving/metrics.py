@@ -21,7 +21,8 @@ from seakeep.serving.errors import CODES
 State = OneOf["starting", "ready", "not-ready", "draining", "stopped"]
 STATES: tuple[State, ...] = ("starting", "ready", "not-ready", "draining", "stopped")
 STAGES = ("parse", "features", "queue", "model", "total")
-COUNTERS = ("requests", "rows", "unknown", "shadow_scored", "shadow_dropped", "gaps")
+RUNGS = ("stale", "standby", "rule", "cached")
+COUNTERS = ("requests", "rows", "unknown", "shadow_scored", "shadow_dropped", "gaps", *RUNGS)
 BOUNDS_US = tuple(2 ** (step / 4) for step in range(105))
 """Upper bounds of the histogram's buckets, microseconds: a quarter of a doubling each, up to 67 s."""
 
@@ -34,6 +35,7 @@ _SLOT_CELLS = len(COUNTERS) + len(CODES) + len(STAGES) * _STAGE_CELLS
 _LABELS_AT = len(_HEADER) * 8
 _CELLS_AT = _LABELS_AT + _SLOTS * _LABEL_BYTES
 _SIZE = _CELLS_AT + _SLOTS * _SLOT_CELLS * 8
+_RUNGS_AT = COUNTERS.index(RUNGS[0])
 _ERRORS_AT = len(COUNTERS)
 _STAGES_AT = len(COUNTERS) + len(CODES)
 _CODE_PLACES = {code: place for place, code in enumerate(CODES)}
@@ -60,6 +62,10 @@ class Meter:
         for start, value in zip(self._starts, stages_us, strict=True):
             cells[start + find(BOUNDS_US, value)] += 1
             cells[start + _STAGE_CELLS - 1] += int(value)
+
+    def stood_in(self, rung: str, rows: int) -> None:
+        """Count rows answered from a lower rung, or again."""
+        self._cells[_RUNGS_AT + RUNGS.index(rung)] += rows
 
     def taken(self, rows: int) -> None:
         """Count a batch of events that was taken."""

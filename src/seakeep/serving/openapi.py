@@ -55,6 +55,8 @@ _ASKED = {
     "priority": {"type": "integer", "minimum": 0, "maximum": priority.MOST},
 }
 
+_TOLD = {"prediction_ids": {"type": "string"}, "rung": {"enum": ["stale", "standby", "rule", "cached"]}}
+
 _WRITTEN: dict[str, Any] = {
     "RowsBody": {
         "description": "Rows as the model's request source declares them.",
@@ -112,7 +114,7 @@ _WRITTEN: dict[str, Any] = {
             "model_name": {"type": "string"},
             "model_version": {"type": "string"},
             "id": {"type": "string"},
-            "parameters": {"type": "object", "properties": {"prediction_ids": {"type": "string"}}},
+            "parameters": {"type": "object", "properties": _TOLD},
             "outputs": {
                 "type": "array",
                 "items": {

@@ -14,7 +14,7 @@ from seakeep.records.prediction import Prediction, Role
 from seakeep.serving.batch import Batch
 from seakeep.serving.inference import Inputs, Part
 from seakeep.serving.loaded import LoadedVersion
-from seakeep.serving.metrics import Meters
+from seakeep.serving.metrics import RUNGS, Meters
 from seakeep.serving.ports import RecordSink
 from seakeep.serving.v1 import UNREADABLE, RowAnswer
 
@@ -72,15 +72,19 @@ class Recording:
         for part in batch.parts:
             stop = start + part.size
             stages = _stages(batch, part, done_s)
-            if part.call.error:
-                meter.failed(part.call.error.code)
+            fault = part.call.error or part.error
+            if fault:
+                meter.failed(fault.code)
             else:
                 meter.answered(part.size, sum(map(len, unknown[start:stop])), stages)
-            error = part.call.error.code if part.call.error else ""
+                if part.role in RUNGS:
+                    meter.stood_in(part.role, part.size)
+            error = fault.code if fault else ""
             shared = Circumstances(version, part.role, now_us, stages, error)
             for place in range(start, stop):
                 sequence = batch.sequence + place
-                self._write(shared, sequence, batch.answers[place], rows[place], part.call.principal)
+                pair = part.instead_of[place - start] if part.instead_of else ""
+                self._write(shared, sequence, batch.answers[place], rows[place], part.call.principal, pair=pair)
             start = stop
 
     def unrouted(self, code: str) -> None:

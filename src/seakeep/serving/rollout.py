@@ -23,7 +23,7 @@ from seakeep.recorder.pairs import Pairing, PairTable
 from seakeep.recorder.query import outcomes_of
 from seakeep.recorder.reader import Tail
 from seakeep.records.model import Canary, Label
-from seakeep.records.prediction import EventBatch, Gap, Prediction
+from seakeep.records.prediction import ANSWERED, EventBatch, Gap, Prediction
 from seakeep.records.release import Receipt, Release
 from seakeep.records.source import ColumnSchema
 
@@ -200,7 +200,7 @@ class _Rollout:
                 self._gaps.append(record)
             elif isinstance(record, Prediction) and record.model == self._subject.name:
                 self._pairing.add(record)
-                if record.role in {"champion", "canary"}:
+                if record.role in ANSWERED and record.role != "pinned":
                     by_candidate = record.role == "canary" and record.version == self.span.candidate
                     self._answers.append((record.recorded_us, bool(record.error), by_candidate))
         source = self._subject.label.source

@@ -37,11 +37,19 @@ class Traffic:
     ----------
     weight
         Share of keys that the candidate answers.
+    standby
+        The version that answers where these cannot.
     """
 
     champion: LoadedVersion
     candidate: LoadedVersion | None = None
     weight: float = 0.0
+    standby: LoadedVersion | None = None
+
+    @property
+    def can_degrade(self) -> bool:
+        """Whether anything can stand in for its versions where too much is asked."""
+        return self.standby is not None or self.champion.rule is not None
 
     @property
     def split(self) -> bool:
@@ -70,7 +78,8 @@ class Traffic:
     @property
     def versions(self) -> tuple[LoadedVersion, ...]:
         """The versions that take part."""
-        return (self.champion,) if self.candidate is None else (self.champion, self.candidate)
+        found = (self.champion, self.candidate, self.standby)
+        return tuple(version for version in found if version is not None)
 
 
 def share_out(routes: Sequence[Route], loaded: Mapping[str, LoadedVersion], before: Traffic | None) -> Traffic | None:
@@ -88,8 +97,10 @@ def share_out(routes: Sequence[Route], loaded: Mapping[str, LoadedVersion], befo
     champion = next((loaded.get(route.bundle) for route in routes if route.role == "champion"), None)
     if champion is None:
         return before if routes else None
+    standing_by = next((route for route in routes if route.role == "standby"), None)
+    standby = loaded.get(standing_by.bundle) if standing_by else None
     waiting = next((route for route in routes if route.role == "candidate"), None)
     candidate = loaded.get(waiting.bundle) if waiting else None
     if waiting is None or candidate is None:
-        return Traffic(champion)
-    return Traffic(champion, candidate, waiting.weight)
+        return Traffic(champion, standby=standby)
+    return Traffic(champion, candidate, waiting.weight, standby)

@@ -32,6 +32,8 @@ KINDS = {"number": "FP64", "category": "BYTES"}
 MAX_TENSORS = 4096
 PREDICTION_IDS = "prediction_ids"
 """The parameter of an answer that names its predictions."""
+RUNG = "rung"
+"""The parameter of an answer that tells what stood in for a full one; not there otherwise."""
 
 _HINT = "see the model's metadata for its inputs"
 _INTEGERS = {"INT8": "i1", "INT16": "i2", "INT32": "i4", "INT64": "i8", "UINT8": "u1", "UINT16": "u2", "UINT32": "u4", "UINT64": "u8"}  # fmt: skip

@@ -24,6 +24,7 @@ from seakeep.serving.tensors import (
     MAX_TENSORS,
     OUTPUTS,
     PREDICTION_IDS,
+    RUNG,
     InferRequest,
     Tensor,
     fault,
@@ -124,11 +125,14 @@ def encode_answer(
         else:
             output["data"] = values
         outputs.append(output)
+    parameters = {PREDICTION_IDS: prediction_ids(answers)}
+    if answers[0].rung:
+        parameters[RUNG] = answers[0].rung
     told = {
         "model_name": version.model,
-        "model_version": str(version.number),
+        "model_version": str(answers[0].version),
         "id": request.id,
-        "parameters": {PREDICTION_IDS: prediction_ids(answers)},
+        "parameters": parameters,
         "outputs": outputs,
     }
     head = _encode(told)

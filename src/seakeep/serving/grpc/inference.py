@@ -15,6 +15,7 @@ from seakeep.serving.tensors import (
     MAX_TENSORS,
     OUTPUTS,
     PREDICTION_IDS,
+    RUNG,
     InferRequest,
     Tensor,
     fault,
@@ -65,8 +66,10 @@ def read_infer(message: Any, version: LoadedVersion, max_rows: int) -> InferRequ
 
 def answer(request: InferRequest, version: LoadedVersion, answers: Sequence[RowAnswer]) -> Any:
     """The ``ModelInferResponse`` to a request."""
-    message = ModelInferResponse(model_name=version.model, model_version=str(version.number), id=request.id)
+    message = ModelInferResponse(model_name=version.model, model_version=str(answers[0].version), id=request.id)
     message.parameters[PREDICTION_IDS].string_param = prediction_ids(answers)
+    if answers[0].rung:
+        message.parameters[RUNG].string_param = answers[0].rung
     for name, as_binary in request.outputs:
         values = output_values(name, answers)
         output = message.outputs.add(name=name, datatype=OUTPUTS[name], shape=[len(values)])
