@@ -56,6 +56,10 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How long the lookup of features may take, in milliseconds; 0: any time, or 20 where ``stale_s`` is given."""
     stale_s: Natural = 0
     """How old features may be that stand in for such as do not come, in seconds; 0: none stand in."""
+    cache_s: Natural = 0
+    """How long an answer may be given again to the same request, in seconds; 0: never."""
+    cache_mb: Positive = 16
+    """How much each worker may keep of such answers, in MiB."""
 
 
 class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

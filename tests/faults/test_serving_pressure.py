@@ -467,3 +467,51 @@ class TestLadder:
         first, (status, _, told), tensors = run(scenario())
         assert (statuses(first), status, told["predictions"][0]["rung"]) == ([200], 200, "rule")
         assert tensors[0] == 503
+
+
+class TestCache:
+    def test_a_request_that_comes_again_is_told_again_but_not_beyond_its_time_nor_a_switch(self, rig, monkeypatch):
+        async def scenario():
+            models = {"late": ModelSettings(cache_s=30)}
+            async with serving(rig, models=models) as service:
+                found = [await service.predict(row("a")) for _ in range(3)]
+                found.append(await service.predict(row("b")))
+                tensors = [json.loads((await service.client.post(INFER, infer()))[1]) for _ in range(2)]
+                cache = service.worker._dataplane._caches["late"]
+                monkeypatch.setattr(cache, "_stale_s", -1.0)
+                found.append(await service.predict(row("a")))
+                monkeypatch.setattr(cache, "_stale_s", 30.0)
+                rig.releases.put(rig.put(2))
+                await until(lambda: service.worker._dataplane.traffic["late"].champion.number == 2)
+                found.append(await service.predict(row("a")))
+                metrics = (await service.client.get("/metrics"))[1]
+                return found, tensors, metrics, service.predictions
+
+        found, tensors, metrics, records = run(scenario())
+        told = [answer["predictions"][0] for answer in found]
+        assert [one.get("rung", "") for one in told] == ["", "cached", "cached", "", "", ""]
+        assert [one["version"] for one in told] == [1, 1, 1, 1, 1, 2]
+        assert len({one["id"] for one in told}) == 6
+        assert {one["score"] for one in told[:5]} == {told[0]["score"]}
+        assert told[5]["score"] != told[0]["score"]
+        assert [one["parameters"].get("rung") for one in tensors] == [None, "cached"]
+        assert [record.id for record in records if record.role == "cached"][:2] == [told[1]["id"], told[2]["id"]]
+        assert {record.pair for record in records if record.role == "cached" and record.key} == {told[0]["id"]}
+        assert b'seakeep_cached_rows_total{model="late",version="1"} 3' in metrics
+        assert b'seakeep_cache_missed_rows_total{model="late",version="1"} 4' in metrics
+        assert b'seakeep_cache_missed_rows_total{model="late",version="2"} 1' in metrics
+
+    def test_what_is_kept_is_told_though_too_much_is_asked(self, rig):
+        async def scenario():
+            models = {"late": ModelSettings(cache_s=30)}
+            async with serving(rig, queue_ms=10, models=models) as service, contextlib.AsyncExitStack() as stack:
+                await service.predict(row("known"))
+                go = hold(service)
+                await standing(service, stack, ("anybody", []))
+                again, other = await service.predict(row("known")), await ask(service, "x", sent=body(row("other")))
+                go()
+                return again, other
+
+        again, other = run(scenario())
+        assert again["predictions"][0]["rung"] == "cached"
+        assert other[0] == 503

@@ -16,6 +16,8 @@ ANSWERED: tuple[Role, ...] = (*EXECUTED, "rule")
 """Roles of predictions that reached a client."""
 FRESH: tuple[Role, ...] = ("champion", "canary", "pinned", "standby")
 """Roles of predictions whose features were those of their moment."""
+FULL: tuple[Role, ...] = ("champion", "canary", "pinned")
+"""Roles of predictions that are full answers, computed for their request."""
 COMPARED: tuple[Role, ...] = ("champion", "canary", "shadow")
 """Roles of predictions that tell two versions apart: full answers, and what the other version would have said."""
 Cell = bool | int | float | str | None

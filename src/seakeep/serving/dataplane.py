@@ -17,11 +17,12 @@ from collections.abc import Callable, Mapping
 
 from seakeep.config import ServingSettings
 from seakeep.errors import FeaturesError, NotFoundError, SeakeepError, UnavailableError
-from seakeep.records.prediction import Role
+from seakeep.records.prediction import FULL, Role
 from seakeep.serving import deadline
 from seakeep.serving.admission import TICK_S, Queue
 from seakeep.serving.apart import Apart
 from seakeep.serving.batch import Batch, BatchRunner
+from seakeep.serving.cache import AnswerCache, Kept, caches_of, key_of
 from seakeep.serving.errors import InternalError
 from seakeep.serving.inference import Call, Part
 from seakeep.serving.ladder import below, declared
@@ -98,7 +99,7 @@ class Dataplane:
         self._max_in_flight, self._wait_s = settings.max_in_flight, settings.queue_ms / 1000
         self.traffic: Mapping[str, Traffic | None] = {}
         self.in_flight = 0
-        self._stand_ins = StandIns(runner, settings)
+        self._stand_ins, self._caches = StandIns(runner, settings), caches_of(settings)
         self._queues: dict[str, Queue] = {}
         self._scheduled = False
         self._worked_s = 0.0
@@ -143,7 +144,7 @@ class Dataplane:
         """Turn a request away before it is read; raises as :meth:`submit` does, but for quotas."""
         queue = self._queues.get(model)
         traffic = self.traffic.get(model)
-        if queue is None or (traffic and traffic.can_degrade):
+        if queue is None or model in self._caches or (traffic and traffic.can_degrade):
             return
         try:
             queue.check(rank, arrived_s)
@@ -165,6 +166,8 @@ class Dataplane:
         """
         if self._terms:
             self._terms.settle(call)
+        if self._caches and self._from_cache(call):
+            return
         queue = self._queue_for(call)
         if self._terms:
             self._terms.spend(call)
@@ -176,6 +179,35 @@ class Dataplane:
                 self._apart.after(call.deadline_s - call.parsed_s, self._schedule)
         elif not self._scheduled:
             self._schedule()
+
+    def _from_cache(self, call: Call) -> bool:
+        """Answer a call with earlier answers to all of its rows, if they are kept."""
+        cache = self._caches.get(call.model)
+        if cache is None:
+            return False
+        parts, now_s = self._parts(call), time.perf_counter()
+        found = [(part, cache.get(key_of(part), now_s)) for part in parts]
+        batches = [
+            self._runner.again(Part(call, part.version, "cached", part.positions), kept) for part, kept in found if kept
+        ]
+        if len(batches) < len(parts):
+            return False
+        if self._terms:
+            self._terms.spend(call)
+        self.in_flight += 1
+        self._settle([call], batches)
+        return True
+
+    def _keep(self, cache: AnswerCache, batch: Batch) -> None:
+        """Keep full answers."""
+        start = 0
+        for part in batch.parts:
+            rows = range(start, start + part.size)
+            start += part.size
+            if batch.inputs and part.role in FULL and not (part.error or part.call.error):
+                self._recording.cache_missed(part)
+                kept = Kept(batch.inputs.take(list(rows)), batch.answers[rows.start : rows.stop], batch.started_s)
+                cache.put(key_of(part), kept)
 
     def _queue_for(self, call: Call) -> Queue:
         """The queue where a call does not wait too long; the one of a lower rung, if there is one, where it would."""
@@ -345,6 +377,8 @@ class Dataplane:
     def _finish(self, batch: Batch, done_s: float) -> None:
         try:
             self._recording.answered(batch, done_s)
+            if self._caches and (cache := self._caches.get(batch.version.model)) is not None:
+                self._keep(cache, batch)
             traffic = self.traffic.get(batch.version.model)
             other = traffic.shadow_of(batch.version) if traffic else None
             if other:

@@ -22,7 +22,7 @@ State = OneOf["starting", "ready", "not-ready", "draining", "stopped"]
 STATES: tuple[State, ...] = ("starting", "ready", "not-ready", "draining", "stopped")
 STAGES = ("parse", "features", "queue", "model", "total")
 RUNGS = ("stale", "standby", "rule", "cached")
-COUNTERS = ("requests", "rows", "unknown", "shadow_scored", "shadow_dropped", "gaps", *RUNGS)
+COUNTERS = ("requests", "rows", "unknown", "shadow_scored", "shadow_dropped", "gaps", *RUNGS, "cache_missed")
 BOUNDS_US = tuple(2 ** (step / 4) for step in range(105))
 """Upper bounds of the histogram's buckets, microseconds: a quarter of a doubling each, up to 67 s."""
 
@@ -36,6 +36,7 @@ _LABELS_AT = len(_HEADER) * 8
 _CELLS_AT = _LABELS_AT + _SLOTS * _LABEL_BYTES
 _SIZE = _CELLS_AT + _SLOTS * _SLOT_CELLS * 8
 _RUNGS_AT = COUNTERS.index(RUNGS[0])
+_MISSED = COUNTERS.index("cache_missed")
 _ERRORS_AT = len(COUNTERS)
 _STAGES_AT = len(COUNTERS) + len(CODES)
 _CODE_PLACES = {code: place for place, code in enumerate(CODES)}
@@ -66,6 +67,10 @@ class Meter:
     def stood_in(self, rung: str, rows: int) -> None:
         """Count rows answered from a lower rung, or again."""
         self._cells[_RUNGS_AT + RUNGS.index(rung)] += rows
+
+    def cache_missed(self, rows: int) -> None:
+        """Count rows that a cache was asked for in vain."""
+        self._cells[_MISSED] += rows
 
     def taken(self, rows: int) -> None:
         """Count a batch of events that was taken."""

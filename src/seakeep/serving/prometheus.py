@@ -21,6 +21,7 @@ _COUNTERS = {
     "standby": ("seakeep_standby_rows_total", "Rows answered by the version that stands in."),
     "rule": ("seakeep_rule_rows_total", "Rows answered by the version's rule."),
     "cached": ("seakeep_cached_rows_total", "Rows answered with an earlier answer."),
+    "cache_missed": ("seakeep_cache_missed_rows_total", "Rows that were computed because no earlier answer was kept."),
     "gaps": ("seakeep_recorder_gaps_total", "Records that the recorder had no room for."),
 }
 _SHOWN = range(16, len(BOUNDS_US), 4)

@@ -87,6 +87,10 @@ class Recording:
                 self._write(shared, sequence, batch.answers[place], rows[place], part.call.principal, pair=pair)
             start = stop
 
+    def cache_missed(self, part: Part) -> None:
+        """Count rows that a cache was asked for in vain."""
+        self._meters.of(part.version.model, part.version.number).cache_missed(part.size)
+
     def unrouted(self, code: str) -> None:
         """Count a call that reached no version."""
         self._meters.server.failed(code)

@@ -41,7 +41,7 @@ class Plane:
         self.runner = BatchRunner(self.features, clock=self.clock, ids=ids, mode=mode)
         self.recording = Recording(self.sink, self.meters, clock=self.clock, ids=ids)
         self.shadow = Shadow(self.runner, self.recording, self.meters, clock=self.clock, defer=self.later.append)
-        settings = ServingSettings(max_in_flight=max_in_flight, queue_ms=queue_ms)
+        settings = ServingSettings(max_in_flight=max_in_flight, queue_ms=queue_ms, models=more.pop("models", {}))
         self.dataplane = Dataplane(
             self.runner,
             self.recording,
