@@ -515,3 +515,23 @@ class TestCache:
         again, other = run(scenario())
         assert again["predictions"][0]["rung"] == "cached"
         assert other[0] == 503
+
+
+def test_in_an_a_b_test_the_same_customer_gets_the_same_version_from_every_worker_for_as_long_as_it_lasts(rig):
+    other = msgspec.structs.replace(rig.put(2), role="candidate", weight=0.5, held=True, by="carrier")
+    rig.releases.put(rig.put(1), other)
+    carriers = [f"C{number}" for number in range(20)]
+
+    async def asked():
+        async with serving(rig) as service:
+            answers = [await service.predict(*[row(f"{n}-{one}", carrier=one) for one in carriers]) for n in range(2)]
+            await until(lambda: not service.worker._shadow.waiting)
+            return [[one["version"] for one in told["predictions"]] for told in answers], service.predictions
+
+    first, records = run(asked())
+    again, _ = run(asked())  # another worker
+    assert first == again
+    assert first[0] == first[1]
+    assert set(first[0]) == {1, 2}
+    pairs = [record for record in records if record.role == "shadow"]
+    assert len(pairs) == 2 * len(carriers)  # both versions score every request: what they say compares, pair by pair

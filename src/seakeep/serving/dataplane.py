@@ -411,10 +411,10 @@ class Dataplane:
 
 
 def _split(call: Call, traffic: Traffic) -> list[Part]:
-    """Rows by the version that their keys choose."""
+    """Rows by the version that their keys choose, or in an A/B test the values of its column."""
     chosen: dict[Role, tuple[LoadedVersion, list[int]]] = {}
     for position, row in enumerate(call.rows):
-        version, role = traffic.choose(traffic.champion.key_of(row))
+        version, role = traffic.choose(traffic.champion.key_of(row, traffic.by))
         chosen.setdefault(role, (version, []))[1].append(position)
     if len(chosen) == 1:
         ((role, (version, _)),) = chosen.items()

@@ -64,15 +64,15 @@ class LoadedVersion:
         rows = range(len(numbers))
         return np.concatenate([self.session.score(numbers[i : i + 1], categories[i : i + 1]) for i in rows])
 
-    def key_of(self, row: msgspec.Raw) -> str:
-        """The key of a row that asks for a prediction, without reading the rest of it.
+    def key_of(self, row: msgspec.Raw, column: str = "") -> str:
+        """The key of a row that asks for a prediction, or its value in a column, without reading the rest of it.
 
         Raises
         ------
         RowError
             The row is no object.
         """
-        name = self.definition.request.key
+        name = column or self.definition.request.key
         if not name:
             return ""
         try:

@@ -143,10 +143,15 @@ class OpenInference:
         return self._dataplane.version_of(model, number) if number else self._dataplane.traffic_of(model).champion
 
     def choose(self, model: str, number: int) -> tuple[LoadedVersion, Role]:
-        """The version for inputs without a row: the one asked for, or (0) any by its share; raises as :meth:`version`."""
+        """The version for inputs without a row: the one asked for, or (0) any by its share; raises as :meth:`version`.
+
+        An A/B test goes by rows: a client that brings the inputs is answered by the champion.
+        """
         if number:
             return self._dataplane.version_of(model, number), "pinned"
         traffic = self._dataplane.traffic_of(model)
+        if traffic.held:
+            return traffic.champion, "champion"  # without a row nobody can be told apart from others, twice
         return traffic.choose(self._ids.new() if traffic.split else "")
 
     def submit(

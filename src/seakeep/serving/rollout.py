@@ -159,6 +159,8 @@ class RolloutController:
     def _act(self, rollout: _Rollout, current: Release) -> None:
         pairs, canary = rollout.table(), self._subject.canary
         judgement = self._judge(pairs, canary)
+        if judgement.action == "advance" and current.candidate and current.candidate.held:
+            return  # an A/B test is ended by a person
         if judgement.action == "advance":
             # All pairs of the rollout may take it back; each stage must be earned by pairs and outcomes of its own.
             judgement = self._judge(pairs.since(current.from_us), canary)

@@ -39,12 +39,16 @@ class Traffic:
         Share of keys that the candidate answers.
     standby
         The version that answers where these cannot.
+    held, by
+        Whether the share is that of an A/B test, and the column whose value decides in it; ``""``: the row's key.
     """
 
     champion: LoadedVersion
     candidate: LoadedVersion | None = None
     weight: float = 0.0
     standby: LoadedVersion | None = None
+    held: bool = False
+    by: str = ""
 
     @property
     def can_degrade(self) -> bool:
@@ -103,4 +107,4 @@ def share_out(routes: Sequence[Route], loaded: Mapping[str, LoadedVersion], befo
     candidate = loaded.get(waiting.bundle) if waiting else None
     if waiting is None or candidate is None:
         return Traffic(champion, standby=standby)
-    return Traffic(champion, candidate, waiting.weight, standby)
+    return Traffic(champion, candidate, waiting.weight, standby, held=waiting.held, by=waiting.by)

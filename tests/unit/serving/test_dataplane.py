@@ -6,7 +6,7 @@ from tests.serving_runs import row
 
 from seakeep.errors import NotFoundError, RowError, UnavailableError
 from seakeep.serving.admission import TICK_ROWS
-from seakeep.serving.routing import place_of
+from seakeep.serving.routing import Traffic, place_of
 
 
 def batches_of(plane, monkeypatch):
@@ -173,3 +173,14 @@ def test_rows_and_inputs_of_one_turn_are_separate_batches(plane, direct_inputs):
     plane.turn()
     assert by_row.answers[0].score == by_input.answers[0].score
     assert [record.categories for record in plane.sink.records] == [["AA"], ["AA"]]
+
+
+def test_in_an_a_b_test_the_value_of_its_column_decides_whatever_the_key(plane, rig):
+    champion = plane.dataplane.traffic["late"].champion
+    plane.dataplane.traffic = {"late": Traffic(champion, rig.load(rig.put(2)), 0.5, held=True, by="carrier")}
+    carriers = [f"C{number}" for number in range(30)]
+    calls = [plane.ask(*[row(f"{time}-{carrier}", carrier=carrier) for carrier in carriers]) for time in range(3)]
+    plane.finish()
+    expected = [2 if place_of(carrier, model="late", version=2) < 0.5 else 1 for carrier in carriers]
+    assert set(expected) == {1, 2}
+    assert [[answer.version for answer in call.answers] for call in calls] == [expected] * 3
