@@ -77,7 +77,7 @@ def record(folder):
     score, numbers, categories, times = (
         np.concatenate(scores).tolist(), numbers.tolist(), categories.tolist(), times.tolist()
     )  # fmt: skip
-    pen = Writer(project.home.predictions, "bench", clock=SystemClock(), settings=RecorderSettings(queue_records=ROWS))
+    pen = Writer(project.home.predictions, "bench", clock=SystemClock(), settings=RecorderSettings(queue_mb=1_024))
     for number in range(ROWS):
         lap, row = divmod(number, len(times))
         at_us = times[row] + lap * YEAR_US

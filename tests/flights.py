@@ -12,6 +12,7 @@ import fcntl
 import http.client
 import importlib.util
 import json
+import math
 import os
 import re
 import shutil
@@ -24,9 +25,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
+from tests.recording import writer
 
 from seakeep.clock import DAY_US, parse_moment
 from seakeep.project import Project, open_project
+from seakeep.recorder import query
 from seakeep.records.version import Version
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "flights"
@@ -58,7 +61,7 @@ HISTORY_TO_US = AS_OF_US + 5 * DAY_US
 
 STAGES = ("example", "trained", "converted", "promoted", "recorded")
 TOLD = "told.json"
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 """Longest wait for something that a healthy machine does in a second or two."""
 
 
@@ -118,6 +121,16 @@ def children(process: int) -> list[int]:
             if int(parent) == process and state != "Z":
                 found.append(int(entry.name))
     return sorted(found)
+
+
+def entries(process: int, module: str) -> list[int]:
+    """The living children of a process that run a module of ours."""
+    found = []
+    for child in children(process):
+        with contextlib.suppress(OSError):
+            if module.encode() in (Path("/proc") / str(child) / "cmdline").read_bytes().split(b"\0"):
+                found.append(child)
+    return found
 
 
 def lives(process: int) -> bool:
@@ -299,7 +312,7 @@ class Server:
 
     @property
     def workers(self) -> list[int]:
-        return children(self.process.pid)
+        return entries(self.process.pid, "seakeep.project.worker")
 
     def stop(self) -> int:
         """Ask it to end, as Ctrl-C does; the exit code."""
@@ -342,3 +355,18 @@ class Server:
             connection.close()
         plain = answer.headers.get_content_type() == "application/json"
         return answer.status, json.loads(content) if plain else content
+
+
+def failing_day(project: Any, *, day: int = 3) -> None:
+    """Record a day on which every second answer failed, and the first answer of the next."""
+    folder = project.home.predictions
+    table = query.load(folder, query.Query(model=MODEL))
+    pattern = query.find(folder, table.id[-1])
+    first_us = REPLAY_FROM_US + day * DAY_US
+    pen = writer(folder, f"day-{day}")
+    for at, time_us in enumerate([*range(first_us, first_us + DAY_US, DAY_US // 400), first_us + DAY_US]):
+        bad = {"error": "serving", "score": math.nan} if at % 2 else {}
+        changes = {"sequence": pen.next_sequence(), "id": f"d{day}-{at}", "time_us": time_us, "key": "", **bad}
+        assert pen.append(msgspec.structs.replace(pattern, **changes))
+    pen.commit()
+    pen.close()

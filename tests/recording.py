@@ -14,6 +14,8 @@ import msgspec
 
 from seakeep.clock import FixedClock
 from seakeep.config import RecorderSettings
+from seakeep.recorder.keyring import Keyring
+from seakeep.recorder.segment import add_frame
 from seakeep.recorder.writer import Writer
 from seakeep.records.prediction import EventBatch, Prediction, Record
 
@@ -59,8 +61,21 @@ def batch(sequence: int = 1, **changes: Any) -> EventBatch:
     return msgspec.structs.replace(one, **changes)
 
 
-def writer(folder: Path, name: str = "w", *, clock: FixedClock | None = None, **settings: Any) -> Writer:
-    return Writer(folder, name, clock=clock or FixedClock(NOW_US), settings=RecorderSettings(**settings))
+def queue_mb(records: int) -> float:
+    """Memory for so many records as :func:`prediction` makes them."""
+    buffer = bytearray()
+    add_frame(prediction(1), buffer)
+    return (records - 0.5) * len(buffer) / (1 << 20)
+
+
+def writer(
+    folder: Path, name: str = "w", *, clock: FixedClock | None = None, keyring: Keyring | None = None, **settings: Any
+) -> Writer:
+    if "queue_records" in settings:
+        settings["queue_mb"] = queue_mb(settings.pop("queue_records"))
+    return Writer(
+        folder, name, clock=clock or FixedClock(NOW_US), settings=RecorderSettings(**settings), keyring=keyring
+    )
 
 
 def record(pen: Writer, count: int, **changes: Any) -> list[Prediction]:

@@ -242,6 +242,7 @@ class ListSink:
         self.committed = 0
         self.closed = False
         self.full = False
+        self.answers_wait = False
         self.fault: Exception | None = None
         self.last = 0
         self._lock = threading.Lock()

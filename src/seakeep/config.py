@@ -20,7 +20,7 @@ PREFIX = "SEAKEEP_"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-Natural = Annotated[int, msgspec.Meta(ge=0)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,20 +43,20 @@ class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     priority: OneOf["critical", "normal", "sheddable"] = "normal"
     """The highest class of its requests."""
-    rows_per_second: Natural = 0
+    rows_per_second: NotNegative = 0
     """Rows it may ask for, counted over all workers; more are answered 429. 0: any number."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one model is served under pressure: ``[serving.models.NAME]``."""
 
-    deadline_ms: Natural = 0
+    deadline_ms: NotNegative = 0
     """Time that a request gets whose client names none; 0: what the server gives."""
-    features_ms: Natural = 0
+    features_ms: NotNegative = 0
     """How long the lookup of features may take, in milliseconds; 0: any time, or 20 where ``stale_s`` is given."""
-    stale_s: Natural = 0
+    stale_s: NotNegative = 0
     """How old features may be that stand in for such as do not come, in seconds; 0: none stand in."""
-    cache_s: Natural = 0
+    cache_s: NotNegative = 0
     """How long an answer may be given again to the same request, in seconds; 0: never."""
     cache_mb: Positive = 16
     """How much each worker may keep of such answers, in MiB."""
@@ -82,7 +82,7 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Largest number of rows in one request."""
     max_in_flight: Positive = 1024
     """Requests a worker holds at once; more are answered 503 with Retry-After."""
-    deadline_ms: Natural = 0
+    deadline_ms: NotNegative = 0
     """Time that a request gets whose client names none, in milliseconds; 0: any."""
     queue_ms: Positive = 50
     """Longest time that a request may be expected to wait for its turn, in milliseconds; others are answered 503."""
@@ -104,16 +104,22 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The flight recorder."""
 
+    commit: OneOf["group", "each"] = "group"
+    """``group``: answers go out at once, and records reach the disk together. ``each``: first the disk, then the answer."""
     commit_ms: Positive = 20
     """Longest time a record waits in memory before it is written and synced, in milliseconds."""
-    queue_records: Positive = 50_000
-    """Records held in memory when the disk is slower than the traffic; more become a counted gap."""
+    queue_mb: Annotated[float, msgspec.Meta(gt=0)] = 32
+    """Memory for records while the disk is slower than the traffic, in MiB; what has no room becomes a counted gap."""
     segment_mb: Positive = 64
     """Size at which a segment is sealed, in MiB."""
-    hash: tuple[str, ...] = ()
-    """Request columns stored only as a keyed hash."""
-    drop: tuple[str, ...] = ()
-    """Request columns not stored at all."""
+    keep_days: NotNegative = 0
+    """Days that records are kept; 0: for ever."""
+    keep_gb: Annotated[float, msgspec.Meta(ge=0)] = 0
+    """Space that predictions may take on the disk, in GiB; the oldest go first. 0: all there is."""
+    encrypt: bool = False
+    """Whether records are encrypted on the disk (AES-256-GCM, a key for every file)."""
+    key_file: str = ""
+    """File with the 32 bytes of the key that wraps the files' keys; by default ``keys/recorder.key`` in the home."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

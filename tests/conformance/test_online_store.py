@@ -1,6 +1,9 @@
 """Every online store keeps the promises of the port."""
 
+import subprocess
+
 import pytest
+from tests.recording import start
 
 from seakeep.backends.lmdb.online import LmdbOnlineStore
 
@@ -88,3 +91,50 @@ def test_it_grows(store):
     for number in range(40):
         put(store, **{f"k{number}": big})
     assert all(get(store, f"k{number}".encode()) == big for number in range(40))
+
+
+def test_what_was_deleted_is_nowhere_once_it_is_scrubbed(store, tmp_path):
+    names = [f"person-{number:04d}-of-interest" for number in range(2_000)]
+    put(store, **{name: name.encode() * (1 + number % 9) for number, name in enumerate(names)})
+    put(store, **{name: b"changed " + name.encode() for name in names[::3]})
+    gone, kept = names[::7], [name for name in names if name not in set(names[::7])]
+
+    def delete(transaction):
+        for name in gone:
+            transaction.delete(name.encode())
+
+    store.update(delete)
+    texts = [name.encode() for name in gone]
+    assert store.scrub(texts) == 0
+    held = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert not any(text in held for text in texts)
+    assert all(name.encode() in held for name in kept)
+    assert get(store, kept[5].encode()) is not None
+    assert get(store, gone[5].encode()) is None
+    assert store.scrub([kept[0].encode()]) > 0, "what is still there is told"
+
+
+def test_others_read_and_write_while_it_is_scrubbed(tmp_path):
+    first = STORES["lmdb"](tmp_path)
+    put(first, a=b"1", secret=b"secret-content")
+    code = (
+        "import sys, pathlib\n"
+        "from seakeep.backends.lmdb.online import LmdbOnlineStore\n"
+        "store = LmdbOnlineStore(pathlib.Path(sys.argv[1]) / 'online', map_bytes=1 << 20)\n"
+        "with store.read() as snapshot:\n"
+        "    value = bytes(snapshot.get(b'a'))\n"
+        "print(value.decode(), flush=True)\n"
+        "sys.stdin.readline()\n"
+        "with store.read() as snapshot:\n"
+        "    assert bytes(snapshot.get(b'a')) == b'1'\n"
+        "    assert snapshot.get(b'secret') is None\n"
+        "store.update(lambda transaction: transaction.put(b'b', b'2'))\n"
+    )
+    other = start(code, tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"1\n"
+    first.update(lambda transaction: transaction.delete(b"secret"))
+    assert first.scrub([b"secret-content"]) == 0
+    other.communicate(b"go\n")
+    assert other.returncode == 0
+    assert get(first, b"b") == b"2"
+    first.close()

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 from tests.recording import prediction, record, start, writer
 
+from seakeep.clock import FixedClock
 from seakeep.errors import RecorderError
 from seakeep.recorder.compaction import compact
+from seakeep.recorder.erasure import erase
+from seakeep.recorder.keyring import Keyring
 from seakeep.recorder.query import gaps
 from seakeep.recorder.reader import Tail, scan
+from seakeep.recorder.subject import Subject
 from seakeep.records.prediction import Gap, Prediction
 
 
@@ -49,9 +53,15 @@ def numbers(folder) -> list[int]:
     return [one.sequence for one in scan(folder) if isinstance(one, Prediction)]
 
 
-def test_a_full_disk_costs_records_not_requests(small_disk):
+@pytest.fixture(params=[False, True], ids=["clear", "encrypted"])
+def keyring(request, small_disk, tmp_path):
+    (small_disk / "recorder").mkdir()
+    return Keyring(small_disk / "recorder", tmp_path / "recorder.key") if request.param else None
+
+
+def test_a_full_disk_costs_records_not_requests(small_disk, keyring):
     folder = small_disk / "recorder"
-    pen = writer(folder, queue_records=200, commit_ms=2)
+    pen = writer(folder, queue_records=200, commit_ms=2, keyring=keyring)
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(700_000))
     tail = Tail(folder)
@@ -83,9 +93,9 @@ def test_a_full_disk_costs_records_not_requests(small_disk):
     assert [one.sequence for one in followed if isinstance(one, Prediction)] == kept
 
 
-def test_closing_on_a_full_disk_says_so_and_the_next_start_counts(small_disk):
+def test_closing_on_a_full_disk_says_so_and_the_next_start_counts(small_disk, keyring):
     folder = small_disk / "recorder"
-    pen = writer(folder, commit_ms=2)
+    pen = writer(folder, commit_ms=2, keyring=keyring)
     record(pen, 10)
     pen.commit()
     ballast = small_disk / "ballast"
@@ -102,20 +112,42 @@ def test_closing_on_a_full_disk_says_so_and_the_next_start_counts(small_disk):
     assert [(one.count, one.reason) for one in found if isinstance(one, Gap)] == [(510 - kept, "crash")]
 
 
-def test_compaction_on_a_full_disk_leaves_the_segments(small_disk):
-    pen = writer(small_disk, commit_ms=2)
+def test_compaction_on_a_full_disk_leaves_the_segments(small_disk, keyring):
+    folder = small_disk / "recorder"
+    pen = writer(folder, commit_ms=2, keyring=keyring)
     record(pen, 1_000)
     pen.close()
     ballast = small_disk / "ballast"
     fill(ballast)
-    before = numbers(small_disk)
+    before = numbers(folder)
     with pytest.raises(RecorderError, match="cannot write"):
-        compact(small_disk)
-    assert numbers(small_disk) == before
-    assert not list(small_disk.glob("*.parquet"))
+        compact(folder, keyring)
+    assert numbers(folder) == before
+    assert not [*folder.glob("*.parquet"), *folder.glob("*.aes")]
     ballast.unlink()
-    assert len(compact(small_disk)) == 1
-    assert numbers(small_disk) == before
+    assert len(compact(folder, keyring)) == 1
+    assert numbers(folder) == before
+    assert len(list(folder.glob("*.key"))) == (1 if keyring else 0)
+
+
+def test_erasure_on_a_full_disk_loses_nothing_and_is_done_when_there_is_room(small_disk, keyring):
+    folder = small_disk / "recorder"
+    subject = Subject(frozenset({"flight-7"}), frozenset())
+    for _ in range(2):
+        pen = writer(folder, commit_ms=2, keyring=keyring)
+        record(pen, 300)
+        pen.close()
+        if not list(folder.glob("*-00000001-*")):
+            compact(folder, keyring)
+    before = numbers(folder)
+    ballast = small_disk / "ballast"
+    fill(ballast)
+    with pytest.raises(RecorderError, match="cannot write"):
+        erase(folder, subject, clock=FixedClock(0), keyring=keyring)
+    assert numbers(folder) == before
+    ballast.unlink()
+    assert erase(folder, subject, clock=FixedClock(0), keyring=keyring).predictions == 1
+    assert len(numbers(folder)) == len(before) - 1
 
 
 LIMITED = """

@@ -25,7 +25,7 @@ def rig(tmp_path):
 
 
 def pen(folder, name):
-    return Writer(folder, name, clock=SystemClock(), settings=RecorderSettings(commit_ms=2, queue_records=100))
+    return Writer(folder, name, clock=SystemClock(), settings=RecorderSettings(commit_ms=2, queue_mb=0.05))
 
 
 def test_a_full_disk_costs_records_not_answers_and_the_gap_is_counted(rig, small_disk):  # noqa: F811

@@ -183,6 +183,9 @@ class TestShedding:
                     await ask(service, "shop"),
                 ]
                 waiting.append(asyncio.ensure_future(ask(service, "shop", **{PRIORITY: "critical"})))
+                await until(lambda: service.worker._dataplane.in_flight == 2)
+                service.worker._dataplane._queues["late"].row_s = 0.006  # one critical row may wait, two rows may not
+                refused.append(await ask(service, "page", INFER, infer(priority=1)))
                 waiting.append(asyncio.ensure_future(ask(service, "shop", INFER, infer(priority=1))))
                 await until(lambda: service.worker._dataplane.in_flight == 3)
                 go()

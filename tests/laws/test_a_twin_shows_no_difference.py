@@ -83,7 +83,7 @@ def test_both_give_every_request_the_same_bits(predictions):
     pairing = Pairing(MODEL, 1, 2)
     for one in predictions:
         pairing.add(one)
-    pairs = pairing.table({})
+    pairs = pairing.table()
     assert len(pairs) > 3 * ROWS
     np.testing.assert_array_equal(pairs.champion_score.view(np.int64), pairs.candidate_score.view(np.int64))
     assert not pairs.champion_failed.any()

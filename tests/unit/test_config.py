@@ -43,11 +43,11 @@ def test_every_setting_of_the_file_is_read(load):
     settings = load(
         SMALLEST
         + '[serving]\nhost = "0.0.0.0"\nport = 9\nworkers = 3\nclock = "request"\n[dashboard]\nport = 10\n'
-        + '[recorder]\ncommit_ms = 7\nhash = ["tail"]\ndrop = ["a", "b"]\n'
+        + "[recorder]\ncommit_ms = 7\nqueue_mb = 0.5\nencrypt = true\n"
     )
     assert settings.serving == ServingSettings(host="0.0.0.0", port=9, workers=3, clock="request")
     assert settings.dashboard.port == 10
-    assert settings.recorder == RecorderSettings(commit_ms=7, hash=("tail",), drop=("a", "b"))
+    assert settings.recorder == RecorderSettings(commit_ms=7, queue_mb=0.5, encrypt=True)
 
 
 def test_settings_cannot_be_changed(load):
@@ -62,8 +62,8 @@ def test_settings_cannot_be_changed(load):
         ("SERVING__HOST", "0.0.0.0", "serving", "host", "0.0.0.0"),
         ("SERVING__HOST", '"::1"', "serving", "host", "::1"),
         ("SERVING__CLOCK", "request", "serving", "clock", "request"),
-        ("RECORDER__DROP", '["a", "b"]', "recorder", "drop", ("a", "b")),
-        ("RECORDER__DROP", "[]", "recorder", "drop", ()),
+        ("RECORDER__COMMIT", "each", "recorder", "commit", "each"),
+        ("RECORDER__ENCRYPT", "true", "recorder", "encrypt", True),
         ("PROJECT__HOME", "/var/lib/seakeep", "project", "home", "/var/lib/seakeep"),
         ("PROJECT__NAME", "2024", "project", "name", "2024"),
         ("PROJECT__NAME", "true", "project", "name", "true"),
@@ -73,7 +73,7 @@ def test_settings_cannot_be_changed(load):
     ],
 )
 def test_the_environment_comes_before_the_file(load, name, value, section, key, expected):
-    text = SMALLEST + '[serving]\nport = 1\nhost = "other"\n[recorder]\ndrop = ["c"]\n'
+    text = SMALLEST + '[serving]\nport = 1\nhost = "other"\n[recorder]\nencrypt = false\n'
     assert getattr(getattr(load(text, **{name: value}), section), key) == expected
 
 
@@ -111,8 +111,8 @@ def test_unless_told_otherwise_the_environment_of_the_process_counts(tmp_path, m
         (SMALLEST + "[serving]\nmax_rows = -1\n", 4, "serving.max_rows = -1: expected `int` >= 1", ""),
         (SMALLEST + '[serving]\nclock = "sun"\n', 4, "serving.clock = 'sun': invalid enum value 'sun'", ""),
         (SMALLEST + "[recorder]\nsegment_mb = 0\n", 4, "recorder.segment_mb = 0: expected `int` >= 1", ""),
-        (SMALLEST + '[recorder]\ndrop = "a"\n', 4, "recorder.drop = 'a': expected `array`, got `str`", ""),
-        (SMALLEST + "[recorder]\nhash = [1]\n", 4, "recorder.hash = [1]: expected `str`, got `int` - at `$[0]`", ""),
+        (SMALLEST + "[recorder]\nencrypt = 1\n", 4, "recorder.encrypt = 1: expected `bool`, got `int`", ""),
+        (SMALLEST + "[recorder]\nqueue_mb = 0\n", 4, "recorder.queue_mb = 0: expected `float` > 0.0", ""),
     ],
 )
 def test_a_fault_has_its_line_and_its_cause(faults, text, line, message, hint):

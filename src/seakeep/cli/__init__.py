@@ -54,6 +54,8 @@ _COMMANDS = {
         "data": ("nouns", "Dataset versions: list, diff."),
         "audit": ("nouns", "The chain of changes: list, verify."),
         "key": ("nouns", "API keys: create, list, revoke."),
+        "records": ("records", "Recorded predictions: status, list, reveal, rotate-key."),
+        "erase": ("records", "Take a subject out of records and features, with proof."),
     },
 }
 _MODULES = {name: module for group in _COMMANDS.values() for name, (module, _) in group.items()}

@@ -107,6 +107,8 @@ def parity(ctx: click.Context, reference: str, sample: int, folder: Path, as_jso
         report = project.parity(reference, sample=sample)
     output.data(report, parity_text(report), as_json=as_json)
     if not report.passed:
+        if erased := sum(one.events for one in project.stores.erasures.list()):
+            output.talk(f"{erased:,} events were erased: what was computed with them cannot come out the same again")
         ctx.exit(4)
 
 

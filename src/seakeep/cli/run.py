@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -26,13 +27,17 @@ def serve(folder: Path) -> None:
 @options.folder
 def up(folder: Path) -> None:
     """Serve, watch the rollouts and show the dashboard until interrupted."""
-    from seakeep.dashboard.server import DashboardServer
+    from seakeep.dashboard.listening import listen, url_of
+    from seakeep.project.beside import Beside
 
     project = options.open_project(folder)
-    with project.service() as service, DashboardServer(project) as dashboard:
-        _tell_grpc(project.settings.serving)
-        output.done(f"serving on http://{project.settings.serving.host}:{service.port}")
-        output.done(f"dashboard on {dashboard.url}", undo="Ctrl-C")
+    settings = project.settings
+    with project.service() as service, listen(settings.dashboard) as door:
+        show = [sys.executable, "-P", "-m", "seakeep.dashboard.server", str(project.folder), str(door.fileno())]
+        service.keep(Beside(show, handles=[door.fileno()]))
+        _tell_grpc(settings.serving)
+        output.done(f"serving on http://{settings.serving.host}:{service.port}")
+        output.done(f"dashboard on {url_of(settings.dashboard, door)}", undo="Ctrl-C")
         service.run()
 
 

@@ -20,13 +20,11 @@ from starlette.staticfiles import StaticFiles
 
 from seakeep.dashboard import charts, formatting
 from seakeep.dashboard.border import SECURITY_HEADERS, Border
+from seakeep.dashboard.listening import LOOPBACK
 from seakeep.dashboard.source import PageSource
 from seakeep.dashboard.timerange import parse_range, range_links, write_moment, write_query
 from seakeep.dashboard.values import ModelPage, Page, to_json
 from seakeep.errors import AccessError, NotFoundError, RowError, SeakeepError, UnavailableError
-
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-"""Names under which a browser on this machine knows the dashboard."""
 
 _STATUS: tuple[tuple[type[SeakeepError], int], ...] = (
     (NotFoundError, 404),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
@@ -56,6 +56,10 @@ class OnlineStore(Protocol):
 
         ``change`` may run more than once (when the store must grow first), so it must have no other effect.
         """
+        ...
+
+    def scrub(self, texts: Sequence[bytes]) -> int:
+        """Write over what was deleted, wherever it is kept; how often any of the texts is still there."""
         ...
 
     def close(self) -> None:

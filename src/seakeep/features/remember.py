@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from seakeep.errors import FeaturesError
@@ -46,6 +46,12 @@ class RememberingStore:
     def update(self, change: Callable[[OnlineTransaction], T]) -> T:
         """Run a change in one transaction."""
         return self._store.update(change)
+
+    def scrub(self, texts: Sequence[bytes]) -> int:
+        """Write over what was deleted, and forget everything."""
+        self._known.clear()
+        self._bytes = 0
+        return self._store.scrub(texts)
 
     def close(self) -> None:
         """Let go of the store."""

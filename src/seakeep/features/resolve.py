@@ -9,6 +9,8 @@ import msgspec
 
 from seakeep.clock import parse_duration
 from seakeep.errors import ConfigError, LeakError, did_you_mean
+from seakeep.features.fault import DefinitionFault
+from seakeep.features.personal import personal_faults
 from seakeep.features.plan import read_columns, view_columns, view_inputs
 from seakeep.features.transform import ValueKind, check, value_kinds
 from seakeep.records.expression import Expression, columns_of
@@ -18,29 +20,6 @@ from seakeep.records.source import ColumnSchema, Events
 from seakeep.records.version import NAME
 
 Schemas = Mapping[str, tuple[ColumnSchema, ...]]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DefinitionFault:
-    """One thing that is wrong in a model's declaration.
-
-    Attributes
-    ----------
-    subject
-        The name to look for in the declaration, for example of a view, a feature or a source.
-    message, hint
-        What is wrong, and how to mend it.
-    leak
-        Whether a value would be used before it could be known.
-    of_view
-        Whether it is a view's or a feature's of one; a source may have the same name.
-    """
-
-    subject: str
-    message: str
-    hint: str = ""
-    leak: bool = False
-    of_view: bool = False
 
 
 def resolve(definition: ModelDefinition, schemas: Schemas) -> ModelDefinition:
@@ -82,6 +61,7 @@ def faults(definition: ModelDefinition, schemas: Schemas) -> tuple[DefinitionFau
     found += _rule_faults(definition, schemas)
     found += _label_faults(definition, schemas)
     found += _name_faults(definition)
+    found += personal_faults(definition, schemas)
     return tuple(found)
 
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from seakeep.clock import DAY_US, parse_duration
 from seakeep.config import ProjectSettings, Settings, load_settings
 from seakeep.data.schema import check_table, infer_schema
 from seakeep.data.table import as_table
 from seakeep.errors import ConfigError, DataError, Fault, ProjectFaults, did_you_mean
-from seakeep.features.resolve import DefinitionFault, inputs
+from seakeep.features.fault import DefinitionFault
 from seakeep.features.resolve import faults as definition_faults
+from seakeep.features.resolve import inputs
 from seakeep.project.load import DeclarationFault, LoadedProject, collect, import_declarations
 from seakeep.project.source import SourceLines
 from seakeep.records.gate import Gate, LatencyGate, MetricGate, SliceGate
@@ -90,7 +92,11 @@ def _all_faults(project: LoadedProject) -> list[DeclarationFault]:
     for model in project.models.values():
         faults = list(_model_type_faults(model))
         # The rules below would stumble over a value of the wrong type.
-        found += faults or [*_model_faults(model), *_definition_faults(model, schemas, broken)]
+        found += faults or [
+            *_model_faults(model),
+            *_definition_faults(model, schemas, broken),
+            *_retention_faults(model, project.settings.recorder.keep_days),
+        ]
     return found
 
 
@@ -220,6 +226,22 @@ def _model_faults(model: Model) -> Iterator[DeclarationFault]:
     for gate in model.gates:
         for message, word, hint in _gate_faults(gate):
             yield DeclarationFault((model.name, "gates", word), message, hint)
+
+
+def _retention_faults(model: Model, keep_days: int) -> Iterator[DeclarationFault]:
+    """Features are rebuilt, and outcomes found, from records that are still there."""
+    definition = model.definition
+    try:
+        spans = {"the label": parse_duration(definition.label.delay)}
+        for view in definition.views:
+            windows = [parse_duration(window) for spec in view.features.values() for window in spec.windows]
+            spans[f"view {view.name!r}"] = max(windows, default=0) + view.source.delay_us
+    except ValueError:
+        return  # a fault of its own
+    what, span_us = max(spans.items(), key=lambda one: one[1])
+    if keep_days and keep_days * DAY_US < span_us:
+        message = f"recorder.keep_days = {keep_days} is too short for {what} of {model.name!r}"
+        yield DeclarationFault((model.name,), message, f"keep records for {-(-span_us // DAY_US)} days at least")
 
 
 def _canary_faults(model: str, canary: Canary) -> Iterator[DeclarationFault]:

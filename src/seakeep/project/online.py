@@ -11,6 +11,7 @@ from seakeep.data.version import load
 from seakeep.errors import NotFoundError
 from seakeep.features.materialise import Materialised, catch_up, materialise, missing_views
 from seakeep.project.stores import Stores
+from seakeep.recorder.policy import Policies
 from seakeep.recorder.reader import scan
 from seakeep.recorder.segment import Damage
 from seakeep.records.dataset import DatasetVersion
@@ -38,7 +39,8 @@ class OnlineViews:
                     filled += materialise([bundle.definition], tables, store, as_of_us=bundle.run.as_of_us)
             damage: list[Damage] = []
             recorded = scan(self._home.events, damage=damage)
-            catch_up(store, (record for record in recorded if isinstance(record, EventBatch)))
+            reveal = Policies(self._stores.protector).reveal
+            catch_up(store, (reveal(record) for record in recorded if isinstance(record, EventBatch)))
             for place in damage:
                 where = (place.length, place.offset, place.file)
                 _log.warning("%d bytes at offset %d of %s cannot be read: the features go without those events", *where)

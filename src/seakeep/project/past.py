@@ -5,16 +5,20 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seakeep.clock import DAY_US
 from seakeep.errors import DataError, NotFoundError, SeakeepError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from seakeep.config import Home
     from seakeep.project.load import LoadedProject
     from seakeep.project.stores import Stores
+    from seakeep.recorder.policy import Policies
     from seakeep.recorder.query import Extent, Query
     from seakeep.recorder.table import OutcomeTable, PredictionTable
     from seakeep.records.feature import FeatureColumn
@@ -46,6 +50,13 @@ class Past:
 
     def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, resolve: Callable[[str], Version]) -> None:
         self._loaded, self._home, self._stores, self._resolve = loaded, home, stores, resolve
+        self._definitions: dict[tuple[str, int], ModelDefinition] = {}
+
+    @functools.cached_property
+    def _policies(self) -> Policies:
+        from seakeep.recorder.policy import Policies
+
+        return Policies(self._stores.protector)
 
     def replay(self, reference: str = "", *, from_us: int | None = None, to_us: int | None = None) -> Replay:
         """Execute a range of recorded traffic again by a version, in bounded memory, and compare with what was answered.
@@ -120,7 +131,8 @@ class Past:
         from_us, to_us = self._period(new.model, from_us, to_us)
         traffic = self._traffic(new.model, from_us, to_us)
         versions = [self._executable(new, traffic), self._executable(old, traffic)]
-        gathering = Gathering(*versions, labels=self._labels(new), categories=self._categories(new.model))
+        categories = functools.partial(self._categories, new.model)
+        gathering = Gathering(*versions, labels=self._labels(new), categories=categories)
         for block in execute(self._blocks(traffic, versions), versions, threads=_cores()):
             gathering.add(block)
         return gathering.result(new.model, from_us=from_us, to_us=to_us)
@@ -178,7 +190,9 @@ class Past:
         from seakeep.recorder.query import blocks
 
         requests = any(one.inputs.needs_requests(traffic.extent.versions) for one in versions)
-        return blocks(self._home.predictions, traffic.query, requests=requests, damage=[])
+        for table in blocks(self._home.predictions, traffic.query, requests=requests, damage=[]):
+            definition = self._definition(traffic.query.model, int(table.version[0]))
+            yield self._policies.reveal_table(table, definition)
 
     def _executable(self, version: Version, traffic: _Traffic) -> Executable:
         from seakeep.conversion.session import ScoringSession
@@ -206,10 +220,11 @@ class Past:
         version's dataset.
         """
         from seakeep.data.version import load
+        from seakeep.features.personal import unreadable
         from seakeep.project.online import dataset_of
         from seakeep.project.recompute import PastFeatures, known, part_of
 
-        definition, run, recorder = part_of(bundle.definition, columns), bundle.run, self._loaded.settings.recorder
+        definition, run = part_of(bundle.definition, columns), bundle.run
         newer = traffic.extent.newest_us is not None and traffic.extent.newest_us >= run.as_of_us
         try:
             dataset = load(dataset_of(run, self._stores), self._stores.datasets)
@@ -218,24 +233,28 @@ class Past:
                 dataset,
                 self._home.events,
                 as_of_us=run.as_of_us,
+                reveal=self._policies.reveal_events,
                 silent=self._loaded.read if newer else None,
             )
         except SeakeepError as error:
             names = ", ".join(column.name for column in columns)
             message = f"{version.ref} needs {names}: not recorded, and not to be recomputed, for {error.message}"
             raise DataError(message, hint=error.hint) from error
-        return PastFeatures(definition, tables, (*recorder.hash, *recorder.drop))
+        return PastFeatures(
+            definition, tables, lambda number: unreadable(self._definition(version.model, number).request)
+        )
 
     def _definition(self, model: str, number: int) -> ModelDefinition:
-        return self._stores.bundles.open(self._stores.versions.get(model, number).bundle).definition
+        place = (model, number)
+        if place not in self._definitions:
+            bundle = self._stores.versions.get(model, number).bundle
+            self._definitions[place] = self._stores.bundles.open(bundle).definition
+        return self._definitions[place]
 
-    def _categories(self, model: str) -> Callable[[int], Sequence[str]]:
-        @functools.cache
-        def names(number: int) -> Sequence[str]:
-            columns = self._definition(model, number).columns
-            return [column.name for column in columns if column.kind == "category"]
-
-        return names
+    def _categories(self, model: str, number: int, values: NDArray[np.object_]) -> Mapping[str, NDArray[Any]]:
+        definition = self._definition(model, number)
+        names = [column.name for column in definition.columns if column.kind == "category"]
+        return self._policies.as_written(definition, dict(zip(names, values.T, strict=True)))
 
     def _paired(self, model: str, versions: tuple[int, int], since_us: int) -> PredictionTable:
         """What two versions made of the requests recorded since a moment, without their inputs, in that order."""

@@ -12,6 +12,7 @@ from seakeep.project.build import Builder
 from seakeep.project.load import load_project
 from seakeep.project.online import OnlineViews
 from seakeep.project.past import Past
+from seakeep.project.recorder import FlightRecorder
 from seakeep.project.release import Releaser
 from seakeep.project.stores import open_stores
 from seakeep.records.gate import GateResult
@@ -50,9 +51,11 @@ class Project:
     models
         The declared models by name.
     stores
-        What the project keeps: runs, versions, releases, gates, receipts, pages, audit, keys, datasets, bundles.
+        What the project keeps: runs, versions, releases, gates, receipts, pages, erasures, audit, keys, datasets, bundles.
     past
         Recorded traffic through any version: ``replay``, ``whatif``, ``shadow``.
+    recorder
+        What can be done with the records: read them with other tools, erase a subject, take another key.
     """
 
     def __init__(self, folder: Path, *, clock: Clock) -> None:
@@ -63,6 +66,7 @@ class Project:
         self.models: Mapping[str, Model] = self._loaded.models
         self.home = Home(self.folder / self.settings.project.home)
         self.stores = open_stores(self.home, clock)
+        self.recorder = FlightRecorder(self._loaded, self.home, self.stores, clock)
         self._online = OnlineViews(self.home, self.stores)
         self._builder = Builder(self._loaded, self.home, self.stores, clock)
         self._releaser = Releaser(self._loaded, self.stores, self._builder, self._online, clock)
@@ -157,11 +161,9 @@ class Project:
 
     def service(self) -> Service:
         """A service of the champions and candidates; a context manager with ``run()``."""
-        from seakeep.project.pager import Pager
         from seakeep.project.service import Service
 
-        pager = Pager(self.models, self.stores, self._watcher)
-        return Service(self._loaded, self.home, self.stores, self._online, pager, clock=self._clock)
+        return Service(self._loaded, self.home, self.stores, self._online, clock=self._clock)
 
     def replay_traffic(
         self,

@@ -6,6 +6,7 @@ that was recorded since. A project's tables may hold more, or, in a service that
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from seakeep.clock import parse_duration
 from seakeep.errors import DataError, RowError
 from seakeep.features.join import features_at
 from seakeep.features.rows import RequestDecoder, cells_to_table
 from seakeep.recorder import query
+from seakeep.recorder.retention import expired
+from seakeep.records.expression import columns_of
 from seakeep.records.feature import FeatureColumn
 from seakeep.records.model import ModelDefinition
+from seakeep.records.prediction import Cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +31,34 @@ if TYPE_CHECKING:
     from seakeep.data.table import Table
     from seakeep.recorder.table import AskedTable
     from seakeep.records.source import Events
+
+_NEVER = 2**62
+
+Reveal = Callable[[dict[str, list[Cell]]], dict[str, list[Cell]]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """What was known of the world.
+
+    Attributes
+    ----------
+    tables
+        Events by source name.
+    gap_us
+        Between which moments events may be missing, because retention let them go.
+    span_us
+        How far back the views look.
+    """
+
+    tables: Mapping[str, Table]
+    gap_us: tuple[int, int] = (0, 0)
+    span_us: int = 0
+
+    def whole_at(self, times_us: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether all that the views look at is there, for each moment, bool ``(n,)``."""
+        from_us, to_us = self.gap_us
+        return (times_us <= from_us) | (times_us - self.span_us >= to_us)
 
 
 class PastFeatures:
@@ -35,17 +68,19 @@ class PastFeatures:
     ----------
     definition
         Resolved; only its views of which something is asked for are computed.
-    tables
-        What was known, by source name; see :func:`known`.
+    known
+        What was known; see :func:`known`. Requests that speak for a moment of which not all is kept are not found.
     unread
-        Columns of the request that are not recorded as they were sent: with one of them no request can be read.
+        Columns of the requests of one version, by its number, that cannot be read again from the record: where the
+        definition reads one of them, no request of that version is found.
     """
 
-    def __init__(self, definition: ModelDefinition, tables: Mapping[str, Table], unread: Collection[str]) -> None:
-        self._definition, self._tables = definition, tables
+    def __init__(self, definition: ModelDefinition, known: Known, unread: Callable[[int], Collection[str]]) -> None:
+        self._definition, self._known, self._unread = definition, known, unread
         self._decoder = RequestDecoder(definition)
-        columns = {column.name for column in definition.schemas[definition.request.name]}
-        self._readable = columns.isdisjoint(unread)
+        self._read = {view.entity for view in definition.views}.union(
+            *map(columns_of, definition.request_features.values())
+        )
 
     def at(self, asked: AskedTable) -> tuple[NDArray[np.bool_], dict[str, NDArray[Any]]]:
         """The inputs of those predictions whose requests can be read again.
@@ -55,16 +90,19 @@ class PastFeatures:
         tuple
             Which can, bool ``(n,)``; and of those the inputs by column name.
         """
-        found = self._found(asked.request.tolist())
+        found = self._found(asked)
         decoded = self._decoder.decode(_array(asked.request[found].tolist()))
         times_us = asked.time_us[found]
         table = {**decoded.table, self._definition.request.time: times_us.view("datetime64[us]")}
-        return found, features_at(self._definition, table, times_us, self._tables)
+        return found, features_at(self._definition, table, times_us, self._known.tables)
 
-    def _found(self, rows: Sequence[str | bytes]) -> NDArray[np.bool_]:
-        if self._readable and self._is_readable(rows):
-            return np.ones(len(rows), dtype=np.bool_)
-        return np.array([self._readable and self._is_readable([row]) for row in rows], dtype=np.bool_)
+    def _found(self, asked: AskedTable) -> NDArray[np.bool_]:
+        kept = [number for number in set(asked.version.tolist()) if self._read.isdisjoint(self._unread(number))]
+        found = np.isin(asked.version, kept) & self._known.whole_at(asked.time_us)
+        rows = asked.request[found].tolist()
+        if not self._is_readable(rows):
+            found[found] = [self._is_readable([row]) for row in rows]
+        return found
 
     def _is_readable(self, rows: Sequence[str | bytes]) -> bool:
         try:
@@ -95,12 +133,15 @@ def known(
     events: Path,
     *,
     as_of_us: int,
+    reveal: Reveal = dict,
     silent: Callable[[str], Table] | None = None,
-) -> dict[str, Table]:
+) -> Known:
     """The events that the views of a version have: those of its dataset, and the recorded ones known from then on.
 
     Parameters
     ----------
+    reveal
+        Reads the tokens among recorded events.
     silent
         Gives the history of a source of which no event was ever recorded; by default its dataset is all of it.
 
@@ -110,20 +151,32 @@ def known(
         The dataset does not have a source, or ``silent`` cannot give one.
     """
     tables: dict[str, Table] = {}
+    let_go, gap_to_us = any(expired(events).values()), 0
     for source in {view.source.name: view.source for view in definition.views}.values():
         if source.name not in dataset:
             message = f"the dataset version of {definition.name} has no source {source.name!r}"
             raise DataError(message, hint="train again, so that the dataset has what the definition reads")
-        arrived = _arrived(definition, source, events, as_of_us)
+        arrived = _arrived(definition, source, reveal(query.load_events(events, source.name, damage=[])), as_of_us)
         if arrived is not None:
             tables[source.name] = _joined(dataset[source.name], arrived)
+            gap_to_us = max(gap_to_us, _begin_us(arrived[source.time], source))
+        elif silent:
+            tables[source.name] = silent(source.name)
         else:
-            tables[source.name] = silent(source.name) if silent else dataset[source.name]
-    return tables
+            tables[source.name] = dataset[source.name]
+            gap_to_us = _NEVER
+    if not let_go:
+        return Known(tables)
+    windows = [one for view in definition.views for spec in view.features.values() for one in spec.windows]
+    return Known(tables, (as_of_us, gap_to_us), max(map(parse_duration, windows), default=0))
 
 
-def _arrived(definition: ModelDefinition, source: Events, folder: Path, as_of_us: int) -> Table | None:
-    cells = query.load_events(folder, source.name, damage=[])
+def _begin_us(times: NDArray[np.datetime64], source: Events) -> int:
+    """When the first of some events became known; of none, never."""
+    return int(times.min().astype("datetime64[us]").view(np.int64)) + source.delay_us if len(times) else _NEVER
+
+
+def _arrived(definition: ModelDefinition, source: Events, cells: dict[str, list[Cell]], as_of_us: int) -> Table | None:
     if not cells:
         return None
     table = cells_to_table(cells, definition.schemas[source.name], source)

@@ -1,4 +1,4 @@
-"""A running service: workers kept alive, rollouts led, days judged, records compacted."""
+"""A running service: workers kept alive, rollouts led, and processes beside them for all that is heavy."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from typing import Self
 
 from seakeep.clock import Clock
 from seakeep.config import Home
-from seakeep.errors import PlatformError, RecorderError
+from seakeep.errors import PlatformError
+from seakeep.project.beside import Beside
 from seakeep.project.load import LoadedProject
 from seakeep.project.online import OnlineViews
-from seakeep.project.pager import LOOK_S, Pager
 from seakeep.project.stores import Stores
-from seakeep.recorder.compaction import compact
 from seakeep.recorder.recovery import recover
 from seakeep.serving.comparison import judge
 from seakeep.serving.rollout import RolloutController, Subject
@@ -28,8 +27,8 @@ READY_S = 60.0
 """Longest time the workers may take to load their versions, in seconds."""
 STEP_S = 0.1
 """How often the workers and the rollouts are looked at, in seconds."""
-COMPACT_S = 30.0
-"""How often sealed segments are made into Parquet, in seconds."""
+UPKEEP_S = 5.0
+"""How long the workers run before the days are judged and the records kept beside them, in seconds."""
 LOCK = "service.lock"
 
 _log = logging.getLogger("seakeep.project")
@@ -44,21 +43,15 @@ class Service:
         The project.
     online
         Fills the features before the first request.
-    pager
-        Judges the days.
     """
 
-    def __init__(
-        self, loaded: LoadedProject, home: Home, stores: Stores, online: OnlineViews, pager: Pager, *, clock: Clock
-    ) -> None:
+    def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, online: OnlineViews, *, clock: Clock) -> None:
         self._loaded, self._home, self._stores, self._online, self._clock = loaded, home, stores, online, clock
-        self._pager = pager
         self._controllers: dict[str, RolloutController] = {}
         self._stop = threading.Event()
         self._lock = -1
-        self._beside = [
-            threading.Thread(target=work, name=work.__name__, daemon=True) for work in (self._compact, self._judge)
-        ]
+        upkeep = [sys.executable, "-P", "-m", "seakeep.project.upkeep", str(loaded.folder)]
+        self._beside = [Beside(upkeep, after_s=UPKEEP_S)]
         self._supervisor = Supervisor(
             lambda index, port: [
                 sys.executable, "-P", "-m", "seakeep.project.worker", str(loaded.folder), str(index), str(port),
@@ -92,8 +85,6 @@ class Service:
         except BaseException:
             self.close()
             raise
-        for thread in self._beside:
-            thread.start()
         return self
 
     def __exit__(
@@ -108,10 +99,16 @@ class Service:
         try:
             while not self._stop.wait(STEP_S):
                 self._supervisor.look()
+                for process in self._beside:
+                    process.look()
                 self._lead()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def keep(self, beside: Beside) -> None:
+        """Keep one more process alive beside the workers; to be called before :meth:`run`."""
+        self._beside.append(beside)
 
     def stop(self) -> None:
         """Let :meth:`run` end."""
@@ -121,9 +118,8 @@ class Service:
         """Let the workers finish what they have begun, and wait for them."""
         self._stop.set()
         self._supervisor.close()
-        for thread in self._beside:
-            if thread.is_alive():
-                thread.join()
+        for process in self._beside:
+            process.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -163,22 +159,6 @@ class Service:
                 clock=self._clock,
             )
         return self._controllers[model]
-
-    def _judge(self) -> None:
-        wait_s = LOOK_S
-        while not self._stop.wait(wait_s):
-            wait_s = LOOK_S
-            try:
-                wait_s = self._pager.look()
-            except Exception:  # noqa: BLE001 -- the job border: the workers and the rollouts go on
-                _log.exception("the day could not be judged")
-
-    def _compact(self) -> None:
-        while not self._stop.wait(COMPACT_S):
-            try:
-                compact(self._home.predictions)
-            except RecorderError:
-                _log.exception("the records could not be compacted; they stay as they are")
 
 
 def _take_lock(home: Home) -> int:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import dataclasses
 
 from seakeep.backends.files.datasets import FileDatasetStore
-from seakeep.backends.files.keys import load_or_create_pepper, load_or_create_signer, load_verifier
+from seakeep.backends.files.keys import (
+    load_or_create_pepper,
+    load_or_create_protector,
+    load_or_create_signer,
+    load_verifier,
+)
 from seakeep.backends.files.sealed import SealedFolders
 from seakeep.backends.sql import (
     Database,
     SqlAudit,
+    SqlErasures,
     SqlGates,
     SqlKeys,
     SqlPages,
@@ -23,6 +29,7 @@ from seakeep.config import Home
 from seakeep.registry.bundle import Bundles
 from seakeep.registry.promotion import Promotion
 from seakeep.security.keys import ApiKeys
+from seakeep.security.privacy import Protector
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +44,8 @@ class Stores:
         The signed versions.
     promotion
         The only one who changes releases.
+    protector
+        Replaces personal values, and reads the tokens among what replaced them.
     """
 
     datasets: FileDatasetStore
@@ -47,10 +56,12 @@ class Stores:
     receipts: SqlReceipts
     pages: SqlPages
     audit: SqlAudit
+    erasures: SqlErasures
     keys: ApiKeys
     artefacts: SealedFolders
     bundles: Bundles
     promotion: Promotion
+    protector: Protector
 
 
 def open_stores(home: Home, clock: Clock) -> Stores:
@@ -74,8 +85,10 @@ def open_stores(home: Home, clock: Clock) -> Stores:
         receipts=SqlReceipts(database),
         pages=SqlPages(database),
         audit=SqlAudit(database),
+        erasures=SqlErasures(database),
         keys=ApiKeys(SqlKeys(database), load_or_create_pepper(home.keys), clock=clock),
         artefacts=SealedFolders(home.artefacts, signer=signer, verifier=verifier),
         bundles=Bundles(SealedFolders(home.bundles, signer=signer, verifier=verifier)),
         promotion=Promotion(releases, clock=clock),
+        protector=load_or_create_protector(home.keys),
     )

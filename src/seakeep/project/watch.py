@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import numpy as np
 
@@ -15,6 +17,7 @@ from seakeep.diagnosis.morning import brief
 from seakeep.errors import NotFoundError
 from seakeep.features.frame import Frame
 from seakeep.features.parity import ParityReport, compare
+from seakeep.features.personal import unreadable
 from seakeep.monitoring.history import History
 from seakeep.monitoring.latency import service_by_version
 from seakeep.project.build import Builder
@@ -23,6 +26,7 @@ from seakeep.project.online import dataset_of
 from seakeep.project.recompute import PastFeatures, known
 from seakeep.project.stores import Stores
 from seakeep.recorder import query
+from seakeep.recorder.policy import Policies
 from seakeep.recorder.query import Query
 from seakeep.recorder.table import OutcomeTable, PredictionTable
 from seakeep.records.finding import Brief
@@ -68,6 +72,7 @@ class Watcher:
 
     def __init__(self, loaded: LoadedProject, home: Home, stores: Stores, builder: Builder, clock: Clock) -> None:
         self._loaded, self._home, self._stores, self._builder, self._clock = loaded, home, stores, builder, clock
+        self._policies = Policies(stores.protector)
         self._references: dict[str, tuple[PredictionTable, OutcomeTable]] = {}
 
     def status(self, model: str, releases: dict[int, str]) -> list[VersionStatus]:
@@ -120,8 +125,8 @@ class Watcher:
         if self._loaded.settings.serving.clock == "wall":
             return self._clock.now_us()
         asked = Query(model=model, roles=ANSWERED, from_us=since_us)
-        table = query.load(self._home.predictions, asked, damage=[])
-        return int(table.time_us[-1]) + 1 if len(table) else since_us
+        newest_us = query.extent(self._home.predictions, asked, damage=[]).newest_us
+        return since_us if newest_us is None else newest_us + 1
 
     def morning(self, version: Version, now_us: int | None) -> Brief:
         """The brief of a morning, by default of the present, with the pages that were sent before it."""
@@ -147,7 +152,7 @@ class Watcher:
 
     def why(self, prediction_id: str) -> Reexecution:
         """Execute a recorded prediction again."""
-        prediction = query.find(self._home.predictions, prediction_id)
+        prediction = self._policies.reveal_prediction(query.find(self._home.predictions, prediction_id))
         bundle = self._stores.bundles.open(prediction.bundle)
         return reexecute(
             prediction,
@@ -170,11 +175,12 @@ class Watcher:
         live = query.load_asked(self._home.predictions, asked, damage=[])
         live = live.select((live.error == "") & (live.key != ""))
         live = live.select(np.unique(np.linspace(0, len(live) - 1, min(sample, len(live)), dtype=np.int64)))
+        live = self._policies.reveal_table(live, definition)
         run = self._stores.bundles.open(version.bundle).run
         dataset = load(dataset_of(run, self._stores), self._stores.datasets)
-        tables = known(definition, dataset, self._home.events, as_of_us=run.as_of_us)
-        recorder = self._loaded.settings.recorder
-        found, values = PastFeatures(definition, tables, (*recorder.hash, *recorder.drop)).at(live)
+        reveal = self._policies.reveal_events
+        tables = known(definition, dataset, self._home.events, as_of_us=run.as_of_us, reveal=reveal)
+        found, values = PastFeatures(definition, tables, lambda _: unreadable(definition.request)).at(live)
         times_us = live.time_us[found]
         frame = Frame(
             columns=definition.columns,
@@ -194,10 +200,11 @@ class Watcher:
         )
 
     def validation(self, bundle: Bundle) -> tuple[PredictionTable, OutcomeTable]:
-        """The rows a version was judged on, scored by it, and their outcomes."""
+        """The rows a version was judged on, scored by it, and their outcomes; with categories as its records have them."""
         if bundle.digest not in self._references:
             frame = self._builder.validation(bundle.run)
             score = ScoringSession(bundle.model).score(frame.numbers(), frame.categories())
+            frame = dataclasses.replace(frame, values=self._policies.as_written(bundle.definition, frame.values))
             self._references[bundle.digest] = _as_predictions(frame, score, bundle), _as_outcomes(frame)
         return self._references[bundle.digest]
 

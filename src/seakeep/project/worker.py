@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from seakeep import __version__
-from seakeep.backends.files.keys import load_or_create_pepper, load_verifier
+from seakeep.backends.files.keys import load_or_create_pepper, load_or_create_protector, load_verifier
 from seakeep.backends.files.sealed import SealedFolders
 from seakeep.backends.lmdb.online import LmdbOnlineStore
 from seakeep.backends.sql import Database, SqlKeys, SqlReleases
@@ -21,9 +21,10 @@ from seakeep.errors import SeakeepError
 from seakeep.features.remember import RememberingStore
 from seakeep.features.rows import EventDecoder, RequestDecoder
 from seakeep.features.service import FeatureService
-from seakeep.recorder.policy import Policy
+from seakeep.project.keyring import keyring
+from seakeep.recorder.policy import Policies
 from seakeep.recorder.writer import Writer
-from seakeep.registry.bundle import Bundles
+from seakeep.registry.bundle import Bundle, Bundles
 from seakeep.security.keys import KeyAuthenticator
 from seakeep.serving.worker import WorkerContext, is_loopback, run_worker
 
@@ -43,21 +44,22 @@ def context(folder: Path, index: int, port: int) -> WorkerContext:
     pepper = load_or_create_pepper(home.keys)
     serving = msgspec.structs.replace(settings.serving, port=port)
     name = f"worker-{index}"
+    policies = Policies(load_or_create_protector(home.keys))
+    bundles = Bundles(SealedFolders(home.bundles, signer=None, verifier=load_verifier(home.keys)))
+
+    def pen(records: Path) -> Writer:
+        keys = keyring(records, folder, settings, home)
+        return Writer(records, name, clock=clock, settings=settings.recorder, policy=policies, keyring=keys)
+
     return WorkerContext(
         index=index,
         settings=serving,
         metrics=home.metrics,
         routing=SqlReleases(database),
-        bundles=Bundles(SealedFolders(home.bundles, signer=None, verifier=load_verifier(home.keys))),
+        bundles=_Declaring(bundles, policies),
         features=_features(home, serving, clock),
-        predictions=Writer(
-            home.predictions,
-            name,
-            clock=clock,
-            settings=settings.recorder,
-            policy=Policy(settings.recorder, pepper),
-        ),
-        events=Writer(home.events, name, clock=clock, settings=settings.recorder),
+        predictions=pen(home.predictions),
+        events=pen(home.events),
         authenticator=KeyAuthenticator(SqlKeys(database), pepper, loopback=is_loopback(serving.host)),
         request_decoders=RequestDecoder,
         event_decoders=EventDecoder,
@@ -75,6 +77,19 @@ def _features(home: Home, settings: ServingSettings, clock: Clock) -> FeatureSer
         return FeatureService(store, clock=clock)
     remembering = RememberingStore(store)
     return FeatureService(remembering, clock=clock, recalled=remembering)
+
+
+class _Declaring:
+    """The registry's bundles; what a version declares is told to the recorder before the version can answer."""
+
+    def __init__(self, bundles: Bundles, policies: Policies) -> None:
+        self._bundles, self._policies = bundles, policies
+
+    def open(self, digest: str) -> Bundle:
+        """Read and verify a bundle; IntegrityError if it does not verify."""
+        bundle = self._bundles.open(digest)
+        self._policies.learn(digest, bundle.definition)
+        return bundle
 
 
 def main(arguments: list[str]) -> int:

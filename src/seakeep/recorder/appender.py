@@ -6,12 +6,19 @@ import contextlib
 import dataclasses
 import errno
 import os
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
 
-from seakeep.recorder.layout import segment_path, sync_folder
+from seakeep.recorder.keyring import Keyring
+from seakeep.recorder.layout import KEY, segment_path, sync_folder
 from seakeep.recorder.ledger import Ledger
-from seakeep.recorder.segment import Header, add_frame, encode_header, weight
+from seakeep.recorder.segment import Header, add_frame, encode_header, seal_frames, weight
 from seakeep.records.prediction import Record
+from seakeep.security.envelope import DataKey
+
+_BLOCK_BYTES = 64 << 10
+"""Frames that are encrypted together: enough to cost little, few enough to lose little to one damaged byte."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -29,8 +36,8 @@ class Group:
     """
 
     buffer: bytearray = dataclasses.field(default_factory=bytearray)
-    ends: list[int] = dataclasses.field(default_factory=list)
-    weights: list[int] = dataclasses.field(default_factory=list)
+    ends: array[int] = dataclasses.field(default_factory=lambda: array("Q"))
+    weights: array[int] = dataclasses.field(default_factory=lambda: array("Q"))
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -41,13 +48,21 @@ class Group:
         self.ends.append(len(self.buffer))
         self.weights.append(weight(record))
 
+    def cuts(self, size: int) -> Iterator[int]:
+        """Ends of frames that are at least ``size`` bytes apart, the last one included."""
+        start = 0
+        for end in self.ends:
+            if end - start >= size or end == self.ends[-1]:
+                yield end
+                start = end
+
     def written(self, size: int) -> int:
         """Take away the whole frames among the first ``size`` bytes; returns how many numbers they account for."""
         whole = sum(end <= size for end in self.ends)
         cut = self.ends[whole - 1] if whole else 0
         accounted = sum(self.weights[:whole])
         del self.buffer[:cut], self.weights[:whole]
-        self.ends = [end - cut for end in self.ends[whole:]]
+        self.ends = array("Q", [end - cut for end in self.ends[whole:]])
         return accounted
 
 
@@ -63,6 +78,8 @@ class Appender:
         Its writer's ledger; gives the segment its number.
     now_us
         When it begins.
+    keyring
+        Gives the segment its key; None: it is not encrypted.
 
     Raises
     ------
@@ -70,21 +87,25 @@ class Appender:
         It cannot be begun; nothing is left of it.
     """
 
-    def __init__(self, ledger: Ledger, now_us: int) -> None:
+    def __init__(self, ledger: Ledger, now_us: int, keyring: Keyring | None = None) -> None:
         self._ledger = ledger
         # The number is spent before the file exists, so that no two files ever have the same one.
         ledger.segment = number = ledger.segment + 1
         self._path = segment_path(ledger.folder, ledger.writer, number)
         self.accounted = ledger.accounted
         header = encode_header(Header(ledger.writer, number, now_us, self.accounted))
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._key = keyring.create(self._path.stem) if keyring else None
         try:
-            _write_all(self._file, header)
-            os.fsync(self._file)
-            sync_folder(ledger.folder)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                _write_all(self._file, header)
+                os.fsync(self._file)
+                sync_folder(ledger.folder)
+            except OSError:
+                os.close(self._file)
+                raise
         except OSError:
-            self._path.unlink()
-            os.close(self._file)
+            self._remove()
             raise
         self.size = self._begin = len(header)
 
@@ -97,15 +118,18 @@ class Appender:
             Not all of it could be written, or the disk could not take it: the segment has been sealed, and what is
             still in the group belongs into another one.
         """
-        done = 0
+        done = whole = counted = 0
         try:
-            with memoryview(group.buffer) as view:
-                while done < len(view):
-                    with view[done:] as rest:
-                        done += os.pwrite(self._file, rest, self.size + done)
+            for data, end in _blocks(group, self._key, self.size):
+                stop = done + len(data)
+                with memoryview(data) as view:
+                    while done < stop:
+                        with view[done - stop :] as rest:
+                            done += os.pwrite(self._file, rest, self.size + done)
+                whole, counted = done, end
         except OSError:
             # Readers may have seen the whole frames already, so they stay; the torn one goes.
-            self._keep(group, done)
+            self._keep(group, counted if self._key else done, whole)
             self.seal()
             raise
         try:
@@ -114,7 +138,7 @@ class Appender:
             # The kernel may have forgotten the data it could not write: none of this group counts.
             self.seal()
             raise
-        self._keep(group, done)
+        self._keep(group, counted, whole)
 
     def seal(self) -> None:
         """Cut off what does not count, make the segment durable and give it its final name; an empty one goes."""
@@ -127,14 +151,54 @@ class Appender:
             self._ledger.accounted = self.accounted
             os.close(self._file)
         if self.size == self._begin:
-            self._path.unlink()
+            self._remove()
         else:
             rename_sealed(self._path)
 
-    def _keep(self, group: Group, done: int) -> None:
+    def _keep(self, group: Group, done: int, whole: int) -> None:
+        """Count the whole frames among the first ``done`` bytes of a group; encrypted, they take ``whole`` bytes."""
         before = len(group.buffer)
         self.accounted += group.written(done)
-        self.size += before - len(group.buffer)
+        self.size += whole if self._key else before - len(group.buffer)
+
+    def _remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._path.with_suffix(KEY).unlink(missing_ok=True)
+
+
+def write_segment(path: Path, header: Header, group: Group, key: DataKey | None) -> None:
+    """Write a whole segment durably; the file is new or replaced.
+
+    Raises
+    ------
+    OSError
+        The disk does not take it.
+    """
+    data = bytearray(encode_header(header))
+    for block, _ in _blocks(group, key, len(data)):
+        data += block
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(file, "wb") as target:
+            target.write(data)
+            target.flush()
+            os.fsync(file)
+    except OSError:
+        path.unlink()
+        raise
+
+
+def _blocks(group: Group, key: DataKey | None, place: int) -> Iterator[tuple[bytearray | bytes, int]]:
+    """What to write from a place of a file on, piece by piece, each with the end of the frames it holds in the group."""
+    if key is None:
+        yield group.buffer, len(group.buffer)
+        return
+    start = 0
+    for end in group.cuts(_BLOCK_BYTES):
+        with memoryview(group.buffer) as view, view[start:end] as frames:
+            data = seal_frames(frames, key, place)
+        yield data, end
+        place, start = place + len(data), end
 
 
 def _write_all(file: int, data: bytes) -> None:

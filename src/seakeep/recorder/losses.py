@@ -29,7 +29,7 @@ class Losses:
             reasons[gap.reason] += gap.count
         if reasons:
             shares = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-            told.append(f"{reasons.total():,} records were not kept, which was counted: {shares}")
+            told.append(f"{reasons.total():,} records are missing, which was counted: {shares}")
         return tuple(told)
 
 

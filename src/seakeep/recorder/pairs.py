@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from array import array
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -86,8 +86,9 @@ def pairs_of(
     names = ("version", "role", "id", "pair", "key", "time_us", "recorded_us", "score", "model_us", "error")
     for version, role, id_, pair, *rest in zip(*(getattr(table, name)[two].tolist() for name in names), strict=True):
         pairing.meet(pair if role == "shadow" else id_, Side(version, *rest), shadow=role == "shadow")
-    known = zip(table.key.tolist(), label.tolist(), known_us.tolist(), strict=True)
-    return pairing.table({key: (value, moment_us) for key, value, moment_us in known}, delay_us)
+    for outcome in zip(table.key.tolist(), label.tolist(), known_us.tolist(), strict=True):
+        pairing.outcome(*outcome)
+    return pairing.table(delay_us)
 
 
 class Side(NamedTuple):
@@ -110,6 +111,9 @@ class Side(NamedTuple):
 class Pairing:
     """Builds pairs from the records of one model as they come, in any order.
 
+    Taking in a record or an outcome costs the same however many there were before, and :meth:`table` copies arrays: a
+    rollout is judged again and again while its pairs grow.
+
     Parameters
     ----------
     model, champion, candidate
@@ -120,11 +124,20 @@ class Pairing:
         self._model, self._champion, self._candidate = model, champion, candidate
         self._answered: dict[str, Side] = {}
         self._shadows: dict[str, Side] = {}
-        self._pairs: list[tuple[Side, Side]] = []
-        self._sizes: Counter[tuple[int, int, float]] = Counter()
+        self._pairs = _Columns()
+        self._batches: dict[tuple[int, int, float], int] = {}
+        self._sizes = array("q")
+        self._met: set[tuple[int, int]] = set()
+        self._outcomes: dict[str, tuple[float, int]] = {}
+        self._awaited: dict[str, list[int]] = {}
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self._pairs.time_us)
+
+    @property
+    def outcomes(self) -> int:
+        """How many outcomes were told."""
+        return len(self._outcomes)
 
     def add(self, prediction: Prediction) -> None:
         """Take in a prediction; those of other models and versions do not count."""
@@ -146,50 +159,89 @@ class Pairing:
 
     def meet(self, name: str, side: Side, *, shadow: bool) -> None:
         """Take in one side of the pair of an answered prediction's id."""
-        self._sizes[side.batch] += 1
+        batch = self._batches.setdefault(side.batch, len(self._batches))
+        if batch == len(self._sizes):
+            self._sizes.append(0)
+        self._sizes[batch] += 1
         mine, other = (self._shadows, self._answered) if shadow else (self._answered, self._shadows)
         partner = other.pop(name, None)
         if partner is None:
             mine[name] = side
+        elif side.version == self._champion:
+            self._pair(side, partner)
         else:
-            self._pairs.append((side, partner) if side.version == self._champion else (partner, side))
+            self._pair(partner, side)
 
-    def table(self, outcomes: Mapping[str, tuple[float, int]], delay_us: int = 0) -> PairTable:
+    def outcome(self, key: str, value: float, known_us: int) -> None:
+        """Take in the outcome of all requests of a key: 1 or 0, and from when it could be known. The first one counts."""
+        if key in self._outcomes:
+            return
+        self._outcomes[key] = value, known_us
+        for place in self._awaited.pop(key, ()):
+            self._pairs.label[place], self._pairs.known_us[place] = value, known_us
+
+    def table(self, delay_us: int = 0) -> PairTable:
         """The pairs, with their labels.
 
         Parameters
         ----------
-        outcomes
-            By key: the label, and the moment at which it could be known.
         delay_us
             How long after its moment the outcome of a request is usually known. The present is the newest moment asked
             for, which is also right for traffic of the past that is replayed.
         """
-        champions = [side for side, _ in self._pairs]
-        candidates = [side for _, side in self._pairs]
-        time_us = np.array([one.time_us for one in champions], dtype=np.int64)
-        known = [outcomes.get(one.key, (np.nan, 0)) for one in champions]
-        label_us = np.maximum(time_us + delay_us, np.array([moment for _, moment in known], dtype=np.int64))
-        label = np.array([value for value, _ in known], dtype=np.float64)
+        pairs = self._pairs
+        time_us, label = np.array(pairs.time_us), np.array(pairs.label)
+        label_us = np.maximum(time_us + delay_us, np.array(pairs.known_us))
         label[label_us > time_us.max(initial=0)] = np.nan
         return PairTable(
-            recorded_us=np.array([one.recorded_us for one in champions], dtype=np.int64),
+            recorded_us=np.array(pairs.recorded_us),
             label=label,
             label_us=label_us,
-            champion_score=np.array([one.score for one in champions], dtype=np.float64),
-            candidate_score=np.array([one.score for one in candidates], dtype=np.float64),
-            champion_us=np.array([one.model_us for one in champions], dtype=np.float64),
-            candidate_us=np.array([one.model_us for one in candidates], dtype=np.float64),
-            timed=np.array(self._timed(), dtype=np.bool_),
-            champion_failed=np.array([bool(one.error) for one in champions], dtype=np.bool_),
-            candidate_failed=np.array([bool(one.error) for one in candidates], dtype=np.bool_),
+            champion_score=np.array(pairs.champion_score),
+            candidate_score=np.array(pairs.candidate_score),
+            champion_us=np.array(pairs.champion_us),
+            candidate_us=np.array(pairs.candidate_us),
+            timed=self._timed(),
+            champion_failed=np.array(pairs.champion_failed, dtype=np.bool_),
+            candidate_failed=np.array(pairs.candidate_failed, dtype=np.bool_),
         )
 
-    def _timed(self) -> list[bool]:
-        seen: set[Any] = set()
-        found = []
-        for champion, candidate in self._pairs:
-            batches = champion.batch, candidate.batch
-            found.append(batches not in seen and self._sizes[batches[0]] == self._sizes[batches[1]])
-            seen.add(batches)
-        return found
+    def _pair(self, champion: Side, candidate: Side) -> None:
+        pairs, batches = self._pairs, (self._batches[champion.batch], self._batches[candidate.batch])
+        if batches not in self._met:
+            self._met.add(batches)
+            pairs.first.append(len(self))
+            pairs.first_of_champion.append(batches[0])
+            pairs.first_of_candidate.append(batches[1])
+        known = self._outcomes.get(champion.key)
+        if known is None:
+            self._awaited.setdefault(champion.key, []).append(len(self))
+        value, known_us = known or (math.nan, 0)
+        pairs.time_us.append(champion.time_us)
+        pairs.recorded_us.append(champion.recorded_us)
+        pairs.label.append(value)
+        pairs.known_us.append(known_us)
+        pairs.champion_score.append(champion.score)
+        pairs.candidate_score.append(candidate.score)
+        pairs.champion_us.append(champion.model_us)
+        pairs.candidate_us.append(candidate.model_us)
+        pairs.champion_failed.append(bool(champion.error))
+        pairs.candidate_failed.append(bool(candidate.error))
+
+    def _timed(self) -> NDArray[np.bool_]:
+        """The first pair of each two batches that were scored whole by both versions."""
+        pairs, sizes, timed = self._pairs, np.array(self._sizes), np.zeros(len(self), dtype=np.bool_)
+        whole = sizes[np.array(pairs.first_of_champion)] == sizes[np.array(pairs.first_of_candidate)]
+        timed[np.array(pairs.first)[whole]] = True
+        return timed
+
+
+class _Columns:
+    """The pairs so far, as arrays that grow; and of each two batches that met the first pair, and which they are."""
+
+    def __init__(self) -> None:
+        self.time_us, self.recorded_us, self.known_us = array("q"), array("q"), array("q")
+        self.label, self.champion_score, self.candidate_score = array("d"), array("d"), array("d")
+        self.champion_us, self.candidate_us = array("d"), array("d")
+        self.champion_failed, self.candidate_failed = array("b"), array("b")
+        self.first, self.first_of_champion, self.first_of_candidate = array("q"), array("q"), array("q")

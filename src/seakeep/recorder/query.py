@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -13,9 +14,10 @@ import numpy as np
 from seakeep.errors import NotFoundError, RecorderError
 from seakeep.features.rows import cells_to_table
 from seakeep.features.transform import evaluate
-from seakeep.recorder import parquet
+from seakeep.recorder import stored
 from seakeep.recorder.layout import Part, parts
-from seakeep.recorder.reader import report, scan, segment
+from seakeep.recorder.parquet import literal
+from seakeep.recorder.reader import compacted, report, scan, segment
 from seakeep.recorder.segment import Damage, SegmentReader, decode_record, kind_of
 from seakeep.recorder.table import AskedTable, OutcomeTable, PredictionTable
 from seakeep.records.model import Label
@@ -51,7 +53,7 @@ _Row = msgspec.defstruct(
 )
 _decode_row = msgspec.msgpack.Decoder(_Row).decode
 # Enough of a record to be asked for; what follows in it is not looked at.
-_HEAD = ("sequence", "id", "model", "version", "bundle", "role", "pair", "time_us")
+_HEAD = ("sequence", "id", "model", "version", "bundle", "role", "pair", "time_us", "recorded_us", "key")
 _Head = msgspec.defstruct(
     "_Head",
     [(field.name, field.type) for field in msgspec.structs.fields(Prediction) if field.name in _HEAD],
@@ -63,17 +65,20 @@ _decode_head = msgspec.msgpack.Decoder(_Head).decode
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Which predictions of a model.
+    """Which predictions.
 
     Attributes
     ----------
+    model, key
+        Only of this model, and of the asking rows with this key; of all if ``""``.
     versions, roles
         Only these; all if empty.
     from_us, to_us
         Only predictions that speak for a moment ``from_us <= time_us < to_us``; unbounded where None.
     """
 
-    model: str
+    model: str = ""
+    key: str = ""
     versions: tuple[int, ...] = ()
     roles: tuple[Role, ...] = ()
     from_us: int | None = None
@@ -159,11 +164,12 @@ def extent(folder: Path, query: Query, *, damage: list[Damage] | None = None) ->
     for part in parts(folder)[0]:
         source = segment(folder, part)
         if isinstance(source, Part):
-            found = parquet.newest_by_version(source.path, _condition(query) + _only(part))
+            read = partial(stored.newest_by_version, where=condition(query) + _only(part))
+            found = dict(compacted(folder, source, read))
         else:
             payloads = (payload for payload in source.payloads() if kind_of(payload) == "p")
             found = {}
-            heads: Iterator[Any] = filter(_predicate(query), map(_decode_head, payloads))
+            heads: Iterator[Any] = filter(partial(wanted, query), map(_decode_head, payloads))
             for row in heads:
                 found[row.version] = max(row.time_us, found.get(row.version, row.time_us))
             report(source, part, damage)
@@ -186,20 +192,30 @@ def find(folder: Path, prediction_id: str) -> Prediction:
     NotFoundError
         It was not recorded, or is not kept any more.
     """
-    needle = prediction_id.encode()
+    for one in _matching(folder, "id", prediction_id):
+        return one
+    message = f"no prediction {prediction_id!r} is recorded"
+    raise NotFoundError(message, hint="ids are in the answers' 'id'; `seakeep why` needs the whole of it")
+
+
+def of_key(folder: Path, key: str) -> list[Prediction]:
+    """The predictions of all models that an asking row's key got, in the order they were recorded."""
+    return sorted(_matching(folder, "key", key), key=lambda one: one.recorded_us)
+
+
+def _matching(folder: Path, field: Literal["id", "key"], value: str) -> Iterator[Prediction]:
+    needle = value.encode()
     for part in parts(folder)[0]:
         source = segment(folder, part)
         if isinstance(source, Part):
-            if one := parquet.find(source.path, prediction_id):
-                return one
-        elif needle in source.buffer:
+            only = 0 if part.state == "parquet" else part.first
+            yield from compacted(folder, source, partial(stored.find, column=field, value=value, only=only))
+        elif source.key or needle in source.buffer:
             for payload in source.payloads():
-                if needle in bytes(payload) and kind_of(payload) == "p":
+                if kind_of(payload) == "p" and needle in bytes(payload):
                     record = decode_record(payload)
-                    if isinstance(record, Prediction) and record.id == prediction_id:
-                        return record
-    message = f"no prediction {prediction_id!r} is recorded"
-    raise NotFoundError(message, hint="ids are in the answers' 'id'; `seakeep why` needs the whole of it")
+                    if isinstance(record, Prediction) and getattr(record, field) == value:
+                        yield record
 
 
 def gaps(folder: Path) -> list[Gap]:
@@ -208,7 +224,8 @@ def gaps(folder: Path) -> list[Gap]:
     for part in parts(folder)[0]:
         source = segment(folder, part)
         if isinstance(source, Part):
-            found += parquet.gaps(source.path, only=0 if part.state == "parquet" else part.first)
+            only = 0 if part.state == "parquet" else part.first
+            found += compacted(folder, source, partial(stored.gaps, only=only))
         else:
             payloads = (payload for payload in source.payloads() if kind_of(payload) == "g")
             found += [record for record in map(decode_record, payloads) if isinstance(record, Gap)]
@@ -290,14 +307,15 @@ def _found(folder: Path, query: Query, damage: list[Damage] | None, *, requests:
     for part in parts(folder)[0]:
         source = segment(folder, part)
         if isinstance(source, Part):
-            condition = _condition(query) + _only(part)
-            for rows in parquet.groups(source.path):
-                columns = parquet.columns(source.path, names, condition, rows=rows)
-                if len(columns["id"]):
-                    yield columns
+            read = partial(stored.blocks, names=names, where=condition(query) + _only(part))
+            yield from filter(_has_rows, compacted(folder, source, read))
         else:
             yield from _from_segment(source, query, requests=requests)
             report(source, part, damage)
+
+
+def _has_rows(columns: Columns) -> bool:
+    return len(columns["id"]) > 0
 
 
 def _without_inputs(columns: Columns) -> Columns:
@@ -313,7 +331,7 @@ def _only(part: Part) -> str:
 
 def _from_segment(source: SegmentReader, query: Query, *, requests: bool) -> Iterator[Columns]:
     payloads = (payload for payload in source.payloads() if kind_of(payload) == "p")
-    chosen: Iterator[Any] = filter(_predicate(query), map(_decode_row, payloads))
+    chosen: Iterator[Any] = filter(partial(wanted, query), map(_decode_row, payloads))
     while rows := list(islice(chosen, _CHUNK)):
         columns = _columns(rows)
         if requests:
@@ -338,34 +356,30 @@ def _columns(rows: list[Any]) -> Columns:
     return columns
 
 
-def _predicate(query: Query) -> Callable[[Any], bool]:
-    versions, roles = frozenset(query.versions), frozenset(query.roles)
-    from_us = -(2**63) if query.from_us is None else query.from_us
-    to_us = 2**63 if query.to_us is None else query.to_us
-
-    def wanted(row: Any) -> bool:
-        return (
-            from_us <= row.time_us < to_us
-            and row.model == query.model
-            and (not versions or row.version in versions)
-            and (not roles or row.role in roles)
-        )
-
-    return wanted
+def wanted(query: Query, one: Any) -> bool:
+    """Whether a query asks for a prediction."""
+    return (
+        (query.from_us is None or one.time_us >= query.from_us)
+        and (query.to_us is None or one.time_us < query.to_us)
+        and query.model in {"", one.model}
+        and query.key in {"", one.key}
+        and (not query.versions or one.version in query.versions)
+        and (not query.roles or one.role in query.roles)
+    )
 
 
-def _condition(query: Query) -> str:
-    quoted = query.model.replace("'", "''")
-    terms = [f"model = '{quoted}'"]
+def condition(query: Query) -> str:
+    """The same, in SQL."""
+    terms = [f"{name} = {literal(value)}" for name, value in (("model", query.model), ("key", query.key)) if value]
     if query.versions:
         terms.append(f"version IN ({', '.join(str(int(one)) for one in query.versions)})")
     if query.roles:
-        terms.append(f"role IN ({', '.join(repr(str(one)) for one in query.roles)})")
+        terms.append(f"role IN ({', '.join(map(literal, query.roles))})")
     if query.from_us is not None:
         terms.append(f"time_us >= {int(query.from_us)}")
     if query.to_us is not None:
         terms.append(f"time_us < {int(query.to_us)}")
-    return " AND ".join(terms)
+    return " AND ".join(terms) or "true"
 
 
 def _by_version(found: Sequence[Columns]) -> dict[int, PredictionTable]:

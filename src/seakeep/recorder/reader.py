@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from seakeep.errors import RecorderError
-from seakeep.recorder import parquet
+from seakeep.recorder import stored
+from seakeep.recorder.keyring import unlock
 from seakeep.recorder.layout import Part, parts
-from seakeep.recorder.segment import Damage, SegmentReader, moment_us
+from seakeep.recorder.segment import Damage, SegmentReader, moment_us, read_header, read_segment
 from seakeep.records.prediction import Record
+from seakeep.security.envelope import DataKey
 
-_HEADER_BYTES = 512
-"""More than a header takes."""
+T = TypeVar("T")
 
 
 def scan(folder: Path, *, damage: list[Damage] | None = None) -> Iterator[Record]:
@@ -34,7 +37,8 @@ def scan(folder: Path, *, damage: list[Damage] | None = None) -> Iterator[Record
     for part in parts(folder)[0]:
         found = segment(folder, part)
         if isinstance(found, Part):
-            yield from parquet.read(found.path, only=0 if part.state == "parquet" else part.first)
+            only = 0 if part.state == "parquet" else part.first
+            yield from compacted(folder, found, partial(stored.read, only=only))
         else:
             yield from found.records()
             report(found, part, damage)
@@ -42,21 +46,35 @@ def scan(folder: Path, *, damage: list[Damage] | None = None) -> Iterator[Record
 
 def segment(folder: Path, part: Part) -> SegmentReader | Part:
     """The frames of a segment behind its header; or the Parquet file, if it became one meanwhile."""
-    while part.state != "parquet":
+    found: Part | None = part
+    while found and found.state != "parquet":
         try:
-            reader = SegmentReader(part.path.read_bytes(), part.path.name)
+            reader = read_segment(found.path)
         except FileNotFoundError:
-            # Sealed or compacted since the folder was listed.
-            held = [
-                one for one in parts(folder)[0] if one.writer == part.writer and one.first <= part.first <= one.last
-            ]
-            if not held:
-                return SegmentReader(b"", part.path.name)  # it was empty, and went
-            part = held[0]
+            found = _successor(folder, found)
             continue
         reader.header()
         return reader
-    return part
+    return found or SegmentReader(b"", part.path.name)  # it was empty, or was let go
+
+
+def compacted(folder: Path, part: Part, question: Callable[[Path], Iterable[T]]) -> Iterator[T]:
+    """What a Parquet file gives, or the one that took its place meanwhile; nothing if it was let go."""
+    found: Part | None = part
+    while found:
+        try:
+            yield from question(found.path)
+        except FileNotFoundError:  # before the first: while it is read, nobody takes it away
+            found = _successor(folder, found)
+        else:
+            return
+
+
+def _successor(folder: Path, part: Part) -> Part | None:
+    """The file that holds what was in one that is gone: it was sealed, compacted or revised since the folder was listed."""
+    return next(
+        (one for one in parts(folder)[0] if one.writer == part.writer and one.first <= part.first <= one.last), None
+    )
 
 
 def report(reader: SegmentReader, part: Part, damage: list[Damage] | None) -> None:
@@ -84,6 +102,7 @@ class _Follow:
 
     part: Part
     file: int
+    key: DataKey | None
     offset: int = 0
 
 
@@ -142,7 +161,8 @@ class Tail:
         if place in self._following:
             return
         try:
-            follow = _Follow(part, os.open(part.path, os.O_RDONLY))
+            key = unlock(part.path)
+            follow = _Follow(part, os.open(part.path, os.O_RDONLY), key)
         except FileNotFoundError:
             return  # renamed or replaced since it was listed: the next poll finds it
         self._following[place] = follow
@@ -151,7 +171,7 @@ class Tail:
     def _read(self, follow: _Follow, found: list[Record], *, growing: bool) -> None:
         size = os.fstat(follow.file).st_size
         data = os.pread(follow.file, size - follow.offset, follow.offset) if size > follow.offset else b""
-        reader = SegmentReader(data, follow.part.path.name, base=follow.offset)
+        reader = SegmentReader(data, follow.part.path.name, base=follow.offset, key=follow.key)
         begun = bool(follow.offset or reader.header())
         if begun:
             found.extend(record for record in reader.records() if moment_us(record) >= self._since_us)
@@ -169,20 +189,14 @@ class Tail:
         done = self._done.setdefault(part.writer, set())
         numbers = set(range(part.first, part.last + 1))
         if not numbers <= done:
-            found.extend(parquet.read(part.path, without=done & numbers, since_us=self._since_us))
+            read = partial(stored.read, without=done & numbers, since_us=self._since_us)
+            found.extend(compacted(self._folder, part, read))
             done |= numbers
 
 
 def _next_began_us(listed: list[Part], part: Part) -> float:
     """When the segment after this one was begun: nothing in this one is newer. Infinity if that is not known."""
     later = [one for one in listed if one.writer == part.writer and one.first > part.last and one.state != "parquet"]
-    try:
-        header = SegmentReader(_beginning(later[0].path), later[0].path.name).header() if later else None
-    except (OSError, RecorderError):
-        return math.inf
-    return header.created_us if header else math.inf
-
-
-def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_HEADER_BYTES)
+    own, header = read_header(part.path), read_header(later[0].path) if later else None
+    # A clock that was set back in between tells nothing.
+    return math.inf if header is None or (own and own.created_us > header.created_us) else header.created_us

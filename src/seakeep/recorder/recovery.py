@@ -10,7 +10,7 @@ from seakeep.errors import RecorderError
 from seakeep.recorder.appender import Appender, Group, rename_sealed
 from seakeep.recorder.layout import Part, parts, writers
 from seakeep.recorder.ledger import Ledger
-from seakeep.recorder.segment import SegmentReader, moment_us, weight
+from seakeep.recorder.segment import moment_us, read_segment, weight
 from seakeep.records.prediction import Gap
 
 
@@ -66,7 +66,7 @@ def write_gap(ledger: Ledger, clock: Clock, missing: int, *, from_us: int) -> Ga
         count=missing,
         reason="crash",
         from_us=from_us or now_us,
-        to_us=now_us,
+        to_us=max(from_us, now_us),  # the clock may have been set back
     )
     group = Group()
     group.add(gap)
@@ -84,7 +84,7 @@ def _seal(part: Part, ledger: Ledger) -> int:
     int
         When its newest record was made; 0 if it has none.
     """
-    reader = SegmentReader(part.path.read_bytes(), part.path.name)
+    reader = read_segment(part.path)
     header = reader.header()
     if header is None:
         part.path.unlink()  # died while beginning it

@@ -8,6 +8,10 @@ Format version 1, all integers little-endian::
     header  = msgpack array [writer, number, created_us, accounted]
     record  = msgpack array [tag, field ...]      tag "p", "e" or "g"; fields in the order of records.prediction
 
+In an encrypted segment the frames behind the header hold ``["x", sealed]`` in place of records: ``sealed`` is AES-256-GCM
+of one or more whole frames, under the segment's key (:mod:`seakeep.recorder.keyring`), with the place of the outer frame
+in the file as nonce (12 bytes, big-endian). ``docs/recorder.md`` describes all of it for other programs.
+
 ``accounted`` is how many sequence numbers of the writer were accounted for (recorded, or counted in a gap) before the
 segment began: with the records and gaps inside, it tells exactly how many are missing at any point.
 
@@ -24,12 +28,15 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from seakeep.errors import RecorderError
+from seakeep.errors import IntegrityError, RecorderError
+from seakeep.recorder.keyring import unlock
 from seakeep.records.prediction import Gap, Record
+from seakeep.security.envelope import DataKey
 
 if TYPE_CHECKING:
     from mmap import mmap
@@ -41,7 +48,10 @@ MAX_PAYLOAD = 1 << 28
 _FRAME = struct.Struct("<II")
 _FRAME_BYTES = _FRAME.size
 _ARRAY_16 = 0xDC
-_RECORD_START = re.compile(rb"(?:[\x90-\x9f]|\xdc..)\xa1[peg]", re.DOTALL)
+_HEADER_BYTES = 512
+"""More than a header takes."""
+_BLOCK_START = b"\x92\xa1x"
+_RECORD_START = re.compile(rb"(?:[\x90-\x9f]|\xdc..)\xa1[pegx]", re.DOTALL)
 """How the payload of a record begins: a msgpack array whose first element is the tag."""
 
 
@@ -52,6 +62,12 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     number: int
     created_us: int
     accounted: int
+
+
+class Block(msgspec.Struct, frozen=True, array_like=True, tag="x"):
+    """Frames that were encrypted together."""
+
+    sealed: bytes
 
 
 class Damage(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +81,7 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
 _encoder = msgspec.msgpack.Encoder()
 _record_decoder = msgspec.msgpack.Decoder(Record)
 _header_decoder = msgspec.msgpack.Decoder(Header)
+_block_decoder = msgspec.msgpack.Decoder(Block)
 
 
 def decode_record(payload: bytes | memoryview) -> Record:
@@ -111,6 +128,35 @@ def add_frame(record: Record, buffer: bytearray) -> None:
     _FRAME.pack_into(buffer, start, checksum, length)
 
 
+def seal_frames(frames: memoryview, key: DataKey, place: int) -> bytes:
+    """Whole frames as one encrypted frame, to be written at ``place`` of its file and nowhere else."""
+    payload = _encoder.encode(Block(key.seal(place, frames)))
+    return _frame(payload) + payload
+
+
+def read_segment(path: Path) -> SegmentReader:
+    """A reader of a segment's file as it is now.
+
+    Raises
+    ------
+    FileNotFoundError
+        It is gone.
+    IntegrityError
+        It is encrypted, and its key cannot be had.
+    """
+    key = unlock(path)  # before the file: a key goes after its file
+    return SegmentReader(path.read_bytes(), path.name, key=key)
+
+
+def read_header(path: Path) -> Header | None:
+    """The header of a segment's file; None if it is gone, damaged, or ends inside it."""
+    try:
+        with path.open("rb") as file:
+            return SegmentReader(file.read(_HEADER_BYTES), path.name).header()
+    except (FileNotFoundError, RecorderError):
+        return None
+
+
 @dataclasses.dataclass(slots=True)
 class SegmentReader:
     """Walks over the frames of a segment, or of the part of it that is there.
@@ -123,6 +169,8 @@ class SegmentReader:
         Its name, for messages.
     base
         Where in the file the buffer begins.
+    key
+        The segment's key; None if it is not encrypted.
     offset
         Start of the first byte not read yet: after the walk, the end of the last whole frame.
     damage
@@ -132,6 +180,7 @@ class SegmentReader:
     buffer: memoryview | mmap | bytes
     file: str
     base: int = 0
+    key: DataKey | None = None
     offset: int = 0
     damage: list[Damage] = dataclasses.field(default_factory=list)
 
@@ -157,7 +206,7 @@ class SegmentReader:
         return None
 
     def payloads(self) -> Iterator[memoryview]:
-        """Payloads of the whole frames from ``offset`` on, in order."""
+        """Payloads of the whole frames from ``offset`` on, decrypted, in order."""
         view = memoryview(self.buffer)
         size, offset, unpack, crc32 = len(view), self.offset, _FRAME.unpack_from, zlib.crc32
         while offset + _FRAME_BYTES <= size:
@@ -171,7 +220,11 @@ class SegmentReader:
                 offset = self.offset = found
                 continue
             self.offset = end
-            yield view[offset + _FRAME_BYTES : end]
+            payload = view[offset + _FRAME_BYTES : end]
+            if payload[:3] == _BLOCK_START:
+                yield from self._opened(payload, offset)
+            else:
+                yield payload
             offset = end
 
     def records(self) -> Iterator[Record]:
@@ -183,6 +236,19 @@ class SegmentReader:
         rest = len(self.buffer) - self.offset
         if rest:
             self.damage.append(Damage(file=self.file, offset=self.base + self.offset, length=rest))
+
+    def _opened(self, payload: memoryview, offset: int) -> Iterator[memoryview]:
+        """The payloads in an encrypted frame; one that was changed is damage."""
+        if self.key is None:
+            message = f"{self.file} is encrypted, and its key is gone"
+            raise RecorderError(message, hint="restore the .key file of that name from a copy")
+        try:
+            frames = self.key.open(self.base + offset, _block_decoder.decode(payload).sealed)
+        except (IntegrityError, msgspec.DecodeError):
+            length = _FRAME_BYTES + len(payload)
+            self.damage.append(Damage(file=self.file, offset=self.base + offset, length=length))
+            return
+        yield from SegmentReader(frames, self.file).payloads()
 
     def _follows(self, start: int) -> int:
         """Start of the first whole record frame at or after ``start``; 0 if there is none."""

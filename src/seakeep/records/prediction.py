@@ -113,13 +113,14 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="g"):
         Number of the first missing record; after a crash, the first that the count can stand for.
     reason
         ``overflow``: the queue was full; ``disk``: it was full because the disk failed; ``crash``: handed out by a
-        process that ended before it was recorded; ``invalid``: it could not be encoded.
+        process that ended before it was recorded; ``invalid``: it could not be encoded; ``erased``: it was recorded,
+        and taken out by an erasure at ``from_us``.
     """
 
     sequence: int
     writer: str
     count: int
-    reason: OneOf["overflow", "disk", "crash", "invalid"]
+    reason: OneOf["overflow", "disk", "crash", "invalid", "erased"]
     from_us: int
     to_us: int
 

@@ -11,6 +11,7 @@ import msgspec
 from seakeep.clock import parse_duration
 
 Kind = OneOf["float", "int", "bool", "string", "time"]
+Treatment = OneOf["keep", "tokenise", "hash", "drop"]
 
 
 class ColumnSchema(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,12 +35,20 @@ class Events(msgspec.Struct, frozen=True):
         Column that identifies an event; joins a prediction with its outcome.
     delay
         How long after ``time`` the event can be known. Features and labels count an event only from then on.
+    personal
+        Columns with personal data, each with what becomes of it before anything is recorded: ``"keep"``,
+        ``"tokenise"`` (only the key's holder can read it), ``"hash"`` (nobody can, but equal values stay equal) or
+        ``"drop"``.
     """
 
     name: str
     time: str
     key: str = ""
     delay: str = "0s"
+    personal: dict[str, Treatment] = {}
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.time, self.key, self.delay))
 
     @property
     def delay_us(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class Gathering:
     labels
         Outcomes by key.
     categories
-        Names of the category inputs of a version that answered, by its number.
+        Category inputs of a version by its number, ``(n, categories)``, as they are shown: each ``(n,)``, by name.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Gathering:
         against: Executable,
         *,
         labels: Mapping[str, float],
-        categories: Callable[[int], Sequence[str]],
+        categories: Callable[[int, NDArray[np.object_]], Mapping[str, NDArray[Any]]],
     ) -> None:
         self._candidate, self._against = candidate, against
         self._labels, self._categories = labels, categories
@@ -63,9 +63,9 @@ class Gathering:
         labels = np.array([self._labels.get(key, np.nan) for key in table.key.tolist()], dtype=np.float64)
         self._kept.append((table.time_us, labels, candidate.score, against.score))
         answered_by = int(table.version[0])
-        slices = dict(zip(self._categories(answered_by), table.categories.T, strict=True))
-        slices |= zip(self._categories(self._candidate.number), candidate.categories.T, strict=True)
-        self._slices.add(slices, len(table))
+        slices = self._categories(answered_by, table.categories)
+        chosen = self._categories(self._candidate.number, candidate.categories)
+        self._slices.add({**slices, **chosen}, len(table))
         self._sample.add((candidate.numbers, candidate.categories, against.numbers, against.categories))
         if answered_by == self._against.number:
             unequal = table.score.view(np.int64) != against.score.view(np.int64)

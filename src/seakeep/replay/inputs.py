@@ -161,15 +161,27 @@ def refuse_unread(version: str, columns: Sequence[str], count: int) -> NoReturn:
     message = (
         f"{version} needs {', '.join(columns)}: not recorded, and none of the {count:,} requests can be read again"
     )
-    raise DataError(message, hint="the recorder hashes or drops their columns, or they lack one that the version needs")
+    raise DataError(
+        message,
+        hint="the recorder hashes or drops their columns, let their events go, or they lack what the version needs",
+    )
 
 
 def meanings(definition: ModelDefinition) -> dict[str, bytes]:
-    """What each column of a resolved definition computes, by name: equal bytes compute equal values from equal rows."""
+    """What each column of a resolved definition computes, by name: equal bytes compute equal values from equal rows.
+
+    How a row is recorded does not matter.
+    """
     kinds = {column.name: column.kind for column in definition.columns}
     request = (definition.request.name, definition.request.time)
     found: dict[str, Any] = {
-        name: (view.source, view.entity, view.features[feature].function, view.features[feature].value, window)
+        name: (
+            msgspec.structs.replace(view.source, personal={}),
+            view.entity,
+            view.features[feature].function,
+            view.features[feature].value,
+            window,
+        )
         for view in definition.views
         for name, feature, window in view_columns(view)
     }

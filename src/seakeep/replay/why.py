@@ -14,12 +14,12 @@ import numpy as np
 from seakeep.errors import DataError, IntegrityError, RecorderError
 from seakeep.features.rows import RequestDecoder
 from seakeep.features.transform import compiled
-from seakeep.recorder.policy import HASHED
 from seakeep.records.expression import columns_of
 from seakeep.records.feature import FeatureKind
 from seakeep.records.model import ModelDefinition
 from seakeep.records.prediction import Prediction
 from seakeep.records.version import ParityProof
+from seakeep.security.privacy import HASH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -176,7 +176,7 @@ def _ruled(prediction: Prediction, definition: ModelDefinition) -> float:
         message = f"prediction {prediction.id} is a rule's, but version {prediction.version} has none"
         raise IntegrityError(message, hint="load the version that made it")
     read = set(columns_of(definition.rule)) - {definition.request.time}
-    lost = sorted(name for name in read if str(prediction.request.get(name, HASHED)).startswith(HASHED))
+    lost = sorted(name for name in read if str(prediction.request.get(name, HASH)).startswith(HASH))
     try:
         table = RequestDecoder(definition).decode(msgspec.json.encode([prediction.request])).table
         table[definition.request.time] = np.array([prediction.time_us]).view("datetime64[us]")

@@ -352,8 +352,19 @@ class Dataplane:
         batches += stood_in
         for batch in batches:
             self._recording.number(batch)
+        if self._recording.comes_first:
+            self._finish_all(batches)
+            self._recording.settle(calls)
+            self._reply_all(calls)
+        else:
+            self._reply_all(calls)
+            self._finish_all(batches)
+
+    def _reply_all(self, calls: list[Call]) -> None:
         for call in calls:
             self._reply(call)
+
+    def _finish_all(self, batches: list[Batch]) -> None:
         done_s = time.perf_counter()
         for batch in batches:
             self._finish(batch, done_s)

@@ -112,6 +112,11 @@ EventDecoders = Callable[[Events, Sequence[ColumnSchema]], EventDecoder]
 class RecordSink(Protocol):
     """The flight recorder's pen."""
 
+    @property
+    def answers_wait(self) -> bool:
+        """Whether an answer must not go out before its record is durable."""
+        ...
+
     def next_sequence(self, count: int = 1) -> int:
         """The number for the next record, the first of ``count`` in a row."""
         ...

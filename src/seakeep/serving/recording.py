@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from seakeep.clock import Clock, Ids
-from seakeep.errors import ServingError
+from seakeep.errors import RecorderError, ServingError
 from seakeep.records.prediction import Prediction, Role
 from seakeep.serving.batch import Batch
-from seakeep.serving.inference import Inputs, Part
+from seakeep.serving.inference import Call, Inputs, Part
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.metrics import RUNGS, Meters
 from seakeep.serving.ports import RecordSink
@@ -53,6 +53,7 @@ class Recording:
 
     def __init__(self, sink: RecordSink, meters: Meters, *, clock: Clock, ids: Ids) -> None:
         self._sink, self._meters, self._clock, self._ids = sink, meters, clock, ids
+        self._due = 0
 
     def number(self, batch: Batch) -> None:
         """Take the numbers of a batch's records; to be called before its answers go out.
@@ -60,6 +61,7 @@ class Recording:
         So a record that a crash keeps from being made after its answer was sent is counted as missing.
         """
         batch.sequence = self._sink.next_sequence(len(batch.answers))
+        self._due += len(batch.answers)
 
     def answered(self, batch: Batch, done_s: float) -> None:
         """Record a batch whose calls were answered at ``done_s`` (``time.perf_counter()``)."""
@@ -84,12 +86,31 @@ class Recording:
             for place in range(start, stop):
                 sequence = batch.sequence + place
                 pair = part.instead_of[place - start] if part.instead_of else ""
-                self._write(shared, sequence, batch.answers[place], rows[place], part.call.principal, pair=pair)
+                answer, principal = batch.answers[place], part.call.principal
+                self._due -= self._write(shared, sequence, answer, rows[place], principal, pair=pair)
             start = stop
 
     def cache_missed(self, part: Part) -> None:
         """Count rows that a cache was asked for in vain."""
         self._meters.of(part.version.model, part.version.number).cache_missed(part.size)
+
+    @property
+    def comes_first(self) -> bool:
+        """Whether answers wait for their records."""
+        return self._sink.answers_wait
+
+    def settle(self, calls: Sequence[Call]) -> None:
+        """Wait until every record that was numbered is durable; else no call is answered with what was computed."""
+        missing, self._due = self._due, 0
+        fault = RecorderError("the recorder has no room", hint="try again later") if missing else None
+        try:
+            self._sink.commit()
+        except RecorderError as error:
+            fault = error
+        for call in calls if fault else ():
+            if not call.error:
+                call.error, call.answers = fault, []
+                self.unrouted("recorder")
 
     def unrouted(self, code: str) -> None:
         """Count a call that reached no version."""
@@ -116,7 +137,8 @@ class Recording:
 
     def _write(
         self, shared: Circumstances, sequence: int, answer: RowAnswer, row: _Row, principal: str, *, pair: str = ""
-    ) -> None:
+    ) -> bool:
+        """Record a row; False if there was no room."""
         version = shared.version
         parse_us, features_us, queue_us, model_us, total_us = shared.stages
         record = Prediction(
@@ -144,8 +166,10 @@ class Recording:
             total_us=total_us,
             error=shared.error,
         )
-        if not self._sink.append(record):
+        kept = self._sink.append(record)
+        if not kept:
             self._meters.of(version.model, version.number).gap()
+        return kept
 
 
 def _rows(inputs: Inputs) -> list[_Row]:

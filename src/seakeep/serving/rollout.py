@@ -190,7 +190,6 @@ class _Rollout:
         self._pairing = Pairing(subject.name, span.champion, span.candidate)
         self._predictions = Tail(predictions, since_us=span.started.from_us)
         self._events = Tail(events, since_us=span.started.from_us)
-        self._labels: dict[str, tuple[float, int]] = {}
         self._answers: list[tuple[int, bool, bool]] = []
         self._gaps: list[Gap] = []
         self._judged = 0.0
@@ -211,11 +210,11 @@ class _Rollout:
                 found = outcomes_of([cells_to_table(record.columns, self._subject.schema, source)], self._subject.label)
                 columns = (found.key.tolist(), found.value.tolist(), found.known_us.tolist())
                 for key, value, known_us in zip(*columns, strict=True):
-                    self._labels.setdefault(key, (value, known_us))
+                    self._pairing.outcome(key, value, known_us)
 
     def has_news(self) -> bool:
         """Whether there is enough new evidence to judge again."""
-        evidence = len(self._pairing) + len(self._labels)
+        evidence = len(self._pairing) + self._pairing.outcomes
         if not len(self._pairing) or evidence < self._judged * _GROWTH or evidence == self._judged:
             return False
         self._judged = evidence
@@ -223,7 +222,7 @@ class _Rollout:
 
     def table(self) -> PairTable:
         """All pairs so far."""
-        return self._pairing.table(self._labels, self._subject.label.delay_us)
+        return self._pairing.table(self._subject.label.delay_us)
 
     def receipt(self, ended: Release) -> Receipt:
         """What the rollout did to whom, counted from the records.

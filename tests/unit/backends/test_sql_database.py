@@ -2,6 +2,7 @@ import sqlite3
 import stat
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.recording import start
@@ -143,7 +144,7 @@ def test_a_newer_state_is_left_alone(path, state):
     connection.execute("PRAGMA user_version = 7")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(PlatformError, match=r"made by a newer Seakeep \(schema 7, this one knows 2\)") as raised:
+    with pytest.raises(PlatformError, match=r"made by a newer Seakeep \(schema 7, this one knows 3\)") as raised:
         open_sqlite(path.parent)
     assert raised.value.hint == "upgrade seakeep"
     assert path.read_bytes() == before
@@ -353,3 +354,24 @@ def test_a_forked_child_and_its_parent_both_go_on(path):
     state = open_sqlite(path.parent)
     assert len(state.verified()) == 10
     state.close()
+
+
+@pytest.mark.parametrize(("older", "lacks"), [(1, ("pages", "erasures")), (2, ("erasures",))])
+def test_a_state_of_an_older_schema_is_made_one_of_this_by_whoever_comes_first(path, state, older, lacks):
+    fill(state)
+    state.close()
+    connection = sqlite3.connect(path)
+    connection.executescript("".join(f"DROP TABLE {table};" for table in lacks) + f"PRAGMA user_version = {older}")
+    connection.close()
+    with ThreadPoolExecutor(4) as pool:
+        states = list(pool.map(lambda _: Database(path, clock=CLOCK), range(8)))
+    for table in ("pages", "erasures"):
+        with states[0].read() as connection:
+            columns = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
+        with states[0].write() as connection:
+            connection.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(['1'] * len(columns))})")
+        with pytest.raises(ConflictError, match=f"{table} only grow"), states[0].write() as connection:
+            connection.execute(f"DELETE FROM {table}")
+    with states[0].read() as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+    assert open_sqlite(path.parent).runs.list()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import threading
 
 import msgspec
@@ -12,7 +14,8 @@ import pytest
 from tests.simulated_shop import IDLE, MODEL, write_project
 
 from seakeep.clock import FixedClock, parse_moment
-from seakeep.dashboard.server import DashboardServer
+from seakeep.dashboard.listening import listen, url_of
+from seakeep.dashboard.server import DashboardServer, main
 from seakeep.errors import PlatformError
 from seakeep.project import open_project
 
@@ -137,3 +140,22 @@ def test_two_dashboards_of_one_project_stand_side_by_side(listening):
 def test_a_project_of_the_past_says_so_on_its_pages(listening):
     with DashboardServer(listening(port=0)) as server:
         assert "dated by the clock" in get(server.url)[2]
+
+
+def test_a_process_of_its_own_serves_on_the_socket_that_it_is_handed(project):
+    settings = msgspec.structs.replace(project.settings.dashboard, port=0)
+    with listen(settings) as door:
+        url = url_of(settings, door)
+        command = [sys.executable, "-P", "-m", "seakeep.dashboard.server", str(project.folder), str(door.fileno())]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[door.fileno()]) as process:
+            assert "shop (simulated)" in get(url)[2]
+            process.stdin.close()
+            assert process.wait(60) == 0
+    with pytest.raises(ConnectionRefusedError):
+        get(url)
+
+
+def test_a_fault_of_the_project_is_told_in_a_line_and_wrong_arguments_are_a_usage_error(tmp_path, capsys):
+    assert main([str(tmp_path), "0"]) == 1
+    assert f"dashboard: error: cannot read {tmp_path}" in capsys.readouterr().err
+    assert main([]) == 2

@@ -20,6 +20,9 @@ class Store:
     def update(self, change):
         return change(self.values)
 
+    def scrub(self, texts):
+        return len(texts)
+
     def close(self):
         self.closed = True
 
@@ -78,5 +81,9 @@ def test_everything_else_is_the_store_s(make):
     inner = Store()
     store = make(inner)
     assert store.update(lambda values: values.setdefault(b"k", b"v")) == b"v"
+    read(store, b"k")
+    assert store.scrub([b"k"]) == 1
+    with pytest.raises(FeaturesError):
+        store.recall(60.0).get(b"k")
     store.close()
     assert inner.closed

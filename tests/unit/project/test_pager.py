@@ -1,18 +1,12 @@
 """Days of a real project judged into pages: within the budget, once, in the brief, and to standard error."""
 
-import threading
-
-import msgspec
-import numpy as np
 import pytest
-from tests.flights import MODEL, REPLAY_FROM_US, opened, wait_for
-from tests.recording import writer
+from tests.flights import MODEL, REPLAY_FROM_US, failing_day, opened
 
 from seakeep.clock import DAY_US
 from seakeep.diagnosis.render import render_brief
-from seakeep.project import pager, service
+from seakeep.project import pager
 from seakeep.project.pager import Pager, page_text
-from seakeep.recorder import query
 from seakeep.records.finding import Page
 
 pytestmark = pytest.mark.slow
@@ -22,22 +16,8 @@ pytestmark = pytest.mark.slow
 def project(flights_at):
     """Three days that went well, a fourth in which every second answer failed, and the first answer of a fifth."""
     with opened(flights_at("recorded")) as project:
-        fail(project, day=3)
+        failing_day(project)
         yield project
-
-
-def fail(project, *, day):
-    folder = project.home.predictions
-    table = query.load(folder, query.Query(model=MODEL))
-    pattern = query.find(folder, table.id[-1])
-    first_us = REPLAY_FROM_US + day * DAY_US
-    pen = writer(folder, f"day-{day}")
-    for at, time_us in enumerate([*range(first_us, first_us + DAY_US, DAY_US // 400), first_us + DAY_US]):
-        bad = {"error": "serving", "score": np.nan} if at % 2 else {}
-        changes = {"sequence": pen.next_sequence(), "id": f"d{day}-{at}", "time_us": time_us, "key": "", **bad}
-        assert pen.append(msgspec.structs.replace(pattern, **changes))
-    pen.commit()
-    pen.close()
 
 
 def judged(project):
@@ -95,19 +75,3 @@ def test_a_project_without_a_champion_is_not_judged(flights_at):
     with opened(flights_at("converted")) as project:
         assert judged(project).look() == pager.LOOK_S
         assert project.stores.pages.pages(MODEL) == []
-
-
-def test_a_running_service_judges_the_days(project, monkeypatch):
-    monkeypatch.setenv("SEAKEEP_SERVING__PORT", "0")
-    monkeypatch.setattr(service, "LOOK_S", 0.1)
-    with opened(project.folder) as served, served.service() as running:
-
-        def watch():
-            wait_for(lambda: served.stores.pages.pages(MODEL))
-            running.stop()
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        running.run()
-        watcher.join()
-    assert len(project.stores.pages.pages(MODEL)) == 1

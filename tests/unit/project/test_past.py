@@ -115,18 +115,6 @@ def test_what_cannot_be_recomputed_is_refused_by_name(flights_at):
             assert "add it to `tables` in project.py" in raised.value.hint
 
 
-def test_requests_that_were_recorded_hashed_are_no_source_of_features(project, monkeypatch):
-    version = redefined(project, "weather", {"temp": latest("temp", within="3h")}, {})
-    monkeypatch.setenv("SEAKEEP_RECORDER__HASH", '["carrier"]')
-    rows = len(table_of(project))
-    with opened(project.folder) as hashed:
-        for ask in (hashed.past.replay, hashed.past.whatif):
-            with pytest.raises(
-                DataError, match=rf"needs weather.temp: not recorded, and none of the {rows:,} requests"
-            ):
-                ask(version.ref)
-
-
 def test_records_of_versions_with_other_inputs_are_read_beside_one_another(project):
     """A version with one input less answered a part of the traffic: each row finds its inputs, or history does."""
     run = project.bundle(project.resolve(f"{MODEL}:1")).run

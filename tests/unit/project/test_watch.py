@@ -105,12 +105,6 @@ def test_parity_takes_a_sample_spread_over_all(recorded, sample):
     assert report.passed
 
 
-def test_requests_that_were_recorded_hashed_are_not_checked_and_no_failure(recorded, monkeypatch):
-    monkeypatch.setenv("SEAKEEP_RECORDER__HASH", '["carrier"]')
-    report = open_project(recorded.folder).parity(sample=7)
-    assert (report.rows, report.unmatched, report.passed) == (0, 7, True)
-
-
 def test_the_validation_rows_are_scored_by_the_version_itself(recorded):
     version = recorded.resolve(MODEL)
     bundle = recorded.bundle(version)

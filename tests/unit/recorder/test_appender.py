@@ -4,7 +4,9 @@ import os
 import pytest
 from tests.recording import NOW_US, prediction
 
+from seakeep.recorder import appender as appender_module
 from seakeep.recorder.appender import Appender, Group
+from seakeep.recorder.keyring import Keyring, unlock
 from seakeep.recorder.layout import parts
 from seakeep.recorder.ledger import Ledger
 from seakeep.recorder.reader import scan
@@ -102,3 +104,45 @@ def test_a_segment_that_cannot_be_begun_leaves_nothing(ledger, tmp_path, monkeyp
     with pytest.raises(OSError, match="No space"):
         Appender(ledger, NOW_US)
     assert parts(tmp_path)[0] == []
+
+
+def test_whole_blocks_stay_when_the_disk_is_full_in_the_middle_of_one(ledger, tmp_path, monkeypatch):
+    monkeypatch.setattr(appender_module, "_BLOCK_BYTES", 500)  # two records
+    keyring = Keyring(tmp_path, tmp_path / "keys" / "k")
+    appender = Appender(ledger, NOW_US, keyring)
+    todo = group(*[prediction(number) for number in range(1, 8)])
+    room = len(todo.buffer) // 2
+    real = os.pwrite
+
+    def pwrite(file: int, data: bytes, offset: int) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = real(file, bytes(data)[:room], offset)
+        room -= written
+        return written
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with pytest.raises(OSError, match="No space"):
+        appender.write(todo)
+    monkeypatch.setattr(os, "pwrite", real)
+    assert sequences(tmp_path) == [1, 2]
+    assert (ledger.accounted, len(todo)) == (2, 5)
+    sizes = [path.stat().st_size for path in tmp_path.glob("*.seg")]
+
+    again = Appender(ledger, NOW_US, keyring)
+    again.write(todo)
+    again.write(group(prediction(8)))
+    again.seal()
+    assert sequences(tmp_path) == list(range(1, 9))
+    assert ledger.accounted == 8
+    assert [path.stat().st_size for path in tmp_path.glob("*1.seg")] == sizes
+    assert len({unlock(path).secret for path in tmp_path.glob("*.seg")}) == 2
+
+
+def test_an_encrypted_segment_that_cannot_be_begun_leaves_no_key(ledger, tmp_path, monkeypatch):
+    keyring = Keyring(tmp_path, tmp_path / "keys" / "k")
+    monkeypatch.setattr(os, "pwrite", lambda file, data, offset: len(data) - 1)
+    with pytest.raises(OSError, match="No space"):
+        Appender(ledger, NOW_US, keyring)
+    assert list(tmp_path.glob("*.key")) == []

@@ -87,7 +87,7 @@ def test_events_are_left_in_their_segments(tmp_path):
 
 def test_two_compactions_do_not_meet(tmp_path):
     sealed(tmp_path, 1)
-    lock = os.open(tmp_path / "compaction.lock", os.O_RDWR | os.O_CREAT)
+    lock = os.open(tmp_path / "upkeep.lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
     assert compact(tmp_path) == []
     os.close(lock)

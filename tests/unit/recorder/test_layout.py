@@ -1,5 +1,5 @@
 from seakeep.recorder import layout
-from seakeep.recorder.layout import parquet_path, parts, segment_path, writers
+from seakeep.recorder.layout import parquet_path, parts, place_of, revised_path, segment_path, writers
 
 
 def touch(*paths):
@@ -58,3 +58,29 @@ def test_a_listing_made_during_a_rename_is_not_believed(tmp_path, monkeypatch):
     listings = [frozenset(), frozenset({sealed.name}), frozenset({sealed.name})]
     monkeypatch.setattr(layout, "_names", lambda _: listings.pop(0))
     assert [part.path for part in parts(tmp_path)[0]] == [sealed]
+
+
+def test_a_revision_takes_the_place_of_what_it_was_made_from(tmp_path):
+    for name in (
+        "w-00000001-00000003.aes",
+        "w-00000001-00000003-r1.aes",
+        "w-00000001-00000003-r10.aes",
+        "w-00000002.seg",
+        "w-00000004.seg",
+        "w-00000004-r2.seg",
+        "w-00000005.open",
+        "x-00000004.seg",
+    ):
+        (tmp_path / name).touch()
+    counting, covered = parts(tmp_path)
+    assert [part.path.name for part in counting] == [
+        "w-00000001-00000003-r10.aes",
+        "w-00000004-r2.seg",
+        "w-00000005.open",
+        "x-00000004.seg",
+    ]
+    assert len(covered) == 4
+    assert [revised_path(part).name for part in counting[:2]] == ["w-00000001-00000003-r11.aes", "w-00000004-r3.seg"]
+    assert revised_path(counting[3]).name == "x-00000004-r1.seg"
+    assert place_of("w-00000001-00000003-r11") == ("w", 3, False)
+    assert place_of("worker-0-00000004-r3") == ("worker-0", 4, True)

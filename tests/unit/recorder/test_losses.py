@@ -30,4 +30,4 @@ def test_a_flipped_byte_is_told_with_its_place(tmp_path):
 
 def test_gaps_are_counted_by_their_reason():
     found = Losses(gaps=(gap(2, "crash"), gap(1_500, "overflow"), gap(3, "crash")))
-    assert found.sentences == ("1,505 records were not kept, which was counted: 1,500 overflow, 5 crash",)
+    assert found.sentences == ("1,505 records are missing, which was counted: 1,500 overflow, 5 crash",)

@@ -1,6 +1,7 @@
 import itertools
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from tests.recording import prediction
@@ -21,9 +22,12 @@ ANSWERS = [
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4)))[::5])
 def test_answers_and_shadows_meet_in_any_order(order):
     pairing = Pairing("late-arrival", 1, 2)
-    for place in (*order, 4, 5, 6):
-        pairing.add(ANSWERS[place])
-    table = pairing.table({"x": (1.0, 0)})
+    for place in (*order[:2], "outcome", *order[2:], 4, 5, 6):
+        if place == "outcome":
+            pairing.outcome("x", 1.0, 0)
+        else:
+            pairing.add(ANSWERS[place])
+    table = pairing.table()
     assert len(pairing) == len(table) == 2
     rows = np.argsort(table.champion_score)
     assert table.champion_score[rows].tolist() == [0.1, 0.3]
@@ -36,7 +40,7 @@ def test_failures_of_either_side_are_kept():
     pairing = Pairing("late-arrival", 1, 2)
     pairing.add(ANSWERS[0])
     pairing.add(prediction(2, id="b", role="shadow", version=2, pair="a", score=math.nan, error="serving"))
-    table = pairing.table({})
+    table = pairing.table()
     assert (table.champion_failed.tolist(), table.candidate_failed.tolist()) == ([False], [True])
 
 
@@ -60,7 +64,7 @@ def test_rows_scored_together_are_timed_once():
     shadow = batch_of(60, version=2, role="shadow", at_us=6, model_us=80.0)
     more = batch_of(1, version=1, role="champion", at_us=7, first=60, model_us=9.0)
     its = batch_of(1, version=2, role="shadow", at_us=8, first=60, model_us=8.0)
-    table = paired(*answered, *shadow, *more, *its).table({})
+    table = paired(*answered, *shadow, *more, *its).table()
     assert np.flatnonzero(table.timed).tolist() == [0, 60]
 
 
@@ -69,7 +73,7 @@ def test_batches_of_different_sizes_are_not_compared():
     steps = [
         batch_of(50, version=2, role="shadow", at_us=6 + step, first=50 * step, model_us=50.0 + step) for step in (0, 1)
     ]
-    table = paired(*answered, *steps[0], *steps[1]).table({})
+    table = paired(*answered, *steps[0], *steps[1]).table()
     assert len(table) == 100
     assert not table.timed.any()
 
@@ -79,17 +83,45 @@ def test_outcomes_of_requests_younger_than_the_usual_delay_do_not_count(delay_us
     """Here negatives are known at once: were they counted, they would stand for all."""
     answered = batch_of(10, version=1, role="champion", at_us=5, model_us=90.0)
     shadow = batch_of(10, version=2, role="shadow", at_us=6, model_us=80.0)
-    table = paired(*answered, *shadow).table({f"k{n}": (0.0, 0) for n in range(10)}, delay_us)
+    pairing = paired(*answered, *shadow)
+    for n in range(10):
+        pairing.outcome(f"k{n}", 0.0, 0)
+    table = pairing.table(delay_us)
     assert np.isfinite(table.label).sum() == counted
     assert table.label_us.tolist() == [1_000 + n + delay_us for n in range(10)]
 
 
+def test_the_first_outcome_of_a_key_counts_for_all_its_requests_before_and_after():
+    pairing = Pairing("late-arrival", 1, 2)
+    for first in (0, 3):
+        for one in (
+            *batch_of(3, version=1, role="champion", at_us=5 + first, first=first, model_us=9.0),
+            *batch_of(3, version=2, role="shadow", at_us=5 + first, first=first, model_us=8.0),
+        ):
+            pairing.add(msgspec.structs.replace(one, key="k"))
+        pairing.outcome("k", 1.0 - first, 1_001)
+    table = pairing.table()
+    assert pairing.outcomes == 1
+    assert table.label.tolist() == [1.0] * 6
+    assert table.label_us.tolist() == [1_001, 1_001, 1_002, 1_003, 1_004, 1_005]
+
+
+def test_a_table_stays_as_it_was_while_more_pairs_come():
+    pairing = paired(*ANSWERS[:2])
+    before = pairing.table()
+    for one in ANSWERS[2:4]:
+        pairing.add(one)
+    pairing.outcome("x", 1.0, 0)
+    assert (len(before), len(pairing.table())) == (1, 2)
+    assert np.isnan(before.label[0])
+
+
 def test_the_pairs_of_a_stage_are_those_answered_from_its_beginning():
-    table = paired(*ANSWERS[:4]).table({})
+    table = paired(*ANSWERS[:4]).table()
     stage = table.since(int(table.recorded_us.max()))
     assert len(stage) == 1
     assert stage.champion_score.tolist() == [0.3]
 
 
 def test_no_pairs_give_an_empty_table():
-    assert len(Pairing("late-arrival", 1, 2).table({})) == 0
+    assert len(Pairing("late-arrival", 1, 2).table()) == 0

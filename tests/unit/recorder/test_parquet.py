@@ -5,7 +5,7 @@ import pytest
 from tests.recording import all_same, batch, bits, prediction, same
 
 from seakeep.errors import RecorderError
-from seakeep.recorder import parquet
+from seakeep.recorder import parquet, stored
 from seakeep.records.prediction import Gap
 
 GAP = Gap(sequence=9, writer="w", count=4, reason="disk", from_us=1, to_us=2)
@@ -22,7 +22,7 @@ def test_records_come_back_in_every_bit(tmp_path):
         prediction(2**62, time_us=2**62, decision=True),
     ]
     assert parquet.write(((1, one) for one in [*made, GAP]), path) == 5
-    found = list(parquet.read(path))
+    found = list(stored.read(path))
     assert found[0] == GAP
     assert all_same(sorted(found[1:], key=lambda one: one.id), made)
 
@@ -31,7 +31,7 @@ def test_equal_zeros_of_both_signs_stay_apart_in_a_column(tmp_path):
     path = tmp_path / "a.parquet"
     made = [prediction(number, numbers=[-0.0 if number % 2 else 0.0]) for number in range(1, 5_001)]
     parquet.write(((1, one) for one in made), path)
-    found = [bits(one.numbers[0]) for one in parquet.read(path)]
+    found = [bits(one.numbers[0]) for one in stored.read(path)]
     assert found == [bits(one.numbers[0]) for one in made]
 
 
@@ -53,32 +53,31 @@ def test_rows_are_in_the_order_of_time(tmp_path):
 def test_segments_can_be_read_apart(tmp_path):
     path = tmp_path / "it's.parquet"
     parquet.write([(1, prediction(1)), (2, prediction(2)), (2, GAP), (3, prediction(3))], path)
-    assert [one.sequence for one in parquet.read(path, only=2)] == [9, 2]
-    assert [one.sequence for one in parquet.read(path, without={2})] == [1, 3]
-    assert parquet.gaps(path) == [GAP]
-    assert parquet.gaps(path, only=1) == []
+    assert [one.sequence for one in stored.read(path, only=2)] == [9, 2]
+    assert [one.sequence for one in stored.read(path, without={2})] == [1, 3]
+    assert stored.gaps(path) == [GAP]
+    assert stored.gaps(path, only=1) == []
 
 
 def test_a_file_without_predictions_keeps_its_gaps(tmp_path):
     path = tmp_path / "a.parquet"
     assert parquet.write([(1, GAP)], path) == 0
-    assert list(parquet.read(path)) == [GAP]
-    assert parquet.columns(path, ["id", "numbers"], "true")["numbers"].shape == (0, 0)
+    assert list(stored.read(path)) == [GAP]
+    assert list(stored.blocks(path, ["id", "numbers"], "true")) == []
 
 
 def test_one_prediction_is_found_by_its_id(tmp_path):
     path = tmp_path / "a.parquet"
     parquet.write(((1, prediction(n)) for n in range(1, 10)), path)
-    found = parquet.find(path, "p00000007")
-    assert found is not None
+    (found,) = stored.find(path, "id", "p00000007")
     assert same(found, prediction(7))
-    assert parquet.find(path, "' OR 1=1 --") is None
+    assert stored.find(path, "id", "' OR 1=1 --") == []
 
 
 def test_columns_are_arrays_and_lists_matrices(tmp_path):
     path = tmp_path / "a.parquet"
     parquet.write(((1, prediction(n)) for n in (1, 2, 3)), path)
-    found = parquet.columns(path, ["id", "score", "numbers", "categories"], "version = 1")
+    (found,) = stored.blocks(path, ["id", "score", "numbers", "categories"], "version = 1")
     assert found["id"].tolist() == ["p00000001", "p00000002", "p00000003"]
     assert found["numbers"].dtype == np.float64
     np.testing.assert_array_equal(found["numbers"], np.array([prediction(n).numbers for n in (1, 2, 3)]))

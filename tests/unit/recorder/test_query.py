@@ -6,7 +6,7 @@ import pytest
 from tests.recording import NOW_US, batch, prediction, record, same, writer
 
 from seakeep.errors import NotFoundError, RecorderError
-from seakeep.recorder import parquet
+from seakeep.recorder import stored
 from seakeep.recorder.compaction import compact
 from seakeep.recorder.query import (
     Extent,
@@ -20,6 +20,7 @@ from seakeep.recorder.query import (
     load_asked,
     load_by_version,
     load_events,
+    of_key,
     outcomes,
 )
 from seakeep.recorder.table import AskedTable
@@ -259,7 +260,7 @@ def test_a_file_is_read_in_stretches_none_of_which_is_read_twice(tmp_path, monke
     pen.close()
     compact(tmp_path)
     whole = load(tmp_path, ALL)
-    monkeypatch.setattr(parquet, "_GROUP", 33)
+    monkeypatch.setattr(stored, "BLOCK_ROWS", 33)
     found = list(blocks(tmp_path, ALL))
     assert [len(one) for one in found] == [33, 33, 33, 1]
     assert load(tmp_path, ALL).numbers.tobytes() == whole.numbers.tobytes()
@@ -308,3 +309,48 @@ def test_damage_is_told_by_blocks_and_by_the_newest_moment_too(tmp_path):
         damage = []
         ask(damage)
         assert len(damage) == 1
+
+
+def test_the_predictions_of_a_key_are_found_in_all_models_and_forms(folder):
+    found = of_key(folder, "flight-3")
+    assert [one.id for one in found] == ["a2", "b2"]
+    assert of_key(folder, "flight") == of_key(folder, "' OR 1=1 --") == []
+
+
+def test_a_key_or_an_id_touches_few_row_groups(tmp_path):
+    """By what the file itself says: the extremes and the Bloom filter of every row group."""
+    import duckdb
+
+    count = 60_000
+    pen = writer(tmp_path, queue_mb=64)
+    for _ in range(count):
+        number = pen.next_sequence()
+        # Keys come in no order, as those of people do; ids grow with time.
+        one = prediction(number, id=f"01{number:024d}", key=f"key-{number * 7919 % 20_011}", version=number % 3)
+        assert pen.append(one)
+    pen.close()
+    (path,) = compact(tmp_path)
+    with duckdb.connect() as connection:
+
+        def touched(column, value):
+            asked = f"SELECT count(*) FROM parquet_bloom_probe('{path}', '{column}', '{value}') WHERE NOT bloom_filter_excludes"
+            return connection.execute(asked).fetchone()[0]
+
+        groups = connection.execute(f"SELECT count(DISTINCT row_group_id) FROM parquet_metadata('{path}')").fetchone()[
+            0
+        ]
+        assert groups == -(-count // 8_192)
+        assert touched("id", f"01{count // 2:024d}") == 1
+        assert touched("key", "key-7") <= 4, "three predictions have it"
+        assert touched("key", "nobody") <= 1
+        extremes = connection.execute(
+            f"SELECT stats_min_value::BIGINT, stats_max_value::BIGINT FROM parquet_metadata('{path}') "
+            "WHERE path_in_schema = 'time_us'"
+        ).fetchall()
+        moment = prediction(count // 2).time_us
+        assert sum(low <= moment <= high for low, high in extremes) <= 5, "one a version, and where two meet"
+    (found,) = [find(tmp_path, f"01{count // 2:024d}")]
+    assert found.sequence == count // 2
+    assert [one.sequence for one in of_key(tmp_path, "key-7")] == [
+        number for number in range(1, count + 1) if number * 7919 % 20_011 == 7
+    ]

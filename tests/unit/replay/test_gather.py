@@ -20,7 +20,8 @@ def names(number):
 
 def gathered(tables, candidate=None, against=None, *, categories=names, labels=LABELS):
     versions = [candidate or executable(2, (0.6, -0.2), threshold=0.55), against or executable(1)]
-    gathering = Gathering(*versions, labels=labels, categories=categories)
+    shown = lambda number, values: dict(zip(categories(number), values.T, strict=False))  # noqa: E731
+    gathering = Gathering(*versions, labels=labels, categories=shown)
     for block in execute(tables, versions, threads=2):
         gathering.add(block)
     return gathering.result("late", **PERIOD)

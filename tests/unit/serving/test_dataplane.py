@@ -4,7 +4,7 @@ import pytest
 from tests.serving_rig import expected_score, onnx_model
 from tests.serving_runs import row
 
-from seakeep.errors import NotFoundError, RowError, UnavailableError
+from seakeep.errors import NotFoundError, RecorderError, RowError, UnavailableError
 from seakeep.serving.admission import TICK_ROWS
 from seakeep.serving.routing import Traffic, place_of
 
@@ -184,3 +184,48 @@ def test_in_an_a_b_test_the_value_of_its_column_decides_whatever_the_key(plane, 
     expected = [2 if place_of(carrier, model="late", version=2) < 0.5 else 1 for carrier in carriers]
     assert set(expected) == {1, 2}
     assert [[answer.version for answer in call.answers] for call in calls] == [expected] * 3
+
+
+def test_an_answer_waits_for_its_record_if_it_must(plane):
+    plane.sink.answers_wait = True
+    committed = []
+    reply = lambda call: committed.append((plane.sink.committed, call.error, len(call.answers)))  # noqa: E731
+    plane.ask(row("a"), row("b"), reply=reply)
+    plane.ask(row("c"), reply=reply)
+    plane.turn()
+    assert committed == [(3, None, 2), (3, None, 1)]
+
+
+@pytest.mark.parametrize("trouble", ["full", "fault"])
+def test_an_answer_without_its_record_is_refused_if_it_must_have_one(plane, trouble):
+    plane.sink.answers_wait = True
+    setattr(plane.sink, trouble, RecorderError("the disk is full") if trouble == "fault" else True)
+    call = plane.ask(row("a"))
+    plane.turn()
+    assert plane.replies == [call]
+    assert call.error.code == "recorder"
+    assert call.answers == []
+    setattr(plane.sink, trouble, None)
+    again = plane.ask(row("a"))
+    plane.turn()
+    assert (again.error, len(again.answers)) == (None, 1)
+
+
+def test_an_answer_whose_record_cannot_be_made_is_refused_if_it_must_have_one(plane, monkeypatch):
+    plane.sink.answers_wait = True
+    with monkeypatch.context() as broken:
+        broken.setattr(plane.sink, "append", lambda record: 1 / 0)
+        calls = [plane.ask(row("a")), plane.ask(row("b"))]
+        plane.turn()
+    assert [call.error.code for call in calls] == ["recorder"] * 2
+    again = plane.ask(row("a"))
+    plane.turn()
+    assert (again.error, [record.key for record in plane.sink.records]) == (None, ["a"])
+
+
+def test_records_are_numbered_before_answers_go_out_also_if_these_wait(plane):
+    plane.sink.answers_wait = True
+    plane.ask(row("a"), row("b"))
+    plane.ask(row("c"))
+    plane.turn()
+    assert [record.sequence for record in plane.sink.records] == [1, 2, 3]

@@ -364,11 +364,11 @@ class TestCompression:
     @pytest.mark.parametrize(
         ("sent", "encoding", "status"),
         [
-            (gzip.compress(bytes(1001)), b"gzip", 413),
-            (gzip.compress(bytes(10_000_000)[:900_000]), b"gzip", 413),
-            (gzip.compress(b"row")[:-1], b"gzip", 400),
-            (gzip.compress(b"row") * 2, b"gzip", 400),
-            (gzip.compress(b"row") + b"x", b"gzip", 400),
+            (gzip.compress(bytes(1001), mtime=0), b"gzip", 413),
+            (gzip.compress(bytes(900_000), mtime=0), b"gzip", 413),
+            (gzip.compress(b"row", mtime=0)[:-1], b"gzip", 400),
+            (gzip.compress(b"row", mtime=0) * 2, b"gzip", 400),
+            (gzip.compress(b"row", mtime=0) + b"x", b"gzip", 400),
             (b"row", b"gzip", 400),
             (b"", b"gzip", 400),
             (b"row", b"br", 415),

@@ -84,7 +84,7 @@ def test_a_candidate_that_fails_real_users_is_paired_with_the_champion_that_woul
     pairing = Pairing("late", 1, 2)
     for record in plane.sink.records:
         pairing.add(record)
-    pairs = pairing.table({})
+    pairs = pairing.table()
     assert (pairs.champion_failed.tolist(), pairs.candidate_failed.tolist()) == ([False, False], [True, True])
     assert all(math.isfinite(score) for score in pairs.champion_score)
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import lmdb
 
+from seakeep.backends.lmdb.scrub import scrub
 from seakeep.errors import PlatformError
 from seakeep.features.online import OnlineTransaction, Snapshot
+from seakeep.security.residue import places
 
 T = TypeVar("T")
 
@@ -45,6 +47,7 @@ class LmdbOnlineStore:
     """
 
     def __init__(self, path: Path, *, map_bytes: int = _MAP_BYTES) -> None:
+        self._path, self._map_bytes = path, map_bytes
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _alone(path):
@@ -75,20 +78,36 @@ class LmdbOnlineStore:
         PlatformError
             The disk is full.
         """
+        return self._update(lambda transaction: change(_Transaction(transaction)))
+
+    def scrub(self, texts: Sequence[bytes]) -> int:
+        """Write over what was deleted; how often any of the texts is still in the file.
+
+        The memory of other processes that have written to the store is not reached: they may bring a deleted text
+        back into the file until they end.
+        """
+        # Begun anew, because pages that this process has written before are used again as they are.
+        self._environment.close()
+        self._environment = _open(self._path, self._map_bytes)
+        self._environment.reader_check()
+        scrub(self._environment, self._update)
+        return places(self._path / "data.mdb", texts)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._environment.close()
+
+    def _update(self, change: Callable[[Any], T]) -> T:
         while True:
             try:
                 with self._environment.begin(write=True, buffers=True) as transaction:
-                    return change(_Transaction(transaction))
+                    return change(transaction)
             except lmdb.MapResizedError:
                 self._environment.set_mapsize(0)
             except lmdb.MapFullError:
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])
             except lmdb.DiskError as error:
                 raise PlatformError(f"the online store cannot be written: {error}", hint="free some disk") from error
-
-    def close(self) -> None:
-        """Let go of the store."""
-        self._environment.close()
 
 
 def _open(path: Path, map_bytes: int) -> Any:

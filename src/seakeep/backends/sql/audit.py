@@ -17,7 +17,7 @@ _ENTRIES = "SELECT record FROM audit ORDER BY number"
 _RECORDS = """
     SELECT record FROM runs UNION ALL SELECT record FROM versions UNION ALL SELECT results FROM gates
     UNION ALL SELECT record FROM releases UNION ALL SELECT record FROM receipts
-    UNION ALL SELECT record FROM pages
+    UNION ALL SELECT record FROM pages UNION ALL SELECT record FROM erasures
     UNION ALL SELECT digest || ' ' || name || ' ' || role || ' ' || created_us FROM keys
     UNION ALL SELECT digest || ' ' || revoked_us FROM keys WHERE revoked_us > 0
 """

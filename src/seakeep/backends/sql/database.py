@@ -13,7 +13,7 @@ from pathlib import Path
 from seakeep.clock import Clock
 from seakeep.errors import ConflictError, PlatformError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_MS = 10_000
 """How long a transaction waits for another one, in milliseconds."""
 
@@ -54,11 +54,12 @@ CREATE TABLE keys (
     revoked_us INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE audit (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
 """ + _only_grows("runs", "versions", "gates", "releases", "receipts", "audit")
-# Two processes may bring one state up at once, so it must be possible to do it twice.
-_SECOND = """
+# What the first schema lacked. Two processes may bring one state up at once, so it must be possible to do it twice.
+_SINCE = """
 CREATE TABLE IF NOT EXISTS pages (
     model TEXT NOT NULL, time_us INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (model, time_us));
-""" + _only_grows("pages")
+CREATE TABLE IF NOT EXISTS erasures (id INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, record BLOB NOT NULL);
+""" + _only_grows("pages", "erasures")
 
 
 class _Connection(sqlite3.Connection):
@@ -93,7 +94,7 @@ class Database:
         with self.read() as connection:
             (found,) = connection.execute("PRAGMA user_version").fetchone()
             if 0 < found < SCHEMA_VERSION:
-                _bring_up(connection, _SECOND)
+                _bring_up(connection, _SINCE)
                 found = SCHEMA_VERSION
         if found > SCHEMA_VERSION:
             message = f"{path} was made by a newer Seakeep (schema {found}, this one knows {SCHEMA_VERSION})"
@@ -158,7 +159,7 @@ class Database:
         try:
             os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             with self._told(), closing(sqlite3.connect(aside, isolation_level=None)) as connection:
-                _bring_up(connection, _FIRST + _SECOND)
+                _bring_up(connection, _FIRST + _SINCE)
                 connection.execute("PRAGMA journal_mode = WAL")
             with suppress(FileExistsError):
                 os.link(aside, self.path)

@@ -1,0 +1,127 @@
+"""The process beside a service: its jobs, and that it comes and goes with the service."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from tests.flights import MODEL, REPLAY_FROM_US, entries, failing_day, opened, wait_for
+
+from seakeep.clock import DAY_US, SystemClock
+from seakeep.project import beside, service, upkeep
+from seakeep.project.load import load_project
+from seakeep.recorder.layout import parts
+from seakeep.records.finding import Page
+
+pytestmark = pytest.mark.slow
+
+ENTRY = "seakeep.project.upkeep"
+
+
+class Judge:
+    """Stands for the pager where days are not what is asked about."""
+
+    def __init__(self, wait_s=1_000.0):
+        self.looks, self.wait_s = 0, wait_s
+
+    def look(self):
+        self.looks += 1
+        if self.wait_s < 0:
+            raise ValueError("a fault of ours")
+        return self.wait_s
+
+
+def jobs(project, judge):
+    return upkeep.Upkeep(load_project(project.folder), project.home, judge, clock=SystemClock())
+
+
+def states(project):
+    return {part.state for part in parts(project.home.predictions)[0]}
+
+
+@pytest.fixture
+def project(flights_at):
+    with opened(flights_at("recorded")) as project:
+        yield project
+
+
+def test_days_are_judged_at_once_and_then_when_the_pager_asks_for_it(project):
+    judge = Judge()
+    todo = jobs(project, judge)
+    assert 0 < todo.step() <= upkeep.RECORDS_S
+    todo.step()
+    assert judge.looks == 1
+
+
+def test_records_are_compacted_when_it_is_time(project, monkeypatch):
+    judge = Judge()
+    jobs(project, judge).step()
+    assert "seg" in states(project)
+    monkeypatch.setattr(upkeep, "RECORDS_S", 0.0)
+    jobs(project, judge).step()
+    assert states(project) == {"parquet"}
+
+
+def test_a_job_that_fails_is_told_and_the_others_are_done(project, monkeypatch, caplog):
+    monkeypatch.setattr(upkeep, "RECORDS_S", 0.0)
+    jobs(project, Judge(-1.0)).step()
+    assert "the day could not be judged" in caplog.text
+    assert states(project) == {"parquet"}
+
+
+def test_records_that_cannot_be_compacted_stay_and_are_told(project, monkeypatch, caplog):
+    monkeypatch.setattr(upkeep, "RECORDS_S", 0.0)
+    for part in parts(project.home.predictions)[0]:
+        part.path.write_bytes(b"no segment")
+    jobs(project, Judge()).step()
+    assert "they stay as they are" in caplog.text
+    assert states(project) == {"seg"}
+
+
+def test_it_is_started_with_a_service_again_when_killed_and_ends_with_it(flights_at, monkeypatch):
+    monkeypatch.setenv("SEAKEEP_SERVING__PORT", "0")
+    monkeypatch.setenv("SEAKEEP_SERVING__WORKERS", "1")
+    monkeypatch.setattr(service, "UPKEEP_S", 0.0)
+    monkeypatch.setattr(beside, "AGAIN_S", 0.0)
+
+    def here():
+        return entries(os.getpid(), ENTRY)
+
+    with opened(flights_at("promoted")) as project, project.service() as running:
+
+        def watch():
+            (first,) = wait_for(here)
+            os.kill(first, signal.SIGKILL)
+            wait_for(lambda: set(here()) - {first})
+            running.stop()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        running.run()
+        watcher.join()
+        assert len(here()) == 1
+    assert here() == []
+
+
+def started(folder, **pipes):
+    return subprocess.Popen([sys.executable, "-P", "-m", ENTRY, str(folder)], text=True, **pipes)
+
+
+def test_it_judges_the_days_of_a_project_and_ends_when_its_standard_input_does(project):
+    failing_day(project)
+    with started(project.folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        (page,) = wait_for(lambda: project.stores.pages.pages(MODEL), process=process)
+        process.stdin.close()
+        assert process.wait(60) == 0
+        assert f"PAGE {MODEL}:1" in process.stderr.read()
+    assert isinstance(page, Page)
+    assert page.time_us == REPLAY_FROM_US + 4 * DAY_US
+
+
+def test_a_fault_is_one_line_and_wrong_arguments_are_a_usage_error(tmp_path):
+    with started(tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.wait(60) == 1
+        assert process.stderr.read().startswith(f"upkeep: error: cannot read {tmp_path}")
+    assert upkeep.main([]) == 2
