@@ -36,12 +36,13 @@ SHARES = (1.0, 1.0, 0.5)
 """Part of the longest wait that each class may be let in with."""
 STANDING = 0.25
 """Part of the longest wait after which a queue is a standing one."""
+TELLING_ROWS = 8
+"""So many rows at once tell what a row costs among others."""
 MOST_RETRY_S = 30
 """Longest time that somebody is asked to stay away, in seconds."""
 
 _FIRST_ROWS = 64
 _MEMORY_ROWS = 50
-_TELLING_ROWS = 8
 _HINT = "wait as Retry-After says and send it again, or add workers"
 
 
@@ -64,7 +65,7 @@ class Queue:
     """
 
     def __init__(self, wait_s: float) -> None:
-        self._wait_s = wait_s
+        self._wait_s, self._calm_s = wait_s, wait_s * STANDING
         self._lanes: tuple[deque[Call], ...] = tuple(deque() for _ in PRIORITIES)
         self._rows = [0] * len(PRIORITIES)
         self._total = 0
@@ -84,6 +85,10 @@ class Queue:
         """Whether so many more rows fit, whatever time they take."""
         return self._total + rows <= MAX_WAITING
 
+    def calm(self) -> bool:
+        """Whether all that waits is worked off in a fraction of the longest wait: nobody is turned away then."""
+        return self._total * self.row_s <= self._calm_s
+
     def waits_s(self, rank: int) -> float:
         """How long a call of a rank would wait, in seconds."""
         return sum(self._rows[: rank + 1]) * self.row_s
@@ -96,8 +101,7 @@ class Queue:
         UnavailableError
             It would wait longer than its class may, or than anybody waits for it.
         """
-        # Nothing to look at while all that waits would be worked off in a fraction of the time.
-        if self._total * self.row_s <= self._wait_s * STANDING and deadline_s is None:
+        if deadline_s is None and self.calm():
             return
         wait_s = self.waits_s(rank)
         if now_s - self._oldest_s(rank, now_s) < self._wait_s * STANDING:
@@ -112,9 +116,10 @@ class Queue:
 
     def add(self, call: Call) -> None:
         """Let a call wait."""
-        self._lanes[call.rank].append(call)
-        self._rows[call.rank] += call.size
-        self._total += call.size
+        rank, size = call.rank, call.size
+        self._lanes[rank].append(call)
+        self._rows[rank] += size
+        self._total += size
         if call.deadline_s is not None:
             self._soonest_s = min(self._soonest_s, call.deadline_s)
 
@@ -132,11 +137,13 @@ class Queue:
         taken: list[Call] = []
         rows = 0
         for rank, lane in enumerate(self._lanes):
+            before = rows
             while lane and rows < self._limit_rows:
                 call = lane.popleft()
-                self._left(rank, call)
                 rows += call.size
                 taken.append(call)
+            self._rows[rank] -= rows - before
+        self._total -= rows
         return taken
 
     def overdue(self, now_s: float) -> list[Call]:
@@ -173,10 +180,11 @@ class Queue:
             # While calls wait, a turn begins with the end of the one before it: reading and refusing others is part of it.
             since_s = began_s if self._backlog_since_s is None else self._backlog_since_s
             self.row_s += ((ended_s - since_s) / rows - self.row_s) * rows / (rows + _MEMORY_ROWS)
-        if rows >= _TELLING_ROWS:
+        if rows >= TELLING_ROWS:
             self._cost_s += (cpu_s / rows - self._cost_s) * rows / (rows + _MEMORY_ROWS)
             self._heavy = self._cost_s > HEAVY_ROW_S / (2 if self._heavy else 1)
-        self._fit(rows, cpu_s)
+        if rows >= min(TELLING_ROWS, self._limit_rows) or cpu_s > TICK_S:
+            self._fit(rows, cpu_s)
         self._backlog_since_s = ended_s if self._total else None
 
     def _fit(self, rows: int, cpu_s: float) -> None:

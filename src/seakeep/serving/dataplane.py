@@ -143,8 +143,10 @@ class Dataplane:
     def check(self, model: str, rank: int, arrived_s: float) -> None:
         """Turn a request away before it is read; raises as :meth:`submit` does, but for quotas."""
         queue = self._queues.get(model)
+        if queue is None or queue.calm():
+            return
         traffic = self.traffic.get(model)
-        if queue is None or model in self._caches or (traffic and traffic.can_degrade):
+        if model in self._caches or (traffic and traffic.can_degrade):
             return
         try:
             queue.check(rank, arrived_s)
@@ -168,10 +170,13 @@ class Dataplane:
             self._terms.settle(call)
         if self._caches and self._from_cache(call):
             return
-        queue = self._queue_for(call)
+        queue = self._queues.get(call.model)
+        if queue is None or call.deadline_s is not None or not queue.calm():
+            queue = self._queue_for(call)
         if self._terms:
             self._terms.spend(call)
-        self._make_room(queue, call)
+        if self.in_flight >= self._max_in_flight or not queue.has_room(call.size):
+            self._make_room(queue, call)
         self.in_flight += 1
         queue.add(call)
         if queue.busy and not queue.stuck:
@@ -275,19 +280,21 @@ class Dataplane:
             self._watch(calls)
             if limit_s:
                 self._watch_lookup(queue, job, _limit_s(calls, limit_s, began_s))
-            work = functools.partial(self._run, job.groups)
+            work = functools.partial(self._run_apart, job.groups)
             self._apart.run(calls[0].model + calls[0].rung, work, functools.partial(self._returned, queue, job))
         else:
             cpu_s = time.thread_time()
-            self._settle(calls, self._run(job.groups)[0])
+            self._settle(calls, self._run(job.groups))
             self._worked_s = time.perf_counter()
             queue.worked(job.rows, time.thread_time() - cpu_s, began_s, self._worked_s)
 
-    def _run(self, groups: list[list[Part]]) -> tuple[list[Batch], float]:
+    def _run(self, groups: list[list[Part]]) -> list[Batch]:
+        return [batch for parts in groups for batch in self._runner.run(parts[0].version, parts)]
+
+    def _run_apart(self, groups: list[list[Part]]) -> tuple[list[Batch], float]:
         """Batches, and the processor seconds that they took."""
         began_s = time.thread_time()
-        batches = [batch for parts in groups for batch in self._runner.run(parts[0].version, parts)]
-        return batches, time.thread_time() - began_s
+        return self._run(groups), time.thread_time() - began_s
 
     def _returned(self, queue: Queue, job: _Job, done: tuple[list[Batch], float]) -> None:
         """Batches that were executed apart are back."""

@@ -43,6 +43,11 @@ def header_us(headers: Mapping[bytes, bytes]) -> int:
     return int(value) * 1000
 
 
+def of_headers(headers: Mapping[bytes, bytes], arrived_s: float) -> float | None:
+    """The deadline that a request's headers name; None: they name none. Raises as :func:`header_us` does."""
+    return sooner(None, header_us(headers), arrived_s) if HEADER in headers else None
+
+
 def sooner(deadline_s: float | None, timeout_us: int, arrived_s: float) -> float | None:
     """The sooner of a deadline and ``timeout_us`` (0: none) after ``arrived_s``; None: there is neither."""
     if not timeout_us:

@@ -85,6 +85,8 @@ class Call:
         One a row.
     answered
         Whether ``reply`` was called.
+    size
+        Number of rows.
     """
 
     model: str
@@ -103,10 +105,10 @@ class Call:
     error: SeakeepError | None = None
     answered: bool = False
 
-    @property
-    def size(self) -> int:
-        """Number of rows."""
-        return len(self.direct) if self.direct else len(self.rows)
+    size: int = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = len(self.rows) if self.direct is None else len(self.direct)
 
 
 @dataclasses.dataclass(slots=True, eq=False)

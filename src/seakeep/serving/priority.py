@@ -51,9 +51,9 @@ class Ranks:
             It names a class that there is not.
         """
         named = headers.get(HEADER)
-        most = self.most(principal)
         if named is None:
-            return max(NORMAL, most)
+            return max(NORMAL, self.most(principal)) if self._most else NORMAL
+        most = self.most(principal)
         rank = _BY_NAME.get(named.strip().lower())
         if rank is None:
             message = f"{HEADER.decode()} is not a class of requests"

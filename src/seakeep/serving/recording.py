@@ -83,10 +83,10 @@ class Recording:
                     meter.stood_in(part.role, part.size)
             error = fault.code if fault else ""
             shared = Circumstances(version, part.role, now_us, stages, error)
+            principal, pairs = part.call.principal, part.instead_of
             for place in range(start, stop):
-                sequence = batch.sequence + place
-                pair = part.instead_of[place - start] if part.instead_of else ""
-                answer, principal = batch.answers[place], part.call.principal
+                pair = pairs[place - start] if pairs else ""
+                answer, sequence = batch.answers[place], batch.sequence + place
                 self._due -= self._write(shared, sequence, answer, rows[place], principal, pair=pair)
             start = stop
 

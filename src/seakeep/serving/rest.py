@@ -13,7 +13,7 @@ import msgspec
 from seakeep.errors import NotFoundError, SeakeepError
 from seakeep.serving import openapi, prometheus, routes, v2
 from seakeep.serving.dataplane import Dataplane
-from seakeep.serving.deadline import header_us, sooner
+from seakeep.serving.deadline import of_headers
 from seakeep.serving.errors import RequestError
 from seakeep.serving.exchange import Exchange
 from seakeep.serving.inference import Call
@@ -114,7 +114,7 @@ class Rest:
         self._dataplane.traffic_of(model)
         rank = self._ranks.of(exchange.principal, exchange.headers)
         self._dataplane.check(model, rank, exchange.arrived_s)
-        deadline_s = sooner(None, header_us(exchange.headers), exchange.arrived_s)
+        deadline_s = of_headers(exchange.headers, exchange.arrived_s)
         rows = parse_rows(exchange.body, self._protocol.max_rows)
         call = Call(
             model=model,
@@ -144,7 +144,7 @@ class Rest:
             principal=principal,
             arrived_s=exchange.arrived_s,
             rank=rank,
-            deadline_s=sooner(None, header_us(exchange.headers), exchange.arrived_s),
+            deadline_s=of_headers(exchange.headers, exchange.arrived_s),
         )
 
     def _events(self, exchange: Exchange, source: str) -> None:

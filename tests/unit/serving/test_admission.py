@@ -155,6 +155,18 @@ def test_a_model_that_is_heavy_row_by_row_works_apart_until_it_is_light_again():
         assert queue.apart(1) is apart
 
 
+def test_turns_of_single_rows_never_narrow_those_of_many():
+    queue = queue_of(*[call()] * 200)
+    for _ in range(1000):
+        queue.worked(1, TICK_S / 20, 0.0, 10 * TICK_S)  # the machine did something else meanwhile
+    assert len(queue.take()) == 64
+    for _ in range(20):
+        queue.worked(1, 2 * TICK_S, 0.0, 0.0)
+    assert len(queue.take()) == 1
+    queue.worked(1, TICK_S / 20, 0.0, 0.0)
+    assert len(queue.take()) == 2
+
+
 def test_single_rows_tell_nothing_of_what_many_cost():
     queue = queue_of()
     for _ in range(1000):
