@@ -84,7 +84,7 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Requests a worker holds at once; more are answered 503 with Retry-After."""
     deadline_ms: NotNegative = 0
     """Time that a request gets whose client names none, in milliseconds; 0: any."""
-    queue_ms: Positive = 50
+    queue_ms: Positive = 200
     """Longest time that a request may be expected to wait for its turn, in milliseconds; others are answered 503."""
     keys: dict[str, KeySettings] = {}
     """What single API keys may ask for, by their names."""

@@ -180,16 +180,17 @@ class Queue:
             # While calls wait, a turn begins with the end of the one before it: reading and refusing others is part of it.
             since_s = began_s if self._backlog_since_s is None else self._backlog_since_s
             self.row_s += ((ended_s - since_s) / rows - self.row_s) * rows / (rows + _MEMORY_ROWS)
-        if rows >= TELLING_ROWS:
+        telling = rows >= min(TELLING_ROWS, self._limit_rows)
+        if telling:
             self._cost_s += (cpu_s / rows - self._cost_s) * rows / (rows + _MEMORY_ROWS)
             self._heavy = self._cost_s > HEAVY_ROW_S / (2 if self._heavy else 1)
-        if rows >= min(TELLING_ROWS, self._limit_rows) or cpu_s > TICK_S:
+        if telling or cpu_s > TICK_S:
             self._fit(rows, cpu_s)
         self._backlog_since_s = ended_s if self._total else None
 
     def _fit(self, rows: int, cpu_s: float) -> None:
         """Let the next turn take as long as it may."""
-        turn_s = self._wait_s if self._heavy else TICK_S
+        turn_s = max(TICK_S, self._wait_s / 4) if self._heavy else TICK_S
         fitting = int(rows * turn_s / cpu_s) if cpu_s > 0 else TICK_ROWS
         if fitting < self._limit_rows:
             self._limit_rows = max(1, (self._limit_rows + fitting) // 2)

@@ -5,9 +5,11 @@ A thread that never comes back harms its own model alone, and does not keep the 
 
 from __future__ import annotations
 
+import functools
 import queue
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -34,6 +36,7 @@ class Apart:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
+        self._done: deque[Callable[[], object]] = deque()
         self._inboxes: dict[str, queue.SimpleQueue[Callable[[], None]]] = {}
 
     def run(self, model: str, work: Callable[[], T], done: Callable[[T], object]) -> None:
@@ -49,9 +52,15 @@ class Apart:
         """Call something later, on the loop."""
         self._loop.call_later(max(0.0, seconds), act)
 
+    def collect(self) -> None:
+        """Go on with what is done; the loop does so by itself, but not before it has read every socket."""
+        while self._done:
+            self._done.popleft()()
+
     def _tell(self, done: Callable[[T], object], result: T) -> None:
+        self._done.append(functools.partial(done, result))
         try:
-            self._loop.call_soon_threadsafe(done, result)
+            self._loop.call_soon_threadsafe(self.collect)
         except RuntimeError:
             return  # the loop has ended, and with it whoever waited
 

@@ -153,6 +153,8 @@ class Dataplane:
         except UnavailableError:
             # An event loop may read hundreds of sockets between two turns; those who wait must not wait for all of them.
             if time.perf_counter() - self._worked_s > REFUSING_S:
+                if self._apart:
+                    self._apart.collect()
                 self._tick()
             raise
 

@@ -160,15 +160,18 @@ def test_turns_of_single_rows_never_narrow_those_of_many():
     for _ in range(1000):
         queue.worked(1, TICK_S / 20, 0.0, 10 * TICK_S)  # the machine did something else meanwhile
     assert len(queue.take()) == 64
-    for _ in range(20):
-        queue.worked(1, 2 * TICK_S, 0.0, 0.0)
-    assert len(queue.take()) == 1
-    queue.worked(1, TICK_S / 20, 0.0, 0.0)
-    assert len(queue.take()) == 2
+    assert not queue.apart(1)
+
+
+def test_a_model_of_which_a_turn_can_take_only_a_few_rows_works_apart():
+    queue = queue_of(*[call()] * 200)
+    for _ in range(40):
+        queue.worked(len(queue.take()) or 1, 2 * TICK_S, 0.0, 0.0)
+    assert queue.apart(1)
 
 
 def test_single_rows_tell_nothing_of_what_many_cost():
     queue = queue_of()
     for _ in range(1000):
-        queue.worked(1, 1.0, 0.0, 0.0)
+        queue.worked(1, TICK_S / 2, 0.0, 0.0)
     assert not queue.apart(1)

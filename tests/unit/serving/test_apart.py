@@ -65,6 +65,21 @@ def test_what_ends_after_the_loop_is_told_to_nobody(on_loop):
     assert done.wait(30)  # the thread lives on
 
 
+def test_what_is_done_can_be_gone_on_with_before_the_loop_comes_to_it(on_loop):
+    async def scenario():
+        apart, told, done = Apart(asyncio.get_running_loop()), [], threading.Event()
+        apart.run("a", lambda: "first", told.append)
+        apart.run("a", done.set, told.append)
+        while len(apart._done) < 2:  # the loop does not turn meanwhile
+            assert done.wait(30)
+        apart.collect()
+        before = list(told)
+        await asyncio.sleep(0)
+        return before, told
+
+    assert on_loop(scenario()) == (["first", None], ["first", None])
+
+
 def test_something_can_be_done_later(on_loop):
     async def scenario():
         told = asyncio.Event()
