@@ -1,10 +1,11 @@
 """A small real service to test the data plane with: a hand-made ONNX model, features and releases in files.
 
-:meth:`Rig.command` is the command line of one worker as a process.
+:meth:`Rig.command` is the command line of one worker as a process, which reads rows and events as the product does.
 """
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import hashlib
 import json
@@ -21,8 +22,11 @@ import msgspec
 import numpy as np
 
 from seakeep.clock import SystemClock, TimeOrderedIds, parse_moment
-from seakeep.config import ServingSettings
+from seakeep.config import RecorderSettings, ServingSettings
+from seakeep.conversion.session import ScoringSession
 from seakeep.errors import AccessError, IntegrityError, RowError
+from seakeep.features import rows
+from seakeep.recorder.writer import Writer
 from seakeep.records.expression import col
 from seakeep.records.feature import FeatureColumn, FeatureView, mean
 from seakeep.records.model import Label, ModelDefinition, Threshold
@@ -72,10 +76,11 @@ def definition(name: str = "late", *, version: int = 1) -> ModelDefinition:
     )
 
 
-def onnx_model(bias: float = 0.0, *, nan_below: float | None = None) -> bytes:
+def onnx_model(bias: float = 0.0, *, nan_below: float | None = None, trouble: str = "") -> bytes:
     """score = sigmoid(0.125 * late + 0.001 * distance + effect of carrier + bias); missing numbers count as 0.
 
-    ``nan_below``: distances below it give NaN, like a model that is broken for some rows.
+    ``nan_below``: distances below it give NaN, like a model that is broken for some rows. ``trouble``: at distances below
+    TROUBLE the model raises an error (``"error"``) or does not return (``"hang"``); warming up does not come there.
     """
     from onnx import TensorProto, helper
 
@@ -117,6 +122,9 @@ def onnx_model(bias: float = 0.0, *, nan_below: float | None = None) -> bytes:
             helper.make_node("Less", ["distance", "limit"], ["broken"]),
             helper.make_node("Where", ["broken", "nan", "clean"], ["score"]),
         ]
+    if trouble:
+        more_nodes, more_constants = _trouble(trouble)
+        nodes, constants = [*nodes[:-1], *more_nodes], [*constants, *more_constants]
     graph = helper.make_graph(
         nodes,
         "rig",
@@ -129,6 +137,44 @@ def onnx_model(bias: float = 0.0, *, nan_below: float | None = None) -> bytes:
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 4)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+
+
+TROUBLE = -1e6
+
+
+def _trouble(kind: str) -> tuple[list[Any], list[Any]]:
+    """The end of a graph that adds nothing to the score, but raises an error or does not return if any row asks for it."""
+    from onnx import TensorProto, helper
+
+    def whole(name: str, value: int, *shape: int) -> Any:
+        return helper.make_tensor(name, TensorProto.INT64, shape, [value])
+
+    constants = [
+        helper.make_tensor("limit", TensorProto.DOUBLE, (), [TROUBLE]),
+        helper.make_tensor("nothing", TensorProto.DOUBLE, (1,), [0.0]),
+        helper.make_tensor("going", TensorProto.BOOL, (), [True]),
+        whole("second", 1), whole("all", 0, 1), whole("forever", 2**62),
+    ]  # fmt: skip
+    nodes = [
+        helper.make_node("Squeeze", ["column", "axis"], ["clean"]),
+        helper.make_node("Gather", ["filled", "second"], ["distance"], axis=1),
+        helper.make_node("Less", ["distance", "limit"], ["asked"]),
+        helper.make_node("Cast", ["asked"], ["ones"], to=TensorProto.INT64),
+        helper.make_node("ReduceMax", ["ones"], ["any"], keepdims=0),
+        helper.make_node("Mul", ["any", "forever"], ["far"]),
+    ]
+    if kind == "error":
+        nodes.append(helper.make_node("Gather", ["nothing", "far"], ["added"]))
+    else:
+        value = helper.make_tensor_value_info
+        body = helper.make_graph(
+            [helper.make_node("Identity", ["on"], ["still"]), helper.make_node("Neg", ["it"], ["that"])],
+            "again",
+            [value("round", TensorProto.INT64, []), value("on", TensorProto.BOOL, []), value("it", TensorProto.DOUBLE, [1])],
+            [value("still", TensorProto.BOOL, []), value("that", TensorProto.DOUBLE, [1])],
+        )  # fmt: skip
+        nodes.append(helper.make_node("Loop", ["far", "going", "nothing"], ["added"], body=body))
+    return [*nodes, helper.make_node("Add", ["clean", "added"], ["score"])], constants
 
 
 def expected_score(late: float, distance: float, carrier: str, bias: float = 0.0) -> float:
@@ -241,6 +287,7 @@ class ListSink:
         self.records: list[Any] = []
         self.committed = 0
         self.closed = False
+        self.alive = True
         self.full = False
         self.answers_wait = False
         self.fault: Exception | None = None
@@ -390,6 +437,11 @@ class Rig:
         start = f"import sys; sys.path[:0] = {sys.path!r}; from tests.serving_rig import main; main()"
         return [sys.executable, "-c", start, str(self.folder), str(index), str(port)]
 
+    @property
+    def recorder(self) -> Path:
+        """If this folder is there when a worker starts, the flight recorder keeps its predictions in it."""
+        return self.folder / "recorder"
+
     def records(self, kind: str) -> list[Record]:
         """What the workers' sinks wrote: ``predictions`` or ``events``."""
         lines = [line for path in self.folder.glob(f"{kind}-*.hex") for line in path.read_text().splitlines()]
@@ -400,18 +452,41 @@ def candidate(route: Route, weight: float) -> Route:
     return msgspec.structs.replace(route, role="candidate", weight=weight)
 
 
+def leak(bytes_a_call: int) -> None:
+    """Let the native code of every model lose memory whenever it scores."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    score = ScoringSession.score
+
+    def leaking(session: ScoringSession, numbers: Any, categories: Any) -> Any:
+        ctypes.memset(libc.malloc(bytes_a_call), 1, bytes_a_call)
+        return score(session, numbers, categories)
+
+    ScoringSession.score = leaking
+
+
 def main() -> None:
     folder, index, port = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    if (folder / "leak").exists():
+        leak(int((folder / "leak").read_text()))
     rig = Rig(folder)
     settings = ServingSettings(port=port)
     path = folder / "settings.json"
     if path.exists():
         settings = msgspec.structs.replace(msgspec.json.decode(path.read_bytes(), type=ServingSettings), port=port)
+    predictions: Any
+    if rig.recorder.is_dir():
+        chosen = RecorderSettings(commit_ms=2)
+        predictions = Writer(rig.recorder, f"worker-{index}", clock=SystemClock(), settings=chosen)
+    else:
+        predictions = FileSink(folder / f"predictions-{index}-{os.getpid()}.hex")
     context = rig.context(
         index,
         settings,
-        predictions=FileSink(folder / f"predictions-{index}-{os.getpid()}.hex"),
+        predictions=predictions,
         events=FileSink(folder / f"events-{index}-{os.getpid()}.hex"),
+        request_decoders=rows.RequestDecoder,
+        event_decoders=rows.EventDecoder,
         lifeline=0,
     )
     run_worker(context)

@@ -76,7 +76,7 @@ class TimeOrderedIds:
     ULID specification, https://github.com/ulid/spec
     """
 
-    _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -84,8 +84,22 @@ class TimeOrderedIds:
     def new(self) -> str:
         """A fresh identifier; collisions have probability 2**-80 within one millisecond."""
         value = (self._clock.now_us() // 1_000) << 80 | int.from_bytes(os.urandom(10))
-        alphabet = self._ALPHABET
+        alphabet = self.ALPHABET
         return "".join([alphabet[(value >> shift) & 31] for shift in range(125, -1, -5)])
+
+
+def id_number(identifier: str) -> int:
+    """The 128 bits of an identifier of :class:`TimeOrderedIds`.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    number = 0
+    for letter in identifier:
+        number = number << 5 | TimeOrderedIds.ALPHABET.index(letter)
+    return number
 
 
 def parse_duration(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 import re
@@ -20,6 +21,7 @@ PREFIX = "SEAKEEP_"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -90,6 +92,11 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """What single API keys may ask for, by their names."""
     models: dict[str, ModelSettings] = {}
     """What is particular to a model, by its name."""
+    hang_s: Positive = 30
+    """A worker that has not moved for so many seconds hangs, and is replaced: longer than the slowest batch takes."""
+    worker_memory_mb: NotNegative = 1024
+    """Most memory of its own that a worker may have, in MiB; 0: any. One that has grown to four fifths of it is replaced,
+    without a request lost; one that needs as much from the start is left alone, which is told."""
 
 
 class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +106,22 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Address to listen on; only loopback is allowed until access control is configured."""
     port: Port = 8081
     """Port of the dashboard; 0: any free one."""
+
+
+class ObserveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is told of serving beside its metrics."""
+
+    logs: OneOf["text", "json"] = "text"
+    """Form of the lines on standard error; neither holds values of requests."""
+    access_share: Share = 0.0
+    """Part of the answered requests that a line is written about, 0 to 1; one is written about those that fail, at most 20
+    a second and worker."""
+
+    traces: str = ""
+    """URL of an OpenTelemetry collector that takes traces over HTTP, as ``http://localhost:4318/v1/traces``; ``""``:
+    nothing is traced. Needs the extra ``otel``."""
+    trace_share: Share = 0.01
+    """Part of the requests without a ``traceparent`` that is traced, 0 to 1; one with it is traced if it says so."""
 
 
 class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,6 +152,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     serving: ServingSettings = ServingSettings()
     dashboard: DashboardSettings = DashboardSettings()
     recorder: RecorderSettings = RecorderSettings()
+    observe: ObserveSettings = ObserveSettings()
 
 
 class Home:
@@ -161,6 +185,12 @@ class Home:
         self.online = root / "online"
         self.keys = root / "keys"
         self.metrics = root / "metrics"
+
+    def beside(self, folder: Path) -> Home:
+        """The same home, but for what a service writes: that goes to another folder."""
+        home = copy.copy(self)
+        home.predictions, home.events, home.metrics = folder / "predictions", folder / "events", folder / "metrics"
+        return home
 
 
 def find_project(start: Path) -> Path:

@@ -5,6 +5,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 import seakeep
 
 
@@ -43,6 +45,13 @@ def test_help_loads_no_engine():
 def test_a_serving_worker_stays_light():
     loaded = _modules_after("import seakeep.project.worker")
     assert loaded.isdisjoint({"pandas", "sklearn", "torch", "onnx", "duckdb", "scipy", "starlette", "jinja2", "grpc"})
+
+
+def test_grpc_is_served_without_its_library():
+    pytest.importorskip("hpack", reason="gRPC is not installed")
+    loaded = _modules_after("import seakeep.serving.grpc.server")
+    assert {"hpack", "google.protobuf.message"} <= loaded
+    assert loaded.isdisjoint({"grpc", "h2", "hyperframe"})
 
 
 def test_layers_hold():

@@ -238,7 +238,7 @@ class TestErrors:
         [
             (1, {"name": "altitude"}, "'altitude' is not an input"),
             (1, {"name": LATE}, "is there twice"),
-            (1, {"shape": [2, 1]}, "has 3 elements, but its shape needs 2"),
+            (1, {"shape": [2, 1]}, "'carrier_recent.late_1h' has 3, 'distance' has 2"),
             (1, {"shape": [1, 3]}, "has shape [1, 3]"),
             (1, {"shape": [3, 2]}, "has shape [3, 2]"),
             (1, {"datatype": "BYTES"}, "is 'BYTES'"),

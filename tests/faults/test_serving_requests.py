@@ -14,6 +14,7 @@ from tests.serving_rig import Rig, expected_score
 from tests.serving_runs import INFER, PREDICT, body, events_body, request, row, run, serving, statuses, until
 
 from seakeep.serving.exchange import Limits
+from seakeep.serving.http import Connection
 
 EVENTS = "/v1/events/arrivals"
 EVENT = {"flight_id": "x", "landed": 5, "carrier": "AA", "arr_delay": 4.0}
@@ -158,6 +159,13 @@ class TestSlowClients:
     def test_one_that_does_not_read_its_answers_is_let_go_and_the_others_are_served(self, rig, monkeypatch):
         limits(monkeypatch, write_s=0.2)
         many = request(PREDICT, body(*[row(f"slow-{n}") for n in range(500)]))
+        blocked, pause = [], Connection.pause_writing
+
+        def paused(connection):
+            blocked.append(connection)
+            pause(connection)
+
+        monkeypatch.setattr(Connection, "pause_writing", paused)
 
         async def scenario():
             async with serving(rig) as service:
@@ -166,9 +174,9 @@ class TestSlowClients:
                     client.setblocking(False)
                     await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", service.port))
                     sending = asyncio.ensure_future(asyncio.get_running_loop().sock_sendall(client, many * 200))
-                    await until(lambda: any(one._blocked for one in service.worker._http.connections))
+                    await until(lambda: blocked)
                     await service.predict(row("quick"))
-                    await until(lambda: not any(one._blocked for one in service.worker._http.connections))
+                    await until(lambda: blocked[0] not in service.worker._http.connections)
                     with contextlib.suppress(OSError):
                         await sending
                 await good(service, [PREDICT])

@@ -13,6 +13,7 @@ from seakeep.clock import (
     format_day,
     format_duration,
     format_moment,
+    id_number,
     parse_duration,
     parse_moment,
 )
@@ -164,3 +165,15 @@ def test_days_begin_at_midnight_utc():
     edges = [(-1, "1969-12-31"), (0, "1970-01-01"), (DAY_US - 1, "1970-01-01"), (DAY_US, "1970-01-02")]
     assert [format_day(moment_us) for moment_us, _ in edges] == [day for _, day in edges]
     assert all(a < b for a, b in itertools.pairwise(format_moment(day * DAY_US) for day in range(-3, 3)))
+
+
+def test_an_identifier_is_a_number_of_128_bits_in_the_same_order():
+    clock = FixedClock(1_469_922_850_259_000)
+    earlier = TimeOrderedIds(clock).new()
+    clock.value_us += 1_000
+    later = TimeOrderedIds(clock).new()
+    assert 0 < id_number(earlier) < id_number(later) < 2**128
+    assert id_number(earlier) >> 80 == 1_469_922_850_259
+    assert id_number("00000000000000000000000010") == 32
+    with pytest.raises(ValueError):
+        id_number("lower case and longer than others")

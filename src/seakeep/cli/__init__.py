@@ -45,6 +45,7 @@ _COMMANDS = {
         "why": ("know", "Execute a past prediction again, bit for bit."),
         "replay": ("past", "Execute recorded traffic again and compare the bits."),
         "whatif": ("past", "What a candidate would have done to last week's traffic."),
+        "profile": ("profile", "What a worker can do with recorded traffic, and what limits it."),
         "shadow": ("past", "How champion and candidate differ on live requests."),
         "parity": ("know", "Recompute served features from history, and compare."),
     },

@@ -16,8 +16,10 @@ from seakeep.config import ServingSettings
 @options.folder
 def serve(folder: Path) -> None:
     """Serve the champions and candidates until interrupted."""
+    from seakeep.serving.logs import configured
+
     project = options.open_project(folder)
-    with project.service() as service:
+    with configured(project.settings.observe), project.service() as service:
         _tell_grpc(project.settings.serving)
         output.done(f"serving on http://{project.settings.serving.host}:{service.port}", undo="Ctrl-C")
         service.run()
@@ -29,10 +31,11 @@ def up(folder: Path) -> None:
     """Serve, watch the rollouts and show the dashboard until interrupted."""
     from seakeep.dashboard.listening import listen, url_of
     from seakeep.project.beside import Beside
+    from seakeep.serving.logs import configured
 
     project = options.open_project(folder)
     settings = project.settings
-    with project.service() as service, listen(settings.dashboard) as door:
+    with configured(settings.observe), project.service() as service, listen(settings.dashboard) as door:
         show = [sys.executable, "-P", "-m", "seakeep.dashboard.server", str(project.folder), str(door.fileno())]
         service.keep(Beside(show, handles=[door.fileno()]))
         _tell_grpc(settings.serving)

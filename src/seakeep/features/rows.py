@@ -39,6 +39,8 @@ _IN_WORDS: dict[Kind, str] = {
 _NAT = np.datetime64("NaT").view(np.int64).item()
 _LAST_US = 253_402_300_799_999_999
 """The last microsecond of the year 9999."""
+_SHOWN = 64
+"""Characters of a name that an error repeats."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,8 +234,9 @@ class _RowDecoder:
             )
         for name in row:
             if name not in self.kinds:
-                hint = did_you_mean(name, self.kinds)
-                return RowError(f"row {number} has an unknown column {name!r}", row=number, column=name, hint=hint)
+                told = name[:_SHOWN]
+                hint = did_you_mean(told, self.kinds)
+                return RowError(f"row {number} has an unknown column {told!r}", row=number, column=told, hint=hint)
         for name, kind in self.kinds.items():
             if row.get(name) is None:
                 if name in self._required:

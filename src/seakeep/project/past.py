@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
     from seakeep.config import Home
     from seakeep.project.load import LoadedProject
+    from seakeep.project.profiling import ProfileOptions
     from seakeep.project.stores import Stores
     from seakeep.recorder.policy import Policies
     from seakeep.recorder.query import Extent, Query
     from seakeep.recorder.table import OutcomeTable, PredictionTable
     from seakeep.records.feature import FeatureColumn
     from seakeep.records.model import ModelDefinition
+    from seakeep.records.profile import Profile
     from seakeep.records.replay import Replay, ShadowDifference, WhatIf
     from seakeep.records.version import Version
     from seakeep.registry.bundle import Bundle
@@ -177,6 +179,40 @@ class Past:
             Thresholds(champion=champion.threshold, candidate=candidate.threshold),
         )
 
+    def profile(
+        self,
+        model: str = "",
+        *,
+        rate: float | None = None,
+        from_us: int | None = None,
+        to_us: int | None = None,
+        options: ProfileOptions | None = None,
+    ) -> Profile:
+        """How one worker answers recorded requests at a rate, or at rates up to beyond what it can do, and what follows.
+
+        The worker is private: it has ports of its own, and nothing it records or counts is added to the project's.
+
+        Parameters
+        ----------
+        rate
+            Requests a second; None: rates in steps, up to beyond the capacity.
+        from_us, to_us
+            Requests that speak for a moment in ``[from_us, to_us)``; all where None.
+
+        Raises
+        ------
+        NotFoundError
+            No request of this period is recorded.
+        ServingError
+            The worker refuses the recorded requests.
+        """
+        from seakeep.project.profiling import ProfileOptions, Profiler
+
+        name = self._loaded.model(model).name
+        traffic = self._traffic(name, from_us, to_us)
+        profiler = Profiler(self._loaded, self._home, self._stores, options or ProfileOptions())
+        return profiler.profile(self._resolve(name), self._blocks(traffic, requests=True), rate)
+
     def _traffic(self, model: str, from_us: int | None, to_us: int | None) -> _Traffic:
         """What was answered in a period."""
         from seakeep.recorder.query import Query, extent
@@ -185,11 +221,13 @@ class Past:
         query = Query(model=model, roles=EXECUTED, from_us=from_us, to_us=to_us)
         return _Traffic(query, extent(self._home.predictions, query, damage=[]))
 
-    def _blocks(self, traffic: _Traffic, versions: Sequence[Executable]) -> Iterator[PredictionTable]:
+    def _blocks(
+        self, traffic: _Traffic, versions: Sequence[Executable] = (), *, requests: bool = False
+    ) -> Iterator[PredictionTable]:
         """The traffic block by block; with its requests if an input must be recomputed from them."""
         from seakeep.recorder.query import blocks
 
-        requests = any(one.inputs.needs_requests(traffic.extent.versions) for one in versions)
+        requests = requests or any(one.inputs.needs_requests(traffic.extent.versions) for one in versions)
         for table in blocks(self._home.predictions, traffic.query, requests=requests, damage=[]):
             definition = self._definition(traffic.query.model, int(table.version[0]))
             yield self._policies.reveal_table(table, definition)

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from seakeep.clock import DAY_US, Clock, SystemClock
-from seakeep.config import Home
+from seakeep.config import Home, load_settings
 from seakeep.errors import SeakeepError
 from seakeep.project.build import Builder
 from seakeep.project.keyring import keyring
@@ -25,6 +25,7 @@ from seakeep.project.stores import open_stores
 from seakeep.project.watch import Watcher
 from seakeep.recorder.compaction import compact
 from seakeep.recorder.retention import Steadiness, expire
+from seakeep.serving.logs import configured
 
 RECORDS_S = 30.0
 """How often sealed segments are made into Parquet and old records let go, in seconds."""
@@ -115,12 +116,14 @@ def main(arguments: list[str]) -> int:
     os.nice(NICENESS)
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
     try:
+        observing = load_settings(Path(arguments[0])).observe
         jobs = upkeep(Path(arguments[0]), SystemClock())
     except SeakeepError as fault:
         sys.stderr.write(f"upkeep: error: {fault.message}\n  hint: {fault.hint}\n")
         return 1
-    while True:
-        time.sleep(jobs.step())
+    with configured(observing):
+        while True:
+            time.sleep(jobs.step())
 
 
 def _end_with_standard_input() -> None:

@@ -1,4 +1,4 @@
-"""Entry of a serving worker: ``python -m seakeep.project.worker FOLDER NUMBER PORT``.
+"""Entry of a serving worker: ``python -m seakeep.project.worker FOLDER NUMBER PORT [BESIDE]``.
 
 It reads the settings alone, never the project's own code: everything a worker needs of a model is in its signed bundle.
 """
@@ -16,8 +16,8 @@ from seakeep.backends.files.sealed import SealedFolders
 from seakeep.backends.lmdb.online import LmdbOnlineStore
 from seakeep.backends.sql import Database, SqlKeys, SqlReleases
 from seakeep.clock import Clock, SystemClock, TimeOrderedIds
-from seakeep.config import Home, ServingSettings, load_settings
-from seakeep.errors import SeakeepError
+from seakeep.config import Home, ServingSettings, Settings, load_settings
+from seakeep.errors import PlatformError, SeakeepError
 from seakeep.features.remember import RememberingStore
 from seakeep.features.rows import EventDecoder, RequestDecoder
 from seakeep.features.service import FeatureService
@@ -26,11 +26,18 @@ from seakeep.recorder.policy import Policies
 from seakeep.recorder.writer import Writer
 from seakeep.registry.bundle import Bundle, Bundles
 from seakeep.security.keys import KeyAuthenticator
+from seakeep.serving.logs import configured
+from seakeep.serving.ports import SpanSink
 from seakeep.serving.worker import WorkerContext, is_loopback, run_worker
 
 
-def context(folder: Path, index: int, port: int) -> WorkerContext:
+def context(folder: Path, index: int, port: int, beside: Path | None = None) -> WorkerContext:
     """Wire one worker of the project in ``folder``.
+
+    Parameters
+    ----------
+    beside
+        Where a private worker records and counts: it listens on loopback alone, and leaves nothing in the home folder.
 
     Raises
     ------
@@ -43,6 +50,8 @@ def context(folder: Path, index: int, port: int) -> WorkerContext:
     database = Database(home.database, clock=clock)
     pepper = load_or_create_pepper(home.keys)
     serving = msgspec.structs.replace(settings.serving, port=port)
+    if beside:
+        home, serving = home.beside(beside), private(serving)
     name = f"worker-{index}"
     policies = Policies(load_or_create_protector(home.keys))
     bundles = Bundles(SealedFolders(home.bundles, signer=None, verifier=load_verifier(home.keys)))
@@ -66,6 +75,8 @@ def context(folder: Path, index: int, port: int) -> WorkerContext:
         clock=clock,
         ids=TimeOrderedIds(clock),
         version=__version__,
+        observing=settings.observe,
+        spans=_spans(settings) if settings.observe.traces and not beside else None,
         lifeline=0,
     )
 
@@ -77,6 +88,27 @@ def _features(home: Home, settings: ServingSettings, clock: Clock) -> FeatureSer
         return FeatureService(store, clock=clock)
     remembering = RememberingStore(store)
     return FeatureService(remembering, clock=clock, recalled=remembering)
+
+
+def _spans(settings: Settings) -> SpanSink:
+    """Whoever collects traces, imported for those who want them.
+
+    Raises
+    ------
+    PlatformError
+        The extra is not installed.
+    """
+    try:
+        from seakeep.backends.otlp.traces import OtlpTraces
+    except ImportError as error:
+        message = "observe.traces is set, but OpenTelemetry is not installed"
+        raise PlatformError(message, hint="pip install 'seakeep[otel]', or set observe.traces = ''") from error
+    return OtlpTraces(settings.observe.traces, service=settings.project.name, version=__version__)
+
+
+def private(serving: ServingSettings) -> ServingSettings:
+    """Settings of a service that nobody else is to reach."""
+    return msgspec.structs.replace(serving, host="127.0.0.1", grpc_port=0)
 
 
 class _Declaring:
@@ -94,12 +126,14 @@ class _Declaring:
 
 def main(arguments: list[str]) -> int:
     """Serve until told to stop; returns the exit status. A fault is one line on standard error."""
-    if len(arguments) != 3:
-        sys.stderr.write("usage: python -m seakeep.project.worker FOLDER NUMBER PORT\n")
+    if len(arguments) not in {3, 4}:
+        sys.stderr.write("usage: python -m seakeep.project.worker FOLDER NUMBER PORT [BESIDE]\n")
         return 2
     folder, index, port = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     try:
-        run_worker(context(folder, index, port))
+        given = context(folder, index, port, *map(Path, arguments[3:]))
+        with configured(given.observing, worker=index):
+            run_worker(given)
     except SeakeepError as fault:
         sys.stderr.write(f"worker {index}: error: {fault.message}\n  hint: {fault.hint}\n")
         return 1

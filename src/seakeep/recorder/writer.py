@@ -169,6 +169,11 @@ class Writer:
         return self._accepted - self._durable
 
     @property
+    def alive(self) -> bool:
+        """Whether anything can be written again: False once the thread has ended, by a fault of ours."""
+        return self._thread.is_alive()
+
+    @property
     def fault(self) -> str:
         """Why nothing can be written at present; ``""`` if it can."""
         return str(self._fault or "")

@@ -26,10 +26,9 @@ class Client:
 
     def __init__(self, host: str, port: int, connections: int = 1, *, timeout_s: float = 30) -> None:
         self._host, self._port, self._timeout_s = host, port, timeout_s
-        self._free: deque[_Link] = deque()
+        self._free: deque[Link] = deque()
         self._turns = asyncio.Semaphore(connections)
-        name = f"[{host}]" if ":" in host else host
-        self._tail = f" HTTP/1.1\r\nhost: {name}:{port}\r\n".encode()
+        self._name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """Send a body (JSON, if ``headers`` do not say otherwise); the status and the body of the answer.
@@ -40,11 +39,11 @@ class Client:
             There is no answer.
         """
         sent = {"content-type": "application/json", **(headers or {})}
-        return await self._ask(b"POST ", path, sent, body)
+        return await self._ask(written(b"POST", path, sent, body, self._name))
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """Ask for a page; the status and the body of the answer. Raises OSError if there is none."""
-        return await self._ask(b"GET ", path, headers or {}, b"")
+        return await self._ask(written(b"GET", path, headers or {}, b"", self._name))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -52,11 +51,7 @@ class Client:
             self._free.pop().close()
         await asyncio.sleep(0)
 
-    async def _ask(self, method: bytes, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode("latin-1")
-        request = b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (
-            method, path.encode("ascii"), self._tail, lines, len(body), body,
-        )  # fmt: skip
+    async def _ask(self, request: bytes) -> tuple[int, bytes]:
         async with self._turns:
             while self._free:
                 link = self._free.pop()
@@ -68,15 +63,15 @@ class Client:
                     break
             return await self._over(await self._connect(), request)
 
-    async def _connect(self) -> _Link:
+    async def _connect(self) -> Link:
         loop = asyncio.get_running_loop()
-        _, link = await loop.create_connection(_Link, self._host, self._port)
+        _, link = await loop.create_connection(Link, self._host, self._port)
         return link
 
-    async def _over(self, link: _Link, request: bytes) -> tuple[int, bytes]:
+    async def _over(self, link: Link, request: bytes) -> tuple[int, bytes]:
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await link.ask(request)
+                answer = await link.send(request)
         except BaseException:
             link.close()
             raise
@@ -85,11 +80,19 @@ class Client:
         return answer
 
 
+def written(method: bytes, path: str, headers: Mapping[str, str], body: bytes, host: str) -> bytes:
+    """The bytes of a request; ``host`` with its port."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in {"host": host, **headers}.items()]).encode("latin-1")
+    return b"%b %b HTTP/1.1\r\n%bcontent-length: %d\r\n\r\n%b" % (
+        method, path.encode("ascii"), lines, len(body), body,
+    )  # fmt: skip
+
+
 class _StaleError(ConnectionError):
     """The connection was closed before any byte of an answer."""
 
 
-class _Link(asyncio.Protocol):
+class Link(asyncio.Protocol):
     """One connection, one request at a time."""
 
     def __init__(self) -> None:
@@ -104,28 +107,39 @@ class _Link(asyncio.Protocol):
         """Whether another request can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, request: bytes) -> tuple[int, bytes]:
+    def send(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
+        """Send a whole request; the answer's status and body come, or an OSError if there is none.
+
+        Raises
+        ------
+        ConnectionError
+            The connection is closed.
+        """
         if self._transport is None:
             raise _StaleError
         self._answer = asyncio.get_running_loop().create_future()
         self._begun = False
         self._transport.write(request)
-        return await self._answer
+        return self._answer
 
     def close(self) -> None:
+        """Send no more."""
         if self._transport is not None:
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The server has taken the connection."""
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
+        """The connection is gone; whoever waits for an answer is told."""
         self._transport = None
         if self._answer and not self._answer.done():
             lost = ConnectionResetError("the server closed the connection before its answer was complete")
             self._answer.set_exception(lost if self._begun else _StaleError("the server closed the connection"))
 
     def data_received(self, data: bytes) -> None:
+        """Some of an answer."""
         self._begun = True
         try:
             self._parser.feed_data(data)
@@ -135,12 +149,15 @@ class _Link(asyncio.Protocol):
             self.close()
 
     def on_message_begin(self) -> None:
+        """The first byte of an answer."""
         self._body = []
 
     def on_body(self, body: bytes) -> None:
+        """Some of its body."""
         self._body.append(body)
 
     def on_message_complete(self) -> None:
+        """The last byte of an answer."""
         status = self._parser.get_status_code()
         if status == 100:
             return

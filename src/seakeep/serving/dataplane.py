@@ -13,7 +13,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from seakeep.config import ServingSettings
 from seakeep.errors import FeaturesError, NotFoundError, SeakeepError, UnavailableError
@@ -72,8 +72,8 @@ class Dataplane:
         How many calls are held at once, and how long they may be expected to wait.
     terms
         What the settings add to calls.
-    apart
-        Where models work that would hold the event loop; None: there, all the same.
+    observe
+        Called with the calls of a turn, and the batches that they were executed in, after they were answered and recorded.
 
     Attributes
     ----------
@@ -81,6 +81,8 @@ class Dataplane:
         By model; None for a model of which no version is loaded yet. Replaced as a whole, never changed.
     in_flight
         Calls taken and not yet answered.
+    apart
+        Where models work that would hold the event loop; None: there, all the same.
     """
 
     def __init__(
@@ -92,11 +94,12 @@ class Dataplane:
         defer: Callable[[Callable[[], None]], object],
         settings: ServingSettings,
         terms: Terms | None = None,
-        apart: Apart | None = None,
+        observe: Callable[[Sequence[Call], Sequence[Batch]], None] | None = None,
     ) -> None:
         self._runner, self._recording, self._shadow = runner, recording, shadow
-        self._defer, self._apart, self._terms = defer, apart, terms or None
+        self._defer, self._terms, self._observe = defer, terms or None, observe
         self._max_in_flight, self._wait_s = settings.max_in_flight, settings.queue_ms / 1000
+        self.apart: Apart | None = None
         self.traffic: Mapping[str, Traffic | None] = {}
         self.in_flight = 0
         self._stand_ins, self._caches = StandIns(runner, settings), caches_of(settings)
@@ -153,8 +156,8 @@ class Dataplane:
         except UnavailableError:
             # An event loop may read hundreds of sockets between two turns; those who wait must not wait for all of them.
             if time.perf_counter() - self._worked_s > REFUSING_S:
-                if self._apart:
-                    self._apart.collect()
+                if self.apart:
+                    self.apart.collect()
                 self._tick()
             raise
 
@@ -182,8 +185,8 @@ class Dataplane:
         self.in_flight += 1
         queue.add(call)
         if queue.busy and not queue.stuck:
-            if self._apart and call.deadline_s is not None:
-                self._apart.after(call.deadline_s - call.parsed_s, self._schedule)
+            if self.apart and call.deadline_s is not None:
+                self.apart.after(call.deadline_s - call.parsed_s, self._schedule)
         elif not self._scheduled:
             self._schedule()
 
@@ -277,13 +280,13 @@ class Dataplane:
         limit_s = self._stand_ins.limit_s(calls[0].model) if calls else None
         if queue.stuck:
             self._settle(calls, self._without_features(job))
-        elif self._apart and groups and (limit_s or queue.apart(job.rows)):
+        elif self.apart and groups and (limit_s or queue.apart(job.rows)):
             queue.busy = True
             self._watch(calls)
             if limit_s:
                 self._watch_lookup(queue, job, _limit_s(calls, limit_s, began_s))
             work = functools.partial(self._run_apart, job.groups)
-            self._apart.run(calls[0].model + calls[0].rung, work, functools.partial(self._returned, queue, job))
+            self.apart.run(calls[0].model + calls[0].rung, work, functools.partial(self._returned, queue, job))
         else:
             cpu_s = time.thread_time()
             self._settle(calls, self._run(job.groups))
@@ -311,12 +314,12 @@ class Dataplane:
 
     def _watch_lookup(self, queue: Queue, job: _Job, limit_s: float) -> None:
         """Go on without the features if they do not come in time."""
-        if job.done or not self._apart:
+        if job.done or not self.apart:
             return
         since_s = self._runner.looking_since(job.calls[0].model)
         left_s = limit_s if since_s is None else since_s + limit_s - time.perf_counter()
         if left_s > 0:
-            self._apart.after(left_s, functools.partial(self._watch_lookup, queue, job, limit_s))
+            self.apart.after(left_s, functools.partial(self._watch_lookup, queue, job, limit_s))
             return
         job.abandoned = job.done = queue.stuck = True
         self._settle(job.calls, self._without_features(job))
@@ -336,16 +339,16 @@ class Dataplane:
     def _watch(self, calls: list[Call]) -> None:
         """Tell those whose time is over while their batch is executed apart."""
         timed = [call for call in calls if call.deadline_s is not None and not call.answered]
-        if not timed or not self._apart:
+        if not timed or not self.apart:
             return
         now_s = time.perf_counter()
         for call in timed:
             if call.deadline_s is not None and call.deadline_s <= now_s:
                 call.error = deadline.over()
-                self._reply(call)
+                self._reply(call, now_s)
         waiting = [call.deadline_s for call in timed if call.deadline_s is not None and call.deadline_s > now_s]
         if waiting:
-            self._apart.after(min(waiting) - now_s, functools.partial(self._watch, timed))
+            self.apart.after(min(waiting) - now_s, functools.partial(self._watch, timed))
 
     def _settle(self, calls: list[Call], batches: list[Batch]) -> None:
         """Hand out what was computed, and record it."""
@@ -368,35 +371,51 @@ class Dataplane:
         else:
             self._reply_all(calls)
             self._finish_all(batches)
+        self._tell(calls, batches)
 
     def _reply_all(self, calls: list[Call]) -> None:
+        now_s = time.perf_counter()
         for call in calls:
-            self._reply(call)
+            now_s = self._reply(call, now_s)
 
     def _finish_all(self, batches: list[Batch]) -> None:
-        done_s = time.perf_counter()
         for batch in batches:
-            self._finish(batch, done_s)
+            self._finish(batch)
 
     def _unrouted(self, call: Call) -> None:
         """Answer a call that reached no version."""
         if call.error:
             self._recording.unrouted(call.error.code)
-        self._reply(call)
+        self._reply(call, time.perf_counter())
+        self._tell([call], [])
 
-    def _reply(self, call: Call) -> None:
+    def _reply(self, call: Call, now_s: float) -> float:
+        """Answer a call, once; ``time.perf_counter()`` then."""
         if call.answered:
-            return
+            return now_s
         call.answered = True
         self.in_flight -= 1
+        call.replied_s = now_s
         try:
             call.reply(call)
         except Exception:  # noqa: BLE001 -- the request border
             _log.exception("an answer could not be sent")
+        call.done_s = time.perf_counter()
+        return call.done_s
 
-    def _finish(self, batch: Batch, done_s: float) -> None:
+    def _tell(self, calls: list[Call], batches: list[Batch]) -> None:
+        """Count what was answered and recorded, and let others know."""
         try:
-            self._recording.answered(batch, done_s)
+            for batch in batches:
+                self._recording.count(batch)
+            if self._observe:
+                self._observe(calls, batches)
+        except Exception:  # noqa: BLE001 -- the request border: the answers are out
+            _log.exception("what was answered could not be told")
+
+    def _finish(self, batch: Batch) -> None:
+        try:
+            self._recording.answered(batch)
             if self._caches and (cache := self._caches.get(batch.version.model)) is not None:
                 self._keep(cache, batch)
             traffic = self.traffic.get(batch.version.model)

@@ -16,6 +16,8 @@ JSON = b"application/json"
 COMPRESSED_BYTES = 16 * 1024
 """Size of a body from which on it is worth compressing."""
 _LEVEL = 1  # the fastest: the event loop waits meanwhile, about 5 ms for a megabyte
+_LENGTH_DIGITS = 20
+"""Others in front of us may read no more; Python refuses to read thousands."""
 _METHODS = frozenset({b"GET", b"HEAD", b"POST"})
 _CROSS_SITE_TYPES = (b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data")
 """What a foreign page may make a browser send without asking first."""
@@ -27,6 +29,8 @@ class Limits:
 
     Attributes
     ----------
+    framing_bytes
+        What may come with a body beside it: sizes of chunks and what follows them, trailers.
     buffered_bytes
         Bodies of all connections that are on their way or not yet answered.
     linger_s
@@ -38,6 +42,7 @@ class Limits:
     header_count: int = 64
     path_bytes: int = 1024
     chunks: int = 16_384
+    framing_bytes: int = 512 * 1024
     pipelined: int = 32
     connections: int = 4096
     buffered_bytes: int = 256 * 1024 * 1024
@@ -143,7 +148,10 @@ def check_head(exchange: Exchange, version: str, limits: Limits, hosts: frozense
     encoding = headers.get(b"transfer-encoding")
     if encoding is not None and (encoding.lower() != b"chunked" or version == "1.0"):
         raise RequestError(501, "only chunked bodies are understood")
-    if int(headers.get(b"content-length", b"0")) > limits.body_bytes:
+    length = headers.get(b"content-length", b"0")
+    if len(length) > _LENGTH_DIGITS:
+        raise RequestError(400, "Content-Length has too many digits")
+    if int(length) > limits.body_bytes:
         raise too_large(limits)
     if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
         raise RequestError(417, "only 'Expect: 100-continue' is understood")

@@ -112,7 +112,8 @@ class Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
-        self._head_bytes = self._partial_bytes = self._head_count = self._chunks = self._body_bytes = 0
+        self._head_bytes = self._partial_bytes = self._head_count = self._chunks = 0
+        self._body_bytes = self._framing_bytes = 0
         self._body: list[bytes] = []
 
     # From the event loop
@@ -141,6 +142,7 @@ class Connection(asyncio.Protocol):
             return
         headers, count = self._headers, self._head_count
         in_head = self._receiving and self._exchange is None
+        exchange, body_bytes = self._exchange, self._body_bytes
         size = len(data)
         while data and not self._refused:
             try:
@@ -154,6 +156,10 @@ class Connection(asyncio.Protocol):
         if in_head and self._headers is headers and self._head_count == count:
             self._partial_bytes += size  # all of it belongs to one header that is not yet complete
             self._check_head_size()
+        elif exchange and exchange is self._exchange:  # nothing of it belongs to another request
+            self._framing_bytes += size - (self._body_bytes - body_bytes)
+            if self._framing_bytes > self._server.limits.framing_bytes:
+                self._refuse(RequestError(413, "the body comes with too much beside it: chunk sizes, trailers"))
 
     def eof_received(self) -> bool:
         """The client sends no more: it may still wait for its answers."""
@@ -185,7 +191,7 @@ class Connection(asyncio.Protocol):
         self._exchange = None
         self._url = b""
         self._headers = {}
-        self._head_bytes = self._partial_bytes = self._head_count = self._chunks = 0
+        self._head_bytes = self._partial_bytes = self._head_count = self._chunks = self._framing_bytes = 0
         self._receiving = True
         self._allow(self._server.limits.header_s)
 
@@ -252,7 +258,7 @@ class Connection(asyncio.Protocol):
         if self._body_bytes > server.limits.body_bytes:
             self._refuse(too_large(server.limits))
         elif server.buffered_bytes > server.limits.buffered_bytes:
-            self._refuse(UnavailableError("too many bodies are on their way", hint="send fewer at a time"))
+            self._refuse(_crowded())
 
     def on_message_complete(self) -> None:
         """The last byte of a request."""
@@ -270,6 +276,7 @@ class Connection(asyncio.Protocol):
         try:
             exchange.body = decompress(exchange, body, server.limits) if b"content-encoding" in self._headers else body
             server.buffered_bytes += len(exchange.body)
+            self._check_room()  # a small body may have become a large one
             server.application.handle(exchange)
         except SeakeepError as error:
             self._fail(exchange, error)
@@ -343,6 +350,8 @@ class Connection(asyncio.Protocol):
         self._fail(exchange, error)
 
     def _fail(self, exchange: Exchange, error: SeakeepError) -> None:
+        self._server.buffered_bytes -= len(exchange.body)
+        exchange.body = b""  # its answer may have to wait for others
         self._server.application.refused(error)
         exchange.fail(error)
 
@@ -388,7 +397,15 @@ class Connection(asyncio.Protocol):
         if self._head_bytes + self._partial_bytes > most:
             self._refuse(RequestError(431, f"the headers are larger than {most} bytes"))
 
+    def _check_room(self) -> None:
+        if self._server.buffered_bytes > self._server.limits.buffered_bytes:
+            raise _crowded()
+
     def _drop_body(self) -> None:
         self._server.buffered_bytes -= self._body_bytes
         self._body_bytes = 0
         self._body = []
+
+
+def _crowded() -> UnavailableError:
+    return UnavailableError("too many bodies are on their way", hint="send fewer at a time")

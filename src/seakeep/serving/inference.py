@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from typing import Literal as OneOf
 
 import msgspec
@@ -61,6 +61,13 @@ class Inputs:
         )
 
 
+class Trace(NamedTuple):
+    """Where a traced request is in its trace; both 0 where the trace begins with it."""
+
+    trace_id: int
+    parent: int
+
+
 @dataclasses.dataclass(slots=True, kw_only=True, eq=False)
 class Call:
     """One request for predictions.
@@ -81,6 +88,10 @@ class Call:
         Where it enters: ``""`` at the top, or lower where it would wait too long there.
     rank
         Of its class, see :mod:`seakeep.serving.priority`.
+    trace
+        None: the request is not traced.
+    replied_s, done_s
+        ``time.perf_counter()`` before and after the answer was made and sent.
     answers
         One a row.
     answered
@@ -97,18 +108,20 @@ class Call:
     deadline_s: float | None = None
     rank: int = NORMAL
     rung: Rung | OneOf[""] = ""
+    trace: Trace | None = None
     rows: list[msgspec.Raw] = dataclasses.field(default_factory=list)
     direct: Inputs | None = None
     version: LoadedVersion | None = None
     role: Role = "champion"
     answers: list[RowAnswer] = dataclasses.field(default_factory=list)
     error: SeakeepError | None = None
+    replied_s: float = 0.0
+    done_s: float = 0.0
     answered: bool = False
-
     size: int = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
-        self.size = len(self.rows) if self.direct is None else len(self.direct)
+        self.size = len(self.rows) if self.direct is None else len(self.direct.keys)
 
 
 @dataclasses.dataclass(slots=True, eq=False)

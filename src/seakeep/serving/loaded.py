@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from seakeep.errors import IntegrityError, RowError
 from seakeep.features.transform import Compiled, compiled
+from seakeep.records.feature import FeatureKind
 from seakeep.records.model import ModelDefinition
 from seakeep.records.release import Route
 from seakeep.serving.ports import BundleSource, FeatureSource, RequestDecoder, RequestDecoders
@@ -35,8 +37,12 @@ class LoadedVersion:
         Names of the model's number and category inputs, in its order.
     rule
         Its rule over the columns of asking rows; None: it has none.
+    kinds
+        Of all its inputs, by name.
     together
         Whether rows may be scored together: whether that gives each the bits it gets alone.
+    memory
+        What a transport has found out about the requests to this version, by the bytes that it found it in.
     """
 
     model: str
@@ -49,8 +55,10 @@ class LoadedVersion:
     inputs: str
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
+    kinds: Mapping[str, FeatureKind]
     rule: Compiled | None = None
     together: bool = True
+    memory: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def takes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -99,6 +107,7 @@ def load(route: Route, *, bundles: BundleSource, features: FeatureSource, decode
     if definition.name != route.model:
         message = f"bundle {route.bundle[:12]} is of model {definition.name!r}, not of {route.model!r}"
         raise IntegrityError(message, hint="put the version into the registry again")
+    kinds = {column.name: column.kind for column in definition.columns}
     version = LoadedVersion(
         model=route.model,
         number=route.version,
@@ -109,8 +118,9 @@ def load(route: Route, *, bundles: BundleSource, features: FeatureSource, decode
         decoder=decoders(definition),
         inputs=hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(definition, rule=None))).hexdigest(),
         rule=None if definition.rule is None else compiled(definition.rule),
-        numbers=tuple(column.name for column in definition.columns if column.kind == "number"),
-        categories=tuple(column.name for column in definition.columns if column.kind == "category"),
+        numbers=tuple(name for name, kind in kinds.items() if kind == "number"),
+        categories=tuple(name for name, kind in kinds.items() if kind == "category"),
+        kinds=kinds,
     )
     together = _warm_up(version)
     features.add(definition)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -23,6 +24,10 @@ POLL_S = 0.02
 """How often the revision is looked at, in seconds."""
 RETRY_S = 5.0
 """After how long a version that could not be loaded is tried again, in seconds."""
+LOAD_S = 60.0
+"""Longest time one version may take to load, in seconds: a model whose warm-up does not return holds up no other."""
+THREADS = 4
+"""Loads take turns; the other threads are for after a load that did not return."""
 KEPT_RETIRED = 2
 """Versions out of force that stay in memory, so that a rollback to them needs no loading."""
 
@@ -64,7 +69,7 @@ class Loader:
     routing
         Where the releases are.
     load
-        Loads one version; called in ``executor``.
+        Loads one version; called in ``executor``, which has :data:`THREADS` threads.
     apply
         Gets each new traffic table, by model; None for a model of which nothing is loaded.
     """
@@ -82,6 +87,7 @@ class Loader:
         self._loaded: dict[str, LoadedVersion] = {}
         self._failed: dict[str, tuple[LoadFailure, float]] = {}
         self._loading: set[str] = set()
+        self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._traffic: dict[str, Traffic | None] = {}
         self._settled = asyncio.Event()
@@ -180,12 +186,15 @@ class Loader:
     async def _load_one(self, route: Route) -> None:
         loop = asyncio.get_running_loop()
         try:
-            version = await loop.run_in_executor(self._executor, self._load, route)
+            async with self._turn:
+                version = await asyncio.wait_for(loop.run_in_executor(self._executor, self._load, route), LOAD_S)
         except Exception as error:  # noqa: BLE001 -- the job border
             code = error.code if isinstance(error, SeakeepError) else "internal"
             _log.exception("%s:%s could not be loaded", route.model, route.version)
+            # One that did not return still has its thread: it is tried again only when it is put in force anew.
+            failed_s = math.inf if isinstance(error, TimeoutError) else time.monotonic()
             if route.bundle in self._wanted:
-                self._failed[route.bundle] = (LoadFailure(route.model, route.version, code), time.monotonic())
+                self._failed[route.bundle] = (LoadFailure(route.model, route.version, code), failed_s)
         else:
             self._failed.pop(route.bundle, None)
             self._loaded[route.bundle] = version

@@ -12,6 +12,8 @@ import bisect
 import dataclasses
 import mmap
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal as OneOf
 
@@ -20,18 +22,28 @@ from seakeep.serving.errors import CODES
 
 State = OneOf["starting", "ready", "not-ready", "draining", "stopped"]
 STATES: tuple[State, ...] = ("starting", "ready", "not-ready", "draining", "stopped")
-STAGES = ("parse", "features", "queue", "model", "total")
+STAGES = ("parse", "queue", "validate", "features", "model", "serialise", "record", "total")
+"""In the order of the path; the record is made after the answer is out, so the total is without it."""
+TOGETHER = ("validate", "features", "model", "record")
+"""Stages that a batch goes through once for all its requests."""
 RUNGS = ("stale", "standby", "rule", "cached")
-COUNTERS = ("requests", "rows", "unknown", "shadow_scored", "shadow_dropped", "gaps", *RUNGS, "cache_missed")
+COUNTERS = ("requests", "rows", "unknown", "shadow_scored", "shadow_dropped", "gaps", "batches", *RUNGS, "cache_missed")
 BOUNDS_US = tuple(2 ** (step / 4) for step in range(105))
 """Upper bounds of the histogram's buckets, microseconds: a quarter of a doubling each, up to 67 s."""
 
 _MAGIC = 0x314D4B53
-_HEADER = ("magic", "pid", "state", "in_flight", "started_us", "beat_us")
+_HEADER = (
+    "magic", "pid", "state", "in_flight", "started_us", "beat_us", "loop_us", "cpu_us", "lag_us", "lags", "memory_bytes",
+    "ready_bytes",
+)  # fmt: skip
+_SINCE = _HEADER.index("loop_us")  # from here on
+_USED = slice(_SINCE, _SINCE + 4)
+"""Sums over the worker's life, and over those before it in the same file."""
+_MEMORY, _READY = _HEADER.index("memory_bytes"), _HEADER.index("ready_bytes")
 _SLOTS = 64
 _LABEL_BYTES = 72
-_STAGE_CELLS = len(BOUNDS_US) + 2  # the last bucket has no bound; then the sum
-_SLOT_CELLS = len(COUNTERS) + len(CODES) + len(STAGES) * _STAGE_CELLS
+_STAGE_CELLS = len(BOUNDS_US) + 2  # the last bucket has no bound; then the sum, in nanoseconds
+_SLOT_CELLS = len(COUNTERS) + len(CODES) + len(STAGES) * _STAGE_CELLS + len(TOGETHER)
 _LABELS_AT = len(_HEADER) * 8
 _CELLS_AT = _LABELS_AT + _SLOTS * _LABEL_BYTES
 _SIZE = _CELLS_AT + _SLOTS * _SLOT_CELLS * 8
@@ -39,30 +51,56 @@ _RUNGS_AT = COUNTERS.index(RUNGS[0])
 _MISSED = COUNTERS.index("cache_missed")
 _ERRORS_AT = len(COUNTERS)
 _STAGES_AT = len(COUNTERS) + len(CODES)
+_WORK_AT = _STAGES_AT + len(STAGES) * _STAGE_CELLS
+_BATCHES = COUNTERS.index("batches")
+
+
+def _starts(*stages: str) -> tuple[int, ...]:
+    return tuple(_STAGES_AT + STAGES.index(stage) * _STAGE_CELLS for stage in stages)
+
+
+_ALONE_AT = _starts("parse", "queue", "serialise", "total")
+_TOGETHER_AT = tuple(zip(_starts(*TOGETHER), range(_WORK_AT, _WORK_AT + len(TOGETHER)), strict=True))
 _CODE_PLACES = {code: place for place, code in enumerate(CODES)}
 _OTHER = _CODE_PLACES["other"]
+
+
+_bucket = bisect.bisect_left
 
 
 class Meter:
     """Counts for one version, or for what belongs to none."""
 
-    __slots__ = ("_cells", "_starts")
+    __slots__ = ("_cells",)
 
     def __init__(self, cells: memoryview[int]) -> None:
         self._cells = cells
-        self._starts = tuple(_STAGES_AT + place * _STAGE_CELLS for place in range(len(STAGES)))
 
-    def answered(self, rows: int, unknown: int, stages_us: tuple[float, float, float, float, float]) -> None:
-        """Count an answered request; ``stages_us`` in the order of :data:`STAGES`, microseconds."""
+    def answered(self, rows: int, unknown: int, stages_us: tuple[float, float, float, float]) -> None:
+        """Count an answered request; ``stages_us``: its own time in parse, queue, serialise and in all, microseconds."""
         cells = self._cells
         cells[0] += 1
         cells[1] += rows
         if unknown:
             cells[2] += unknown
-        find = bisect.bisect_left
-        for start, value in zip(self._starts, stages_us, strict=True):
-            cells[start + find(BOUNDS_US, value)] += 1
-            cells[start + _STAGE_CELLS - 1] += int(value)
+        for start, value in zip(_ALONE_AT, stages_us, strict=True):
+            cells[start + _bucket(BOUNDS_US, value)] += 1
+            cells[start + _STAGE_CELLS - 1] += int(value * 1000)
+
+    def worked(self, answered: int, stages_us: tuple[float, float, float, float]) -> None:
+        """Count a batch in which ``answered`` requests succeeded; ``stages_us`` in the order of :data:`TOGETHER`.
+
+        Each request took as long as its batch; the work of the batch was done once.
+        """
+        cells = self._cells
+        cells[_BATCHES] += 1
+        for (start, work), value in zip(_TOGETHER_AT, stages_us, strict=True):
+            if not value:  # tensors are neither validated again nor looked up
+                continue
+            spent_ns = int(value * 1000)
+            cells[start + _bucket(BOUNDS_US, value)] += answered
+            cells[start + _STAGE_CELLS - 1] += answered * spent_ns
+            cells[work] += spent_ns
 
     def stood_in(self, rung: str, rows: int) -> None:
         """Count rows answered from a lower rung, or again."""
@@ -90,6 +128,28 @@ class Meter:
     def gap(self) -> None:
         """Count a record that the recorder had no room for."""
         self._cells[5] += 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Used:
+    """What a worker has used of its machine.
+
+    Attributes
+    ----------
+    loop_us, cpu_us
+        Processor time of the event loop's thread, and of all threads. A loop that uses a second in a second is full,
+        however many processors there are.
+    lag_us, lags
+        Sum and number of delays of a timer: what a socket has to wait until the loop looks at it.
+    memory_bytes
+        Resident memory.
+    """
+
+    loop_us: int = 0
+    cpu_us: int = 0
+    lag_us: int = 0
+    lags: int = 0
+    memory_bytes: int = 0
 
 
 class Meters:
@@ -130,8 +190,9 @@ class Meters:
             self._header[0] = _MAGIC
         self._used = [label for label in _labels(bytes(self._labels)) if label]
         self._known = {label: place for place, label in enumerate(self._used, 1)}
+        self._before = tuple(self._header[_USED])
         self._header[1] = os.getpid()
-        self._header[3] = 0
+        self._header[3] = self._header[_READY] = 0
         self.server = Meter(self._slot(0))
 
     def of(self, model: str, version: int) -> Meter:
@@ -145,11 +206,22 @@ class Meters:
             self._labels[place * _LABEL_BYTES : (place + 1) * _LABEL_BYTES] = text.ljust(_LABEL_BYTES, b"\0")
         return Meter(self._slot(place))
 
+    def settled(self, ready_bytes: int) -> None:
+        """Say how much memory of its own the worker has when it has loaded everything, before its first request."""
+        self._header[_READY] = ready_bytes
+
     def report(self, state: State, in_flight: int, now_us: int) -> None:
         """Say how the worker is."""
         self._header[2] = STATES.index(state)
         self._header[3] = in_flight
         self._header[5] = now_us
+
+    def used(self, used: Used) -> None:
+        """Say what the process has used since it began."""
+        told = (used.loop_us, used.cpu_us, used.lag_us, used.lags)
+        for place, (before, now) in enumerate(zip(self._before, told, strict=True), _SINCE):
+            self._header[place] = before + now
+        self._header[_MEMORY] = used.memory_bytes
 
     def started(self, now_us: int) -> None:
         """Say that the worker begins."""
@@ -165,7 +237,7 @@ class Histogram:
     """Values of one stage, microseconds: ``counts`` by bucket of :data:`BOUNDS_US` and one beyond, and their sum."""
 
     counts: tuple[int, ...]
-    sum_us: int
+    sum_us: float
 
     @property
     def count(self) -> int:
@@ -188,6 +260,10 @@ class Histogram:
             low = high
         return low
 
+    def __sub__(self, earlier: Histogram) -> Histogram:
+        counts = tuple(a - b for a, b in zip(self.counts, earlier.counts, strict=True))
+        return Histogram(counts, self.sum_us - earlier.sum_us)
+
     def __add__(self, other: Histogram) -> Histogram:
         counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
         return Histogram(counts, self.sum_us + other.sum_us)
@@ -205,6 +281,8 @@ class VersionMetrics:
         By code; only those that happened.
     stages
         By name of :data:`STAGES`.
+    work_us
+        Time that the workers spent in each stage that is work, by name, microseconds; a batch counts once.
     """
 
     model: str
@@ -212,11 +290,18 @@ class VersionMetrics:
     counters: dict[str, int]
     errors: dict[str, int]
     stages: dict[str, Histogram]
+    work_us: dict[str, float]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """How a worker was when it last said so."""
+    """How a worker was when it last said so.
+
+    Attributes
+    ----------
+    ready_bytes
+        Memory of its own when it had loaded everything; 0 before.
+    """
 
     index: int
     pid: int
@@ -224,6 +309,8 @@ class WorkerStatus:
     in_flight: int
     started_us: int
     beat_us: int
+    used: Used = Used()
+    ready_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -232,6 +319,21 @@ class Snapshot:
 
     workers: tuple[WorkerStatus, ...]
     versions: tuple[VersionMetrics, ...]
+
+
+def together(versions: Sequence[VersionMetrics]) -> VersionMetrics:
+    """What was counted for several versions of one model (at least one)."""
+    first, *others = versions
+    for other in others:
+        first = VersionMetrics(
+            model=first.model,
+            version=0,
+            counters={name: first.counters[name] + other.counters[name] for name in COUNTERS},
+            errors=dict(Counter(first.errors) + Counter(other.errors)),
+            stages={stage: first.stages[stage] + other.stages[stage] for stage in STAGES},
+            work_us={stage: spent + other.work_us[stage] for stage, spent in first.work_us.items()},
+        )
+    return first
 
 
 def prepare(folder: Path) -> None:
@@ -244,21 +346,42 @@ def read(folder: Path) -> Snapshot:
     """Read the files of all workers, and add them up by version."""
     workers: list[WorkerStatus] = []
     sums: dict[str, list[int]] = {}
-    for path in sorted(folder.glob("worker-*.metrics")):
+    for path in _files(folder):
         content = path.read_bytes()
-        header = memoryview(content)[:_LABELS_AT].cast("Q") if len(content) == _SIZE else [0]
-        if header[0] != _MAGIC:
+        status = _status(path, content)
+        if len(content) != _SIZE or status is None:
             continue
-        index = int(path.stem.partition("-")[2])
-        workers.append(WorkerStatus(index, header[1], STATES[header[2]], header[3], header[4], header[5]))
-        cells = memoryview(content)[_CELLS_AT:].cast("Q").tolist()
+        workers.append(status)
+        cells = memoryview(content)[_CELLS_AT:].cast("Q")
         for place, label in enumerate(["", *_labels(content[_LABELS_AT:_CELLS_AT])]):
             if place and not label:
                 continue
-            slot = cells[place * _SLOT_CELLS : (place + 1) * _SLOT_CELLS]
+            slot = cells[place * _SLOT_CELLS : (place + 1) * _SLOT_CELLS].tolist()
             before = sums.get(label)
             sums[label] = slot if before is None else [a + b for a, b in zip(before, slot, strict=True)]
     return Snapshot(tuple(workers), tuple(_version(label, sums[label]) for label in sorted(sums)))
+
+
+def statuses(folder: Path) -> tuple[WorkerStatus, ...]:
+    """How all workers are, without what they counted."""
+    found = []
+    for path in _files(folder):
+        with path.open("rb") as file:
+            found.append(_status(path, file.read(_LABELS_AT)))
+    return tuple(status for status in found if status)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("worker-*.metrics"))
+
+
+def _status(path: Path, content: bytes) -> WorkerStatus | None:
+    header = memoryview(content)[:_LABELS_AT].cast("Q") if len(content) >= _LABELS_AT else [0]
+    if header[0] != _MAGIC:
+        return None
+    index = int(path.stem.partition("-")[2])
+    used = Used(*header[_SINCE : _MEMORY + 1])
+    return WorkerStatus(index, header[1], STATES[header[2]], header[3], header[4], header[5], used, header[_READY])
 
 
 def _labels(content: bytes) -> list[str]:
@@ -274,7 +397,9 @@ def _version(label: str, slot: list[int]) -> VersionMetrics:
     for place, stage in enumerate(STAGES):
         start = _STAGES_AT + place * _STAGE_CELLS
         cells = slot[start : start + _STAGE_CELLS]
-        stages[stage] = Histogram(tuple(cells[:-1]), cells[-1])
+        stages[stage] = Histogram(tuple(cells[:-1]), cells[-1] / 1000)
+    work = {stage: stages[stage].sum_us for stage in ("parse", "serialise")}
+    work |= {stage: spent / 1000 for stage, spent in zip(TOGETHER, slot[_WORK_AT:], strict=True)}
     counted = dict(zip(CODES, slot[_ERRORS_AT:_STAGES_AT], strict=True))
     errors = {code: count for code, count in counted.items() if count}
-    return VersionMetrics(model, int(number or 0), dict(zip(COUNTERS, slot, strict=False)), errors, stages)
+    return VersionMetrics(model, int(number or 0), dict(zip(COUNTERS, slot, strict=False)), errors, stages, work)

@@ -14,7 +14,7 @@ from seakeep.records.prediction import Role
 from seakeep.records.version import NAME
 from seakeep.serving.dataplane import Dataplane
 from seakeep.serving.deadline import sooner
-from seakeep.serving.inference import Call, Inputs
+from seakeep.serving.inference import Call, Inputs, Trace
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.loader import LoadFailure, Loading
 from seakeep.serving.priority import NORMAL, Ranks, lowered
@@ -105,7 +105,7 @@ class OpenInference:
         self._loading = loading
         self.max_rows = max_rows
         self._version = version
-        self._ranks = ranks or Ranks(ServingSettings())
+        self.ranks = ranks or Ranks(ServingSettings())
         self.draining = False
 
     def readiness(self) -> Readiness:
@@ -163,7 +163,7 @@ class OpenInference:
         principal: str,
         arrived_s: float,
         deadline_s: float | None = None,
-        rank: int | None = None,
+        trace: Trace | None = None,
     ) -> None:
         """Have a request answered by the version it was read for; raises as :meth:`Dataplane.submit` does.
 
@@ -171,11 +171,9 @@ class OpenInference:
         ----------
         deadline_s
             What the transport says (``time.perf_counter()``); the request itself may name an earlier one.
-        rank
-            Of its class as the transport says; None: it says nothing. The request itself may name another.
         """
-        most = self._ranks.most(principal)
-        rank = lowered(max(NORMAL, most) if rank is None else rank, request.priority, most)
+        most = self.ranks.most(principal)
+        rank = lowered(max(NORMAL, most), request.priority, most)
         rows = len(request.numbers)
         version, role = chosen
         inputs = Inputs(
@@ -196,6 +194,7 @@ class OpenInference:
                 parsed_s=time.perf_counter(),
                 deadline_s=sooner(deadline_s, request.timeout_us, arrived_s),
                 rank=rank,
+                trace=trace,
                 direct=inputs,
                 version=version,
                 role=role,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from typing import Literal as OneOf
 
 from seakeep.records.model import ModelDefinition
@@ -113,6 +113,11 @@ class RecordSink(Protocol):
     """The flight recorder's pen."""
 
     @property
+    def alive(self) -> bool:
+        """Whether it can still write, now or later; if not, a new pen counts what this one leaves."""
+        ...
+
+    @property
     def answers_wait(self) -> bool:
         """Whether an answer must not go out before its record is durable."""
         ...
@@ -131,6 +136,47 @@ class RecordSink(Protocol):
 
     def close(self) -> None:
         """Write what is left and stop."""
+        ...
+
+
+class Stage(NamedTuple):
+    """One stage of a request; nanoseconds since the epoch."""
+
+    name: str
+    start_ns: int
+    end_ns: int
+
+
+class Traced(NamedTuple):
+    """A request that was answered, to be told to whoever collects traces.
+
+    Attributes
+    ----------
+    trace_id, parent
+        128 and 64 bits; ``parent`` is 0 where the trace begins here.
+    error
+        Code of the error that the client got; ``""`` if there is none.
+    """
+
+    trace_id: int
+    parent: int
+    name: str
+    start_ns: int
+    end_ns: int
+    stages: tuple[Stage, ...]
+    attributes: Mapping[str, str | int | tuple[str, ...]]
+    error: str
+
+
+class SpanSink(Protocol):
+    """Whoever collects traces."""
+
+    def put(self, traced: Traced) -> None:
+        """Take a traced request, without blocking; it may be lost."""
+        ...
+
+    def close(self) -> None:
+        """Send what waits, for a short while, and stop."""
         ...
 
 

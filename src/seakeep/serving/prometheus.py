@@ -7,7 +7,9 @@ Prometheus text-based exposition format, version 0.0.4.
 
 from __future__ import annotations
 
-from seakeep.serving.metrics import BOUNDS_US, STAGES, Snapshot, VersionMetrics
+from collections.abc import Callable
+
+from seakeep.serving.metrics import BOUNDS_US, STAGES, Snapshot, VersionMetrics, WorkerStatus
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -23,9 +25,26 @@ _COUNTERS = {
     "cached": ("seakeep_cached_rows_total", "Rows answered with an earlier answer."),
     "cache_missed": ("seakeep_cache_missed_rows_total", "Rows that were computed because no earlier answer was kept."),
     "gaps": ("seakeep_recorder_gaps_total", "Records that the recorder had no room for."),
+    "batches": ("seakeep_batches_total", "Batches executed; requests of one turn of the event loop are one batch."),
 }
-_SHOWN = range(16, len(BOUNDS_US), 4)
-"""Buckets shown: doublings from 16 us on; each holds the finer ones below."""
+_Read = Callable[[WorkerStatus], float]
+_WORKERS: tuple[tuple[str, str, str, _Read], ...] = (
+    ("seakeep_in_flight", "gauge", "Requests taken and not yet answered.", lambda one: one.in_flight),
+    (
+        "seakeep_loop_seconds_total", "counter",
+        "Processor time of the event loop; its rate is the worker's utilisation, full at 1.",
+        lambda one: one.used.loop_us / 1e6,
+    ),
+    (
+        "seakeep_cpu_seconds_total", "counter", "Processor time of all threads of the worker.",
+        lambda one: one.used.cpu_us / 1e6,
+    ),
+    (
+        "seakeep_memory_bytes", "gauge", "Resident memory of the worker.", lambda one: 0 if one.state == "stopped" else one.used.memory_bytes,
+    ),
+)  # fmt: skip
+_SHOWN = range(0, len(BOUNDS_US), 4)
+"""Buckets shown: doublings from 1 us on; each holds the finer ones below."""
 
 
 def render(snapshot: Snapshot) -> bytes:
@@ -35,16 +54,24 @@ def render(snapshot: Snapshot) -> bytes:
     for state in sorted({worker.state for worker in snapshot.workers}):
         count = sum(worker.state == state for worker in snapshot.workers)
         lines.append(f'seakeep_workers{{state="{state}"}} {count}')
-    _head(lines, "seakeep_in_flight", "gauge", "Requests taken and not yet answered.")
-    lines.append(f"seakeep_in_flight {sum(worker.in_flight for worker in snapshot.workers)}")
+    for name, kind, text, value in _WORKERS:
+        _head(lines, name, kind, text)
+        lines += [f'{name}{{worker="{worker.index}"}} {value(worker):.15g}' for worker in snapshot.workers]
+    _lags(lines, snapshot)
     for key, (name, text) in _COUNTERS.items():
         _head(lines, name, "counter", text)
         lines += [f"{name}{{{_labels(one)}}} {one.counters[key]}" for one in snapshot.versions]
     _head(lines, "seakeep_errors_total", "counter", "Requests answered with an error, by its code.")
     for one in snapshot.versions:
         lines += [f'seakeep_errors_total{{{_labels(one)},code="{code}"}} {count}' for code, count in one.errors.items()]
+    name = "seakeep_stage_work_seconds_total"
+    _head(lines, name, "counter", "Time that the workers spent in each stage; a batch counts once.")
+    for one in snapshot.versions:
+        if one.model:
+            spent = one.work_us.items()
+            lines += [f'{name}{{{_labels(one)},stage="{stage}"}} {us / 1e6:.9f}' for stage, us in spent]
     name = "seakeep_stage_seconds"
-    _head(lines, name, "histogram", "Time of answered requests in each stage.")
+    _head(lines, name, "histogram", "Time of answered requests in each stage; requests of one batch share its time.")
     for one in snapshot.versions:
         if one.model:
             _histograms(lines, name, one)
@@ -53,6 +80,15 @@ def render(snapshot: Snapshot) -> bytes:
 
 def _head(lines: list[str], name: str, kind: str, text: str) -> None:
     lines.extend((f"# HELP {name} {text}", f"# TYPE {name} {kind}"))
+
+
+def _lags(lines: list[str], snapshot: Snapshot) -> None:
+    """A summary without quantiles: the rate of its sum over the rate of its count is the mean delay."""
+    name = "seakeep_loop_lag_seconds"
+    _head(lines, name, "summary", "How long what has arrived waits until the event loop looks at it.")
+    for worker in snapshot.workers:
+        labels, used = f'{{worker="{worker.index}"}}', worker.used
+        lines += [f"{name}_sum{labels} {used.lag_us / 1e6:.6f}", f"{name}_count{labels} {used.lags}"]
 
 
 def _labels(one: VersionMetrics) -> str:

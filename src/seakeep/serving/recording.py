@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from seakeep.serving.ports import RecordSink
 from seakeep.serving.v1 import UNREADABLE, RowAnswer
 
 Stages = tuple[float, float, float, float, float]
-"""Microseconds in parse, features, queue, model, and in all."""
+"""Microseconds in parse (with validate), features, queue, model, and in all."""
 
 
 class Circumstances(NamedTuple):
@@ -63,24 +64,17 @@ class Recording:
         batch.sequence = self._sink.next_sequence(len(batch.answers))
         self._due += len(batch.answers)
 
-    def answered(self, batch: Batch, done_s: float) -> None:
-        """Record a batch whose calls were answered at ``done_s`` (``time.perf_counter()``)."""
+    def answered(self, batch: Batch) -> None:
+        """Record a batch whose calls were answered, or are about to be."""
+        began_s = time.perf_counter()
         now_us = self._clock.now_us()
         version = batch.version
-        meter = self._meters.of(version.model, version.number)
         rows = _rows(batch.inputs) if batch.inputs else _without_inputs(batch.parts[0].rows, now_us)
-        unknown = batch.inputs.unknown if batch.inputs else []
         start = 0
         for part in batch.parts:
             stop = start + part.size
-            stages = _stages(batch, part, done_s)
+            stages = _stages(batch, part)
             fault = part.call.error or part.error
-            if fault:
-                meter.failed(fault.code)
-            else:
-                meter.answered(part.size, sum(map(len, unknown[start:stop])), stages)
-                if part.role in RUNGS:
-                    meter.stood_in(part.role, part.size)
             error = fault.code if fault else ""
             shared = Circumstances(version, part.role, now_us, stages, error)
             principal, pairs = part.call.principal, part.instead_of
@@ -89,6 +83,27 @@ class Recording:
                 answer, sequence = batch.answers[place], batch.sequence + place
                 self._due -= self._write(shared, sequence, answer, rows[place], principal, pair=pair)
             start = stop
+        batch.recorded_s = time.perf_counter()
+        batch.record_us = (batch.recorded_s - began_s) * 1e6
+
+    def count(self, batch: Batch) -> None:
+        """Count a batch that was answered and recorded, in whichever order."""
+        meter = self._meters.of(batch.version.model, batch.version.number)
+        unknown = batch.inputs.unknown if batch.inputs else []
+        start = answered = 0
+        for part in batch.parts:
+            stop = start + part.size
+            fault = part.call.error or part.error
+            if fault:
+                meter.failed(fault.code)
+            else:
+                meter.answered(part.size, sum(map(len, unknown[start:stop])), _alone(batch, part.call))
+                answered += 1
+                if part.role in RUNGS:
+                    meter.stood_in(part.role, part.size)
+            start = stop
+        spent = (batch.inputs.decode_us, batch.inputs.features_us) if batch.inputs else (0.0, 0.0)
+        meter.worked(answered, (*spent, batch.model_us, batch.record_us))
 
     def cache_missed(self, part: Part) -> None:
         """Count rows that a cache was asked for in vain."""
@@ -110,7 +125,6 @@ class Recording:
         for call in calls if fault else ():
             if not call.error:
                 call.error, call.answers = fault, []
-                self.unrouted("recorder")
 
     def unrouted(self, code: str) -> None:
         """Count a call that reached no version."""
@@ -197,12 +211,26 @@ def _object(sent: msgspec.Raw) -> dict[str, Any]:
         return {}
 
 
-def _stages(batch: Batch, part: Part, done_s: float) -> Stages:
+def _stages(batch: Batch, part: Part) -> Stages:
     call = part.call
     parse_us = (call.parsed_s - call.arrived_s) * 1e6
     features_us = 0.0
     if batch.inputs:
         parse_us += batch.inputs.decode_us
         features_us = batch.inputs.features_us
-    queue_us = max(0.0, (batch.started_s - call.parsed_s) * 1e6)
-    return parse_us, features_us, queue_us, batch.model_us, (done_s - call.arrived_s) * 1e6
+    done_s = call.done_s or time.perf_counter()  # where the record comes first, the answer is still to be sent
+    return parse_us, features_us, _queue_us(batch, call), batch.model_us, (done_s - call.arrived_s) * 1e6
+
+
+def _alone(batch: Batch, call: Call) -> tuple[float, float, float, float]:
+    """Microseconds of a call itself in parse, queue and serialise, and in all."""
+    return (
+        (call.parsed_s - call.arrived_s) * 1e6,
+        _queue_us(batch, call),
+        (call.done_s - call.replied_s) * 1e6,
+        (call.done_s - call.arrived_s) * 1e6,
+    )
+
+
+def _queue_us(batch: Batch, call: Call) -> float:
+    return max(0.0, (batch.started_s - call.parsed_s) * 1e6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -11,18 +12,18 @@ from typing import NamedTuple
 import msgspec
 
 from seakeep.errors import NotFoundError, SeakeepError
-from seakeep.serving import openapi, prometheus, routes, v2
+from seakeep.serving import openapi, priority, prometheus, routes, v2
 from seakeep.serving.dataplane import Dataplane
 from seakeep.serving.deadline import of_headers
 from seakeep.serving.errors import RequestError
 from seakeep.serving.exchange import Exchange
-from seakeep.serving.inference import Call
+from seakeep.serving.inference import Call, Trace
 from seakeep.serving.ingest import Ingest
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.metrics import Meters, read
+from seakeep.serving.observer import Observer
 from seakeep.serving.open_inference import Live, ModelReady, OpenInference, model_name, version_number
 from seakeep.serving.ports import Action, Authenticator
-from seakeep.serving.priority import Ranks
 from seakeep.serving.tensors import InferRequest
 from seakeep.serving.v1 import EventsAnswer, PredictAnswer, parse_events, parse_rows
 
@@ -51,8 +52,8 @@ class Rest:
         Answer predictions, take events.
     metrics
         The folder of all workers' counters.
-    ranks
-        Of requests by what they and their keys say.
+    observer
+        Is told of requests; None: nobody is.
     """
 
     def __init__(
@@ -64,11 +65,12 @@ class Rest:
         authenticator: Authenticator,
         meters: Meters,
         metrics: Path,
-        ranks: Ranks,
+        observer: Observer | None = None,
     ) -> None:
-        self._ranks = ranks
+        self._ranks = protocol.ranks
         self._protocol, self._dataplane, self._ingest = protocol, dataplane, ingest
         self._authenticator, self._meters, self._folder = authenticator, meters, metrics
+        self._observer = observer
         self._routes: dict[bytes, Route] = {}
 
     # The protocol's application
@@ -94,8 +96,10 @@ class Rest:
         exchange.route(exchange)
 
     def refused(self, error: SeakeepError) -> None:
-        """Count a request that was refused."""
+        """Count a request that was refused, and tell of it."""
         self._meters.server.failed(error.code)
+        if self._observer:
+            self._observer.refused(error)
 
     # Routes
 
@@ -125,6 +129,7 @@ class Rest:
             deadline_s=deadline_s,
             rank=rank,
             rows=rows,
+            trace=self._trace(exchange),
         )
         self._dataplane.submit(call)
 
@@ -137,15 +142,20 @@ class Rest:
         length = exchange.headers.get(_INFER_LENGTH)
         json_bytes = None if length is None else _length(length)
         request = v2.parse_infer(exchange.body, json_bytes, chosen[0], self._protocol.max_rows)
+        if priority.HEADER in exchange.headers and not request.priority:
+            request = dataclasses.replace(request, priority=rank + 1)
         self._protocol.submit(
             request,
             chosen,
             functools.partial(_answer_infer, exchange, request, chosen[0]),
             principal=principal,
             arrived_s=exchange.arrived_s,
-            rank=rank,
             deadline_s=of_headers(exchange.headers, exchange.arrived_s),
+            trace=self._trace(exchange),
         )
+
+    def _trace(self, exchange: Exchange) -> Trace | None:
+        return self._observer.begin(exchange.headers.get(b"traceparent", b"")) if self._observer else None
 
     def _events(self, exchange: Exchange, source: str) -> None:
         self._ingest.check(source)
@@ -155,7 +165,7 @@ class Rest:
 
     def _answer_events(self, exchange: Exchange, outcome: EventsAnswer | SeakeepError) -> None:
         if isinstance(outcome, SeakeepError):
-            self._meters.server.failed(outcome.code)
+            self.refused(outcome)
             exchange.fail(outcome)
         else:
             self._meters.server.taken(outcome.accepted)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -40,23 +40,71 @@ _INTEGERS = {"INT8": "i1", "INT16": "i2", "INT32": "i4", "INT64": "i8", "UINT8":
 _FLOATS = {"FP16": "f2", "FP32": "f4", "FP64": "f8"}
 DTYPES = {name: np.dtype(f"<{code}") for name, code in (_FLOATS | _INTEGERS | {"BOOL": "?"}).items()}
 """How the elements of each datatype lie in memory; BYTES is not among them."""
+_FP64 = DTYPES["FP64"]
 _EXACT = 2**53
+_LARGE_BYTES = 512 * 1024
+"""Above this size the elements of a tensor in JSON are counted before they are kept: each takes some 30 bytes."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Tensor:
-    """One input as it was sent.
+class Head(Protocol):
+    """What is said of an input before its elements."""
+
+    @property
+    def name(self) -> str:
+        """Whose input it is."""
+        ...
+
+    @property
+    def datatype(self) -> str:
+        """Of its elements."""
+        ...
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """How many elements, in each dimension."""
+        ...
+
+
+Content = msgspec.Raw | bytes | Sequence[Any]
+"""The elements of an input: JSON, their bytes, or their values."""
+
+
+class Column(msgspec.Struct, frozen=True):
+    """An input that may be one.
 
     Attributes
     ----------
-    content
-        JSON (``msgspec.Raw``), the elements' bytes, or a sequence of their values.
+    dtype
+        Of its elements; None for BYTES.
+    nested
+        Whether its shape is ``[n, 1]``.
     """
 
     name: str
     datatype: str
-    shape: Sequence[int]
-    content: msgspec.Raw | bytes | Sequence[Any]
+    dtype: np.dtype[Any] | None
+    rows: int
+    nested: bool
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """The heads of a request's inputs, found to be those of a version.
+
+    Attributes
+    ----------
+    columns
+        In the order in which they were sent.
+    numbers, categories
+        Where the version's number and category inputs, in its order, are among them.
+    plain
+        Whether all numbers are FP64.
+    """
+
+    rows: int
+    columns: tuple[Column, ...]
+    numbers: tuple[int, ...]
+    categories: tuple[int, ...]
+    plain: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,19 +131,59 @@ class InferRequest:
     priority: int = 0
 
 
+def layout_of(heads: Iterable[Head], version: LoadedVersion, max_rows: int) -> Layout:
+    """What a version is asked with inputs of these heads.
+
+    Raises
+    ------
+    RequestError
+        They are not its inputs.
+    """
+    kinds = version.kinds
+    places: dict[str, int] = {}
+    columns: list[Column] = []
+    for head in heads:
+        name = head.name
+        kind = kinds.get(name)
+        if kind is None or name in places:
+            what = "is there twice" if name in places else "is not an input of this model"
+            raise RequestError(400, f"{name[:64]!r} {what}", hint=_HINT)
+        places[name] = len(columns)
+        rows = _rows_of(head, max_rows)
+        columns.append(Column(name, head.datatype, _dtype(head, kind), rows, len(head.shape) == 2))
+    missing = next((name for name in kinds if name not in places), None)
+    if missing is not None:
+        raise RequestError(400, f"input {missing!r} is missing", hint=_HINT)
+    rows = columns[0].rows if columns else 0
+    other = next((column for column in columns if column.rows != rows), None)
+    if other is not None:
+        told = f"{columns[0].name!r} has {rows}, {other.name!r} has {other.rows}"
+        raise RequestError(400, f"the inputs differ in their number of rows: {told}")
+    if not rows:
+        raise RequestError(400, "there are no rows", hint=_HINT)
+    return Layout(
+        rows=rows,
+        columns=tuple(columns),
+        numbers=tuple(places[name] for name in version.numbers),
+        categories=tuple(places[name] for name in version.categories),
+        plain=all(columns[places[name]].dtype is _FP64 for name in version.numbers),
+    )
+
+
 def read_request(
     id_: str,
-    tensors: Iterable[Tensor],
+    layout: Layout,
+    contents: Sequence[Content],
     wanted: Sequence[tuple[str, bool | None]],
-    version: LoadedVersion,
-    max_rows: int,
     *,
     binary: bool = False,
 ) -> InferRequest:
-    """A request to a version.
+    """A request to the version that its inputs were laid out for.
 
     Parameters
     ----------
+    contents
+        Of the inputs, in the order in which they were sent.
     wanted
         Names of the outputs asked for, each with whether it is wanted in binary form, or None; empty: all of them.
     binary
@@ -104,16 +192,12 @@ def read_request(
     Raises
     ------
     RequestError
-        The tensors are not the model's inputs, or an output is not one of its own.
+        The contents do not fit their heads, or an output is not one of the model's.
     """
-    columns = _read_columns(tensors, version, max_rows)
-    rows = len(next(iter(columns.values()))) if columns else 0
-    if not rows:
-        raise RequestError(400, "there are no rows", hint=_HINT)
     return InferRequest(
         id=id_,
-        numbers=_beside([columns[name] for name in version.numbers], rows, np.float64),
-        categories=_beside([columns[name] for name in version.categories], rows, object),
+        numbers=_numbers(layout, contents),
+        categories=_categories(layout, contents),
         outputs=_outputs(wanted, binary=binary),
     )
 
@@ -148,64 +232,75 @@ def _outputs(wanted: Sequence[tuple[str, bool | None]], *, binary: bool) -> tupl
     return tuple((name, binary if asked is None else asked) for name, asked in wanted)
 
 
-def _read_columns(tensors: Iterable[Tensor], version: LoadedVersion, max_rows: int) -> dict[str, NDArray[Any]]:
-    kinds = {column.name: column.kind for column in version.definition.columns}
-    columns: dict[str, NDArray[Any]] = {}
-    for tensor in tensors:
-        kind = kinds.get(tensor.name)
-        if kind is None or tensor.name in columns:
-            what = "is there twice" if tensor.name in columns else "is not an input of this model"
-            raise RequestError(400, f"{tensor.name[:64]!r} {what}", hint=_HINT)
-        rows = _rows_of(tensor, max_rows)
-        dtype = _datatype(tensor, kind)
-        if isinstance(tensor.content, bytes):
-            columns[tensor.name] = _from_binary(tensor, dtype, tensor.content, rows)
-        elif isinstance(tensor.content, msgspec.Raw):
-            columns[tensor.name] = _from_json(tensor, dtype, tensor.content, rows)
-        else:
-            columns[tensor.name] = _from_values(tensor, dtype, tensor.content, rows)
-    missing = next((name for name in kinds if name not in columns), None)
-    if missing is not None:
-        raise RequestError(400, f"input {missing!r} is missing", hint=_HINT)
-    if len({len(values) for values in columns.values()}) > 1:
-        raise RequestError(400, "the inputs differ in their number of rows")
-    return columns
-
-
-def _rows_of(tensor: Tensor, max_rows: int) -> int:
-    shape = tensor.shape
+def _rows_of(head: Head, max_rows: int) -> int:
+    shape = head.shape
     if len(shape) not in {1, 2} or (len(shape) == 2 and shape[1] != 1):
-        raise fault(tensor.name, f"has shape {list(shape[:8])}, not [n] or [n, 1]")
+        raise fault(head.name, f"has shape {list(shape[:8])}, not [n] or [n, 1]")
+    if shape[0] < 0:
+        raise fault(head.name, f"has shape {list(shape)}, with a negative size")
     if shape[0] > max_rows:
         raise RequestError(413, f"{shape[0]} rows are more than {max_rows}", hint="send several requests")
     return shape[0]
 
 
-def _datatype(tensor: Tensor, kind: str) -> np.dtype[Any] | None:
+def _dtype(head: Head, kind: str) -> np.dtype[Any] | None:
     """The type of a number input's elements; None for BYTES."""
     if kind == "category":
-        if tensor.datatype != "BYTES":
-            raise fault(tensor.name, f"is {tensor.datatype[:16]!r}, not BYTES")
+        if head.datatype != "BYTES":
+            raise fault(head.name, f"is {head.datatype[:16]!r}, not BYTES")
         return None
-    dtype = DTYPES.get(tensor.datatype)
+    dtype = DTYPES.get(head.datatype)
     if dtype is None:
-        raise fault(tensor.name, f"is {tensor.datatype[:16]!r}, not FP64 or another number type")
+        raise fault(head.name, f"is {head.datatype[:16]!r}, not FP64 or another number type")
     return dtype
 
 
-def _from_binary(tensor: Tensor, dtype: np.dtype[Any] | None, blob: bytes, rows: int) -> NDArray[Any]:
+def _numbers(layout: Layout, contents: Sequence[Content]) -> NDArray[np.float64]:
+    """The numbers, float64 ``(n, numbers)``: NaN is missing, and nothing is infinite."""
+    rows, sent = layout.rows, [contents[place] for place in layout.numbers]
+    size = rows * _FP64.itemsize
+    blobs = [one for one in sent if isinstance(one, bytes) and len(one) == size] if layout.plain else []
+    if len(blobs) == len(sent):
+        matrix: NDArray[np.float64] = np.frombuffer(b"".join(blobs), _FP64).reshape(len(sent), rows).T.copy()
+    else:
+        matrix = np.empty((rows, len(sent)))
+        for position, place in enumerate(layout.numbers):
+            matrix[:, position] = _elements(layout.columns[place], contents[place])
+    infinite = np.isinf(matrix)
+    if infinite.any():
+        column = layout.columns[layout.numbers[int(infinite.any(axis=0).argmax())]]
+        raise fault(column.name, "has an infinite number, or one too large for its type")
+    return matrix
+
+
+def _categories(layout: Layout, contents: Sequence[Content]) -> NDArray[np.object_]:
+    """The categories, object ``(n, categories)``: ``""`` is missing."""
+    matrix = np.empty((layout.rows, len(layout.categories)), dtype=object)
+    for position, place in enumerate(layout.categories):
+        matrix[:, position] = _elements(layout.columns[place], contents[place])
+    return matrix
+
+
+def _elements(column: Column, content: Content) -> NDArray[Any]:
+    if isinstance(content, bytes):
+        return _from_binary(column, content)
+    if isinstance(content, msgspec.Raw):
+        return _from_json(column, content)
+    return _from_values(column, content)
+
+
+def _from_binary(column: Column, blob: bytes) -> NDArray[Any]:
+    dtype = column.dtype
     if dtype is None:
-        return _strings(tensor, blob, rows)
-    if len(blob) != rows * dtype.itemsize:
-        raise fault(tensor.name, f"has {len(blob)} bytes, but its shape needs {rows * dtype.itemsize}")
-    if dtype.kind == "b":
-        if blob.translate(None, b"\x00\x01"):
-            raise fault(tensor.name, "has a BOOL that is neither 0 nor 1")
-        return np.frombuffer(blob, dtype=dtype).astype(np.float64)
-    return _exactly(tensor, np.frombuffer(blob, dtype=dtype))
+        return _strings(column, blob)
+    if len(blob) != column.rows * dtype.itemsize:
+        raise fault(column.name, f"has {len(blob)} bytes, but its shape needs {column.rows * dtype.itemsize}")
+    if dtype.kind == "b" and blob.translate(None, b"\x00\x01"):
+        raise fault(column.name, "has a BOOL that is neither 0 nor 1")
+    return _exactly(column, np.frombuffer(blob, dtype=dtype))
 
 
-def _strings(tensor: Tensor, blob: bytes, rows: int) -> NDArray[np.object_]:
+def _strings(column: Column, blob: bytes) -> NDArray[np.object_]:
     """BYTES elements: each a little-endian 32-bit length and that many bytes of UTF-8."""
     found: list[str] = []
     at = 0
@@ -213,54 +308,60 @@ def _strings(tensor: Tensor, blob: bytes, rows: int) -> NDArray[np.object_]:
         while at < len(blob):
             (size,) = struct.unpack_from("<I", blob, at)
             at += 4 + size
-            if at > len(blob) or len(found) == rows:
-                raise fault(tensor.name, "has lengths that do not fit its bytes and shape")
+            if at > len(blob) or len(found) == column.rows:
+                raise fault(column.name, "has lengths that do not fit its bytes and shape")
             found.append(blob[at - size : at].decode())
     except (struct.error, UnicodeDecodeError) as error:
-        raise fault(tensor.name, "has elements that are cut off or not UTF-8") from error
-    _check_count(tensor, len(found), rows)
+        raise fault(column.name, "has elements that are cut off or not UTF-8") from error
+    _check_count(column, len(found))
     return np.array(found, dtype=object)
 
 
-def _from_json(tensor: Tensor, dtype: np.dtype[Any] | None, data: msgspec.Raw, rows: int) -> NDArray[Any]:
+def _from_json(column: Column, data: msgspec.Raw) -> NDArray[Any]:
+    dtype = column.dtype
     cell = _cell(dtype)
-    nested = len(tensor.shape) == 2 and bytes(memoryview(data)[1:].tobytes().lstrip()[:1]) == b"["
+    sent = memoryview(data)
+    rows = column.rows
+    if sent.nbytes > _LARGE_BYTES and dtype is not None and sent.tobytes().count(b",") >= rows:  # before any is kept
+        raise fault(column.name, f"has more elements than its shape needs, {rows}")
+    nested = column.nested and sent[1:].tobytes().lstrip()[:1] == b"["
     wanted: Any = list[tuple[cell | None]] if nested else list[cell | None]  # type: ignore[valid-type]
     try:
         values: list[Any] = msgspec.json.decode(data, type=wanted)
     except UNREADABLE as error:
-        raise fault(tensor.name, f"has data that are not {tensor.datatype}: {reason(error)}") from error
+        raise fault(column.name, f"has data that are not {column.datatype}: {reason(error)}") from error
     if nested:
         values = [value for (value,) in values]
-    _check_count(tensor, len(values), rows)
+    _check_count(column, len(values))
     if dtype is None:
         return np.array(["" if value is None else value for value in values], dtype=object)
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             numbers = np.array(values, dtype=np.float64).astype(dtype)  # None becomes NaN
-        return _exactly(tensor, numbers)
+        return _exactly(column, numbers)
     if any(value is not None and abs(value) > _EXACT for value in values):
-        raise fault(tensor.name, "has a whole number that float64 does not hold exactly")
+        raise fault(column.name, "has a whole number that float64 does not hold exactly")
     return np.array(values, dtype=np.float64)
 
 
-def _from_values(tensor: Tensor, dtype: np.dtype[Any] | None, values: Sequence[Any], rows: int) -> NDArray[Any]:
+def _from_values(column: Column, values: Sequence[Any]) -> NDArray[Any]:
     """Elements that are Python's already; each BYTES element is UTF-8."""
-    _check_count(tensor, len(values), rows)
+    dtype = column.dtype
+    _check_count(column, len(values))
     if dtype is None:
         try:
             return np.array([value.decode() for value in values], dtype=object)
         except UnicodeDecodeError as error:
-            raise fault(tensor.name, "has elements that are not UTF-8") from error
+            raise fault(column.name, "has elements that are not UTF-8") from error
     try:
-        return _exactly(tensor, np.array(list(values), dtype=dtype))
+        return _exactly(column, np.array(list(values), dtype=dtype))
     except OverflowError as error:
-        raise fault(tensor.name, f"has a number that is not {tensor.datatype}") from error
+        raise fault(column.name, f"has a number that is not {column.datatype}") from error
 
 
-def _check_count(tensor: Tensor, found: int, rows: int) -> None:
-    if found != rows:
-        raise fault(tensor.name, f"has {found} elements, but its shape needs {rows}")
+def _check_count(column: Column, found: int) -> None:
+    if found != column.rows:
+        raise fault(column.name, f"has {found} elements, but its shape needs {column.rows}")
 
 
 def _cell(dtype: np.dtype[Any] | None) -> Any:
@@ -275,19 +376,8 @@ def _cell(dtype: np.dtype[Any] | None) -> Any:
     return Annotated[int, msgspec.Meta(ge=int(limits.min), le=top)]
 
 
-def _exactly(tensor: Tensor, values: NDArray[Any]) -> NDArray[np.float64]:
-    """Values as float64, which must hold them exactly; NaN is missing, and nothing is infinite."""
-    numbers = values.astype(np.float64)
-    if values.dtype.kind == "f":
-        if np.isinf(numbers).any():
-            raise fault(tensor.name, "has an infinite number, or one too large for its type")
-    elif values.itemsize == 8 and ((values > _EXACT) | (values < -_EXACT)).any():
-        raise fault(tensor.name, "has a whole number that float64 does not hold exactly")
-    return numbers
-
-
-def _beside(columns: list[NDArray[Any]], rows: int, dtype: Any) -> NDArray[Any]:
-    matrix = np.empty((rows, len(columns)), dtype=dtype)
-    for position, values in enumerate(columns):
-        matrix[:, position] = values
-    return matrix
+def _exactly(column: Column, values: NDArray[Any]) -> NDArray[np.float64]:
+    """Values as float64, which must hold them exactly."""
+    if values.dtype.kind != "f" and values.itemsize == 8 and ((values > _EXACT) | (values < -_EXACT)).any():
+        raise fault(column.name, "has a whole number that float64 does not hold exactly")
+    return values.astype(np.float64)

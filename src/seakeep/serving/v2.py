@@ -10,7 +10,7 @@ KServe Open Inference Protocol, ``specification/protocol/inference_rest.md``; Tr
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -25,9 +25,10 @@ from seakeep.serving.tensors import (
     OUTPUTS,
     PREDICTION_IDS,
     RUNG,
+    Content,
     InferRequest,
-    Tensor,
     fault,
+    layout_of,
     output_bytes,
     output_values,
     prediction_ids,
@@ -103,7 +104,8 @@ def parse_infer(body: bytes, json_bytes: int | None, version: LoadedVersion, max
     parameters = request.parameters or _RequestParameters()
     default = bool(parameters.binary_data_output)
     wanted = [(one.name, one.parameters.binary_data if one.parameters else None) for one in request.outputs]
-    found = read_request(request.id, _tensors(request, binary), wanted, version, max_rows, binary=default)
+    layout = layout_of(request.inputs, version, max_rows)
+    found = read_request(request.id, layout, _contents(request, binary), wanted, binary=default)
     if parameters.timeout or parameters.priority:
         return dataclasses.replace(found, timeout_us=parameters.timeout or 0, priority=parameters.priority or 0)
     return found
@@ -161,8 +163,9 @@ def _check_names(head: bytes, request: _Request) -> None:
             raise RequestError(400, error.message, hint=error.hint) from error
 
 
-def _tensors(request: _Request, binary: bytes) -> Iterator[Tensor]:
-    """The inputs with their content; those in binary form follow one another in the body."""
+def _contents(request: _Request, binary: bytes) -> list[Content]:
+    """What the inputs hold; those in binary form follow one another in the body."""
+    contents: list[Content] = []
     at = 0
     for tensor in request.inputs:
         size = tensor.parameters.binary_data_size if tensor.parameters else None
@@ -171,11 +174,12 @@ def _tensors(request: _Request, binary: bytes) -> Iterator[Tensor]:
                 raise fault(tensor.name, "has both data and a binary size")
             if at + size > len(binary):
                 raise fault(tensor.name, f"is said to have {size} bytes, but {len(binary) - at} are left of the body")
-            yield Tensor(tensor.name, tensor.datatype, tensor.shape, binary[at : at + size])
+            contents.append(binary[at : at + size])
             at += size
         elif tensor.data is not msgspec.UNSET:
-            yield Tensor(tensor.name, tensor.datatype, tensor.shape, tensor.data)
+            contents.append(tensor.data)
         else:
             raise fault(tensor.name, "has no data")
     if at != len(binary):
         raise RequestError(400, f"{len(binary) - at} bytes of the body belong to no input")
+    return contents

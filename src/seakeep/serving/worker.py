@@ -6,21 +6,24 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import faulthandler
 import functools
 import gc
 import ipaddress
 import logging
 import os
+import random
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seakeep.clock import Clock, Ids
-from seakeep.config import ServingSettings
+from seakeep.config import ObserveSettings, ServingSettings
 from seakeep.errors import PlatformError, RecorderError
+from seakeep.serving import descriptors
 from seakeep.serving.apart import Apart
 from seakeep.serving.batch import BatchRunner
 from seakeep.serving.dataplane import Dataplane
@@ -28,8 +31,10 @@ from seakeep.serving.exchange import Limits
 from seakeep.serving.http import SWEEP_S, Connection, HttpServer
 from seakeep.serving.ingest import Ingest, intakes_of
 from seakeep.serving.loaded import load
-from seakeep.serving.loader import Loader
+from seakeep.serving.loader import THREADS, Loader
+from seakeep.serving.logs import AccessLog
 from seakeep.serving.metrics import Meters, State
+from seakeep.serving.observer import Observer
 from seakeep.serving.open_inference import OpenInference
 from seakeep.serving.ports import (
     Authenticator,
@@ -39,12 +44,16 @@ from seakeep.serving.ports import (
     RecordSink,
     RequestDecoders,
     RoutingSource,
+    SpanSink,
 )
 from seakeep.serving.priority import Ranks
+from seakeep.serving.pulse import Pulse
 from seakeep.serving.recording import Recording
 from seakeep.serving.rest import Rest
 from seakeep.serving.shadow import Shadow
 from seakeep.serving.terms import Terms
+from seakeep.serving.tracing import Tracing
+from seakeep.serving.vitals import anonymous_bytes
 
 if TYPE_CHECKING:
     from seakeep.serving.grpc.server import GrpcServer
@@ -55,6 +64,8 @@ DRAIN_S = 10.0
 _QUIET_S = 1.0
 """While draining, how long a connection may be silent before it is closed."""
 _BACKLOG = 1024
+TELL = signal.SIGUSR2
+"""On this signal a worker writes to standard error where each of its threads is, also while it hangs."""
 
 _log = logging.getLogger("seakeep.serving")
 
@@ -73,6 +84,8 @@ class WorkerContext:
         The recorder's pens; the worker closes them when it ends.
     request_decoders, event_decoders
         Make the decoder of a definition's rows, and of a source's events.
+    spans
+        Takes the spans of traced requests; the worker closes it when it ends. None: nothing is traced.
     lifeline
         A file descriptor that becomes readable when whoever started the worker is gone (its standard input, a pipe);
         None: it lives on its own.
@@ -92,6 +105,8 @@ class WorkerContext:
     clock: Clock
     ids: Ids
     version: str = ""
+    observing: ObserveSettings = dataclasses.field(default_factory=ObserveSettings)
+    spans: SpanSink | None = None
     lifeline: int | None = None
 
 
@@ -105,6 +120,7 @@ def run_worker(context: WorkerContext) -> None:
     """
     import uvloop
 
+    faulthandler.register(TELL)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Worker(context).run())
 
@@ -117,6 +133,7 @@ class Worker:
         self._meters = Meters(context.metrics, context.index)
         self._meters.started(context.clock.now_us())
         self._stop = asyncio.Event()
+        self._listening = False
 
     async def run(self) -> None:
         """Serve until told to stop."""
@@ -126,8 +143,9 @@ class Worker:
             loop.add_signal_handler(number, self.stop)
         if context.lifeline is not None:
             loop.add_reader(context.lifeline, self._feel, context.lifeline)
-        with ThreadPoolExecutor(1, "load") as loading, ThreadPoolExecutor(1, "commit") as committing:
+        with ThreadPoolExecutor(THREADS, "load") as loading, ThreadPoolExecutor(1, "commit") as committing:
             self._wire(loop, loading, committing)
+            sweeper = loop.create_task(self._sweep())
             follower = loop.create_task(self._loader.follow())
             listening = listen(settings.host, settings.port)
             stopping = loop.create_task(self._stop.wait())
@@ -135,14 +153,21 @@ class Worker:
             await asyncio.wait((stopping, settled), return_when=asyncio.FIRST_COMPLETED)
             gc.collect()
             gc.freeze()  # what is loaded stays: collections need not look at it again
+            self._meters.settled(anonymous_bytes(os.getpid()))
             server = await loop.create_server(
                 functools.partial(Connection, self._http), sock=listening, backlog=_BACKLOG
             )
-            if self._grpc:
-                await self._grpc.start()
-            sweeper = loop.create_task(self._sweep())
+            grpc_listening = listen(settings.host, settings.grpc_port, "serving.grpc_port") if self._grpc else None
+            if self._grpc and grpc_listening:
+                await self._grpc.start(grpc_listening, _BACKLOG)
+            self._pulse.start()
+            self._listening = True
+            self._report()
             await stopping
+            if self._grpc and grpc_listening:
+                await _accept_waiting(loop, grpc_listening, self._grpc.connection)
             await self._drain(loop, server, listening)
+            self._pulse.stop()
             for task in (sweeper, follower, settled):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -157,19 +182,22 @@ class Worker:
         self, loop: asyncio.AbstractEventLoop, loading: ThreadPoolExecutor, committing: ThreadPoolExecutor
     ) -> None:
         context, settings, meters = self._context, self._context.settings, self._meters
-        clock, ids, ranks = context.clock, context.ids, Ranks(settings)
+        clock, ids = context.clock, context.ids
+        self._pulse = Pulse(loop)
         runner = BatchRunner(context.features, clock=clock, ids=ids, mode=settings.clock)
         recording = Recording(context.predictions, meters, clock=clock, ids=ids)
         self._shadow = Shadow(runner, recording, meters, clock=clock, defer=loop.call_soon)
+        observer = _observer(context)
         self._dataplane = Dataplane(
             runner,
             recording,
             self._shadow,
             defer=loop.call_soon,
             settings=settings,
-            apart=Apart(loop),
             terms=Terms(settings, context.metrics),
+            observe=observer.answered,
         )
+        self._dataplane.apart = Apart(loop)
         self._ingest = Ingest(
             context.events, context.features, committing, clock=clock, ids=ids, max_waiting=settings.max_in_flight
         )
@@ -184,7 +212,7 @@ class Worker:
             ids=ids,
             max_rows=settings.max_rows,
             version=context.version,
-            ranks=ranks,
+            ranks=Ranks(settings),
         )
         self._rest = Rest(
             self._protocol,
@@ -193,11 +221,13 @@ class Worker:
             authenticator=context.authenticator,
             meters=meters,
             metrics=context.metrics,
-            ranks=ranks,
+            observer=observer,
         )
-        self._grpc = _open_grpc(self._protocol, context, meters) if settings.grpc_port else None
+        self._grpc = _open_grpc(self._protocol, context, meters, observer) if settings.grpc_port else None
         hosts = loopback_names(settings.host)
-        self._http = HttpServer(self._rest, Limits(body_bytes=settings.max_body_bytes), clock, hosts)
+        limits = Limits(body_bytes=settings.max_body_bytes)
+        limits = dataclasses.replace(limits, connections=descriptors.connections(limits.connections))
+        self._http = HttpServer(self._rest, limits, clock, hosts)
 
     def _put_in_force(self, traffic: Mapping[str, Traffic | None]) -> None:
         self._dataplane.traffic = traffic
@@ -207,13 +237,20 @@ class Worker:
     async def _sweep(self) -> None:
         while True:
             self._http.sweep()
+            if self._grpc:
+                self._grpc.sweep()
             self._report()
+            if not ((self._context.predictions.alive and self._context.events.alive) or self._stop.is_set()):
+                _log.error("the recorder has ended: this worker ends in order, and the next one records again")
+                self.stop()
             await asyncio.sleep(SWEEP_S)
 
     def _report(self, state: State | None = None) -> None:
         in_flight = self._dataplane.in_flight + self._ingest.in_flight
-        state = state or ("ready" if self._loader.state.ready else "not-ready")
+        if state is None:
+            state = ("ready" if self._loader.state.ready else "not-ready") if self._listening else "starting"
         self._meters.report(state, in_flight, self._context.clock.now_us())
+        self._meters.used(self._pulse.used())
 
     def _feel(self, lifeline: int) -> None:
         if not os.read(lifeline, 1):
@@ -225,7 +262,7 @@ class Worker:
         self._protocol.draining = True
         self._http.drain(_QUIET_S)
         self._report("draining")
-        await self._accept_waiting(loop, listening)
+        await _accept_waiting(loop, listening, functools.partial(Connection, self._http))
         server.close()
         deadline_s = loop.time() + DRAIN_S
         closing = loop.create_task(self._grpc.close(DRAIN_S)) if self._grpc else None
@@ -237,24 +274,26 @@ class Worker:
             await closing
         self._shadow.finish()
 
-    async def _accept_waiting(self, loop: asyncio.AbstractEventLoop, listening: socket.socket) -> None:
-        """Take the connections that the kernel has made but nobody has accepted: closing would reset them."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                taken, _ = listening.accept()
-                taken.setblocking(False)  # noqa: FBT003 -- socket's signature
-                await loop.connect_accepted_socket(functools.partial(Connection, self._http), taken)
-
     def _close(self) -> None:
         for sink in (self._context.predictions, self._context.events):
             try:
                 sink.close()
             except RecorderError:
                 _log.exception("the recorder could not be closed in order")
+        if self._context.spans is not None:
+            self._context.spans.close()
         self._report("stopped")
 
 
-def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters) -> GrpcServer:
+def _observer(context: WorkerContext) -> Observer:
+    """Whoever is told of requests, as the settings say."""
+    observing, spans = context.observing, context.spans
+    draw = random.Random().random  # noqa: S311 -- a sample, not a secret
+    tracing = None if spans is None else Tracing(spans, share=observing.trace_share, clock=context.clock)
+    return Observer(AccessLog(observing.access_share, draw), tracing)
+
+
+def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters, observer: Observer) -> GrpcServer:
     """A server for gRPC, which nobody else pays for.
 
     Raises
@@ -268,11 +307,22 @@ def _open_grpc(protocol: OpenInference, context: WorkerContext, meters: Meters) 
     except ImportError as error:
         message = f"serving.grpc_port is {context.settings.grpc_port}, but gRPC is not installed"
         raise PlatformError(message, hint="pip install 'seakeep[grpc]', or set serving.grpc_port = 0") from error
-    service = InferenceService(protocol, authenticator=context.authenticator, meters=meters)
+    service = InferenceService(protocol, authenticator=context.authenticator, meters=meters, observer=observer)
     return GrpcServer(service, context.settings)
 
 
-def listen(host: str, port: int) -> socket.socket:
+async def _accept_waiting(
+    loop: asyncio.AbstractEventLoop, listening: socket.socket, connection: Callable[[], asyncio.Protocol]
+) -> None:
+    """Take the connections that the kernel has made but nobody has accepted: closing would reset them."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            taken, _ = listening.accept()
+            taken.setblocking(False)  # noqa: FBT003 -- socket's signature
+            await loop.connect_accepted_socket(connection, taken)
+
+
+def listen(host: str, port: int, setting: str = "serving.port") -> socket.socket:
     """A listening socket on a port that other workers listen on too.
 
     Raises
@@ -289,7 +339,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise cannot_listen(host, port, error) from error
+        raise cannot_listen(host, port, error, setting) from error
     listening.setblocking(False)  # noqa: FBT003 -- socket's signature
     return listening
 

@@ -31,11 +31,12 @@ def test_every_route_is_in_the_table_with_what_it_needs():
 
 def test_every_call_is_in_the_table():
     pytest.importorskip("grpc", reason="gRPC is not installed")
-    from seakeep.serving.grpc.service import PIPELINED, InferenceService
+    from seakeep.serving.grpc.service import InferenceService
+    from seakeep.serving.grpc.stream import PIPELINED
 
     told = {name for _, grpc, *_ in table("HTTP") for name in codes(grpc)}
-    handlers = InferenceService(None, authenticator=None, meters=None).handler()
-    assert {f"/inference.GRPCInferenceService/{name}" for name in told} == set(handlers._method_handlers)
+    methods = InferenceService(None, authenticator=None, meters=None).methods
+    assert {f"/inference.GRPCInferenceService/{name}" for name in told} == set(methods)
     assert f"up to {PIPELINED} requests" in TEXT
 
 
@@ -65,3 +66,40 @@ def test_every_status_has_its_code():
 
 def test_the_size_from_which_answers_are_compressed_is_told():
     assert f"Answers of {COMPRESSED_BYTES // 1024} KiB and more" in TEXT
+
+
+def test_the_bounds_of_http2_are_told():
+    pytest.importorskip("hpack", reason="gRPC is not installed")
+    from seakeep.serving.exchange import Limits
+    from seakeep.serving.grpc.connection import ANSWER_S, KEEPALIVE_S
+    from seakeep.serving.grpc.server import IDLE_S
+    from seakeep.serving.grpc.session import (
+        ALLOWANCE,
+        BLOCK_FRAMES,
+        CONNECTION_BYTES,
+        REFILL,
+        RESET_COST,
+        STREAM_BYTES,
+        STREAMS,
+    )
+    from seakeep.serving.http import SWEEP_S
+
+    told = {what: bound for what, bound, _ in table("what a client may take up")}
+    limits, mib, each_s = Limits(body_bytes=1), 2**20, int(REFILL / SWEEP_S)
+    assert told == {
+        "calls at once on one connection": f"{STREAMS}",
+        "calls at once on one worker": "`max_in_flight`",
+        "connections": f"{limits.connections}",
+        "a message, as sent and as decompressed": "`max_body_bytes`",
+        "messages and answers of all in memory": f"{limits.buffered_bytes // mib} MiB",
+        "sent ahead: on a stream, on a connection": f"{STREAM_BYTES // mib} MiB, {CONNECTION_BYTES // mib} MiB",
+        "headers of a call": f"{limits.header_bytes // 1024} KiB, {limits.header_count} fields, {BLOCK_FRAMES} frames",
+        "frames that ask for nothing (PING, SETTINGS, empty DATA)": f"{ALLOWANCE:,} at once, {each_s:,} a second",
+        "calls that are reset, by whichever side": f"{ALLOWANCE // RESET_COST:,} at once, {each_s // RESET_COST} a second",
+        "time to begin, and for the rest of a frame": f"{limits.header_s:.0f} s, {limits.body_s:.0f} s",
+        "time for a message from its first byte": f"{limits.body_s:.0f} s",
+        "time to make room for an answer": f"{limits.write_s:.0f} s",
+        "silence with calls open": f"{KEEPALIVE_S:.0f} s, then a PING",
+        "silence without calls": f"{IDLE_S:.0f} s",
+    }
+    assert f"closed if it is not answered in {ANSWER_S:.0f} s" in TEXT

@@ -132,6 +132,12 @@ def test_the_first_wrong_cell_is_named(change, column, message, hint):
     assert hint in caught.value.hint
 
 
+def test_an_unknown_name_is_repeated_no_further_than_it_takes_to_recognise_it():
+    with pytest.raises(RowError, match=r"row 0 has an unknown column 'x{64}'$") as caught:
+        DECODER.decode(encode(ROW | {"x" * 100_000: 1}))
+    assert caught.value.column == "x" * 64
+
+
 def test_a_missing_required_column():
     row = {name: value for name, value in ROW.items() if name != "direct"}
     with pytest.raises(RowError, match="row 0: 'direct' is missing") as caught:

@@ -140,6 +140,8 @@ def payload(answer: bytes) -> bytes:
         (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ncontent-length: 5\r\n\r\nabcde", 400),
         (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nabcde", 400),
         (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999999999999999\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %b5\r\n\r\nabcde" % (b"0" * 9000), 400),
+        (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %b5\r\n\r\nabcde" % (b"0" * 20), 400),
         (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400),
@@ -308,6 +310,30 @@ class TestSizes:
         assert statuses(refused) == [503]
         assert b"\r\nretry-after: 1\r\n" in refused
         assert [statuses(answer) for answer in (*answers, after)] == [[200]] * 3
+
+    def test_small_bodies_that_become_large_ones_are_counted_as_what_they_became(self):
+        zipped = request("/", gzip.compress(bytes(900)), b"content-encoding: gzip")
+
+        async def scenario():
+            async with served(buffered_bytes=2500) as one:
+                one.echo.hold = True
+                asking = asyncio.create_task(one.raw(zipped * 4 + request("/", b"", CLOSE)))
+                await until(lambda: len(one.echo.handled) == 3)
+                for exchange in one.echo.handled:
+                    one.echo.answer(exchange)
+                return await asking
+
+        assert statuses(run(scenario())) == [200, 200, 503, 503, 200]
+
+    def test_what_comes_beside_a_body_has_a_largest_size_also_in_one_line_that_never_ends(self):
+        head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+        piece = b"x" * 300
+        for endless in (b"1;", b"0\r\nt: "):
+            assert statuses(ask(head, endless, *[piece] * 4, framing_bytes=1000)) == [413]
+        fitting = [CHUNKED, b"1;" + piece, piece + b"\r\na\r\n0\r\nt: ", piece + b"\r\n\r\n"]
+        assert statuses(ask(*fitting, framing_bytes=1000)) == [200]
+        body = [CHUNKED, b"3e8\r\n", *[bytes(100)] * 10, b"\r\n0\r\n\r\n"]
+        assert statuses(ask(*body, framing_bytes=100)) == [200]
 
     def test_bodies_of_clients_that_leave_no_longer_count(self):
         async def scenario():

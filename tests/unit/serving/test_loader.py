@@ -49,7 +49,7 @@ class Followed:
 
     @contextlib.asynccontextmanager
     async def follow(self):
-        with ThreadPoolExecutor(1) as executor:
+        with ThreadPoolExecutor(module.THREADS) as executor:
             self.loader = Loader(self.releases, self.load, self.applied.append, executor)
             task = asyncio.create_task(self.loader.follow())
             try:
@@ -303,3 +303,29 @@ def test_a_version_whose_release_has_passed_while_it_loaded_does_not_answer(foll
             return followed.in_force()
 
     assert run(scenario()) == (1,)
+
+
+def test_a_version_whose_load_does_not_return_is_given_up_and_holds_up_no_other(followed, rig, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_S", 0.0)
+    first, second, third = (rig.put(number) for number in (1, 2, 3))
+
+    async def scenario():
+        async with followed.follow() as loader:
+            followed.releases.put(first)
+            await until(lambda: followed.in_force() == (1,))
+            monkeypatch.setattr(module, "LOAD_S", 0.1)
+            followed.gates[2] = threading.Event()
+            followed.releases.put(second)
+            await until(lambda: loader.state.failures)
+            told = followed.in_force(), loader.state
+            monkeypatch.setattr(module, "LOAD_S", 20)
+            followed.releases.put(third)
+            await until(lambda: followed.in_force() == (3,))
+            return told, loader.state
+
+    (in_force, state), after = run(scenario())
+    assert in_force == (1,)
+    assert [(one.version, one.code) for one in state.failures] == [(2, "internal")]
+    assert state.ready
+    assert after.failures == ()
+    assert followed.loads == [1, 2, 3]

@@ -2,10 +2,11 @@ import re
 
 import pytest
 
-from seakeep.serving.metrics import Meters, read
+from seakeep.serving.metrics import Meters, Used, read
 from seakeep.serving.prometheus import CONTENT_TYPE, render
 
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="[^"\\\n]*",?)*)\})? (\S+)')
+SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
 
 
 @pytest.fixture
@@ -14,7 +15,9 @@ def page(tmp_path):
     one.report("ready", 2, 0)
     two.report("draining", 1, 0)
     for value in (3.0, 20.0, 20.0, 1_000.0, 1e9):
-        one.of("late", 1).answered(2, 1, (value,) * 5)
+        one.of("late", 1).answered(2, 1, (value,) * 4)
+    one.of("late", 1).worked(5, (10.0, 20.0, 2_000_000.0, 0.0))
+    one.used(Used(loop_us=1_500_000, cpu_us=2_000_000, lag_us=30_000, lags=40, memory_bytes=90_000_000))
     two.of("late", 1).failed("row")
     two.of("late", 2).shadow(scored=4, dropped=3)
     two.of("late", 2).gap()
@@ -45,9 +48,9 @@ def test_every_line_is_of_the_text_format_and_every_family_is_declared_once_befo
             declared[current] = kind
         elif not line.startswith("# HELP "):
             name = SAMPLE.fullmatch(line).group(1)
-            suffixes = ("_bucket", "_sum", "_count") if declared[current] == "histogram" else ("",)
+            suffixes = SUFFIXES.get(declared[current], ("",))
             assert name in {current + suffix for suffix in suffixes}
-    assert set(declared.values()) == {"gauge", "counter", "histogram"}
+    assert set(declared.values()) == {"gauge", "counter", "histogram", "summary"}
     assert all(name.endswith("_total") for name, kind in declared.items() if kind == "counter")
     assert b"version=0.0.4" in CONTENT_TYPE
 
@@ -55,7 +58,7 @@ def test_every_line_is_of_the_text_format_and_every_family_is_declared_once_befo
 def test_counts_are_those_of_the_workers(page):
     found = samples(page)
     assert found["seakeep_workers", 'state="ready"'] == found["seakeep_workers", 'state="draining"'] == 1
-    assert found["seakeep_in_flight", ""] == 3
+    assert [found["seakeep_in_flight", f'worker="{index}"'] for index in (0, 1)] == [2, 1]
     assert found["seakeep_requests_total", 'model="late",version="1"'] == 6
     assert found["seakeep_rows_total", 'model="late",version="1"'] == 10
     assert found["seakeep_unknown_entities_total", 'model="late",version="1"'] == 5
@@ -64,6 +67,55 @@ def test_counts_are_those_of_the_workers(page):
     assert found["seakeep_shadow_scored_total", 'model="late",version="2"'] == 4
     assert found["seakeep_shadow_dropped_total", 'model="late",version="2"'] == 3
     assert found["seakeep_recorder_gaps_total", 'model="late",version="2"'] == 1
+
+
+def test_what_a_worker_used_is_in_seconds_and_bytes(page):
+    found = samples(page)
+    worker = 'worker="0"'
+    assert found["seakeep_loop_seconds_total", worker] == 1.5
+    assert found["seakeep_cpu_seconds_total", worker] == 2
+    assert found["seakeep_memory_bytes", worker] == 90_000_000
+    assert (found["seakeep_loop_lag_seconds_sum", worker], found["seakeep_loop_lag_seconds_count", worker]) == (
+        0.03,
+        40,
+    )
+    assert found["seakeep_stage_work_seconds_total", 'model="late",version="1",stage="model"'] == 2
+    assert found["seakeep_stage_seconds_sum", 'model="late",version="1",stage="model"'] == 10
+    assert found["seakeep_batches_total", 'model="late",version="1"'] == 1
+
+
+def test_prometheus_own_parser_reads_the_page_as_it_is_meant(page):
+    parser = pytest.importorskip("prometheus_client.parser")
+    families = {family.name: family for family in parser.text_string_to_metric_families(page)}
+    assert {name: family.type for name, family in families.items()} == {
+        "seakeep_workers": "gauge",
+        "seakeep_in_flight": "gauge",
+        "seakeep_loop_seconds": "counter",
+        "seakeep_cpu_seconds": "counter",
+        "seakeep_memory_bytes": "gauge",
+        "seakeep_loop_lag_seconds": "summary",
+        "seakeep_requests": "counter",
+        "seakeep_rows": "counter",
+        "seakeep_unknown_entities": "counter",
+        "seakeep_shadow_scored": "counter",
+        "seakeep_shadow_dropped": "counter",
+        "seakeep_stale_rows": "counter",
+        "seakeep_standby_rows": "counter",
+        "seakeep_rule_rows": "counter",
+        "seakeep_cached_rows": "counter",
+        "seakeep_cache_missed_rows": "counter",
+        "seakeep_recorder_gaps": "counter",
+        "seakeep_batches": "counter",
+        "seakeep_errors": "counter",
+        "seakeep_stage_work_seconds": "counter",
+        "seakeep_stage_seconds": "histogram",
+    }
+    read_by_it = {
+        (one.name, tuple(one.labels.items())): one.value for family in families.values() for one in family.samples
+    }
+    assert len(read_by_it) == len(samples(page))
+    counted = ("model", "late"), ("version", "1"), ("stage", "model")
+    assert read_by_it["seakeep_stage_seconds_count", counted] == 5
 
 
 def test_a_histogram_is_cumulative_in_seconds_and_ends_with_all(page):
@@ -84,9 +136,9 @@ def test_a_histogram_is_cumulative_in_seconds_and_ends_with_all(page):
 
 def test_a_large_sum_of_seconds_keeps_its_microseconds(tmp_path):
     meter = Meters(tmp_path, 0).of("late", 1)
-    meter.answered(1, 0, (123_456_789_012.0, 1, 1, 1, 1))
+    meter.answered(1, 0, (123_456_789_012.0, 1, 1, 1))
     before = samples(render(read(tmp_path)).decode())
-    meter.answered(1, 0, (40.0, 1, 1, 1, 1))
+    meter.answered(1, 0, (40.0, 1, 1, 1))
     after = samples(render(read(tmp_path)).decode())
     key = ("seakeep_stage_seconds_sum", 'model="late",version="1",stage="parse"')
     assert after[key] - before[key] == pytest.approx(40e-6, rel=1e-3)

@@ -3,6 +3,8 @@ import math
 import pytest
 from tests.serving_runs import row
 
+from seakeep.serving.metrics import STAGES, read
+
 
 def test_a_record_holds_all_that_is_needed_to_compute_the_answer_again(plane):
     call = plane.ask(row("a", 5.0), row("b", None, None))
@@ -21,6 +23,39 @@ def test_a_record_holds_all_that_is_needed_to_compute_the_answer_again(plane):
     assert math.isnan(second.numbers[1])
     assert second.categories == [""]
     assert [first.sequence, second.sequence] == [1, 2]
+
+
+def test_every_stage_of_an_answered_request_is_counted_for_its_version(plane):
+    plane.ask(row("a"))
+    plane.ask(row("b"), row("c"))
+    plane.ask(row(distance="far"))
+    plane.turn()
+    (late,) = [one for one in read(plane.rig.metrics).versions if one.model]
+    assert {stage: one.count for stage, one in late.stages.items()} == dict.fromkeys(STAGES, 2)
+    assert all(spent > 0 for stage, spent in late.work_us.items() if stage != "parse")
+    parts = sum(one.sum_us for stage, one in late.stages.items() if stage not in {"record", "total"})
+    assert parts <= late.stages["total"].sum_us
+    assert late.counters["batches"] == 3
+
+
+def test_a_record_that_comes_first_is_counted_with_the_answer_after_it(plane):
+    plane.sink.answers_wait = True
+    plane.ask(row("a"))
+    plane.turn()
+    (late,) = [one for one in read(plane.rig.metrics).versions if one.model]
+    assert {stage: one.count for stage, one in late.stages.items()} == dict.fromkeys(STAGES, 1)
+    within = sum(one.sum_us for stage, one in late.stages.items() if stage != "total")
+    assert within <= late.stages["total"].sum_us
+    assert plane.sink.records[0].total_us <= late.stages["total"].sum_us
+
+
+def test_tensors_go_through_neither_validation_nor_features(plane, direct_inputs):
+    version = plane.dataplane.traffic["late"].champion
+    plane.ask(direct=direct_inputs(5.0), version=version)
+    plane.turn()
+    (late,) = [one for one in read(plane.rig.metrics).versions if one.model]
+    missed = {stage for stage, one in late.stages.items() if not one.count}
+    assert missed == {"validate", "features"}
 
 
 def test_stages_add_up_to_no_more_than_the_whole(plane):

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 from tests.serving_runs import PREDICT, body, row, run, supervised, wait_until
@@ -22,8 +23,10 @@ READY = """
 import os, sys, time, signal
 from pathlib import Path
 from seakeep.serving.metrics import Meters
+from seakeep.serving.vitals import anonymous_bytes
 meters = Meters(Path(sys.argv[1]), int(sys.argv[2]))
 {before}
+meters.settled(anonymous_bytes(os.getpid()))
 meters.report("ready", 0, 0)
 while os.read(0, 1):
     pass
@@ -34,12 +37,12 @@ while os.read(0, 1):
 def supervise(tmp_path):
     started = []
 
-    def make(code: str, workers: int = 2) -> Supervisor:
+    def make(code: str, workers: int = 2, **settings) -> Supervisor:
         def command(index, _port):
             setup = f"import sys; sys.path[:0] = {sys.path!r}\n"
             return [sys.executable, "-c", setup + textwrap.dedent(code), str(tmp_path / "metrics"), str(index)]
 
-        started.append(Supervisor(command, ServingSettings(port=0, workers=workers), tmp_path / "metrics"))
+        started.append(Supervisor(command, ServingSettings(port=0, workers=workers, **settings), tmp_path / "metrics"))
         return started[-1]
 
     yield make
@@ -116,6 +119,27 @@ def test_a_worker_that_dies_is_replaced_and_the_others_are_left_alone(supervise)
     before = pids(one)
     os.kill(before[0], signal.SIGKILL)
     wait_until(lambda: one.look() or (one._seats[0].restarts == 1 and len(pids(one)) == 2))
+    one.wait_ready(60)
+    after = pids(one)
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
+BEATS = """
+import itertools
+for beat in itertools.count():
+    meters.report("ready", 0, beat)
+    time.sleep(0.05)
+"""
+
+
+def test_a_worker_that_does_not_move_is_killed_and_replaced_and_one_that_does_is_left_alone(supervise):
+    one = supervise(READY.format(before=BEATS), hang_s=1)
+    one.start()
+    one.wait_ready(60)
+    before = pids(one)
+    os.kill(before[0], signal.SIGSTOP)
+    wait_until(lambda: one.look() or one._seats[0].restarts == 1)
     one.wait_ready(60)
     after = pids(one)
     assert after[0] != before[0]
@@ -238,3 +262,97 @@ def test_supervised_workers_answer(rig):
     with supervised(rig) as one:
         status, _ = run(scenario(one.port))
     assert status == 200
+
+
+GROWING = """
+import os, sys
+from pathlib import Path
+from seakeep.serving.metrics import Meters
+from seakeep.serving.vitals import anonymous_bytes
+number = int(sys.argv[2])
+meters = Meters(Path(sys.argv[1]), number)
+meters.settled(anonymous_bytes(os.getpid()))
+meters.report("ready", 0, 0)
+if number == 0:
+    while not (Path(sys.argv[1]) / "grow").exists():
+        pass
+    held = b"x" * (150 << 20)
+while os.read(0, 1):
+    pass
+"""
+
+
+class TestCeiling:
+    @pytest.fixture(autouse=True)
+    def often(self, monkeypatch):
+        monkeypatch.setattr(module, "_WEIGH_S", 0.01)
+
+    def begin(self, one, folder):
+        """Start, and let the worker grow when it is ready."""
+        one.start()
+        one.wait_ready(60)
+        (folder / "metrics" / "grow").touch()
+
+    def test_a_worker_that_has_grown_is_replaced_by_one_with_another_number_that_was_ready_before(
+        self, supervise, tmp_path, caplog
+    ):
+        one = supervise(GROWING, worker_memory_mb=128)
+        self.begin(one, tmp_path)
+        before = pids(one)
+        seen = []
+
+        def replaced():
+            one.look()
+            seen.append({worker.state for worker in one.status()})
+            return sorted(pids(one)) == [1, 2] and not one._leaving
+
+        wait_until(replaced)
+        assert pids(one)[1] == before[1]
+        assert not alive(before[0])
+        assert all(states == {"ready"} for states in seen)
+        assert "worker 0 has grown to " in caplog.text
+        for _ in range(20):
+            one.look()
+        assert sorted(pids(one)) == [1, 2]
+
+    def test_a_worker_that_is_large_from_the_start_is_kept_and_that_is_told_once(self, supervise, caplog):
+        one = supervise(READY.format(before="held = b'x' * (50 << 20)"), worker_memory_mb=32)
+        one.start()
+        one.wait_ready(60)
+        before = pids(one)
+        wait_until(lambda: one.look() or "from the start" in caplog.text)
+        for _ in range(20):
+            time.sleep(0.01)
+            one.look()
+        assert pids(one) == before
+        (said,) = [record.getMessage() for record in caplog.records if "from the start" in record.getMessage()]
+        assert said.endswith("MiB from the start: serving.worker_memory_mb = 32 is no ceiling for it")
+
+    def test_a_successor_that_fails_leaves_the_worker_in_its_place(self, supervise, tmp_path, caplog):
+        code = "import sys\nif int(sys.argv[2]) == 1: raise SystemExit(5)\n" + GROWING.replace("150 <<", "130 <<")
+        one = supervise(code, workers=1, worker_memory_mb=150)
+        self.begin(one, tmp_path)
+        before = pids(one)
+        wait_until(lambda: one.look() or "did not become ready" in caplog.text)
+        one.look()
+        assert pids(one) == before
+        assert one._seats[0].successor is None
+
+    def test_a_worker_that_is_killed_while_its_successor_starts_is_succeeded_by_it(self, supervise, tmp_path):
+        one = supervise(GROWING, workers=1, worker_memory_mb=128)
+        self.begin(one, tmp_path)
+        before = pids(one)
+        wait_until(lambda: one.look() or one._seats[0].successor or 0 not in pids(one))
+        if 0 in pids(one):
+            os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda: one.look() or list(pids(one)) == [1])
+        one.wait_ready(60)
+        assert one._seats[0].successor is None
+        assert alive(pids(one)[1])
+
+    def test_no_ceiling_is_never_weighed(self, supervise, monkeypatch):
+        monkeypatch.setattr(module, "anonymous_bytes", lambda _pid: 1 / 0)
+        one = supervise(READY.format(before=""), worker_memory_mb=0)
+        one.start()
+        one.wait_ready(60)
+        one.look()

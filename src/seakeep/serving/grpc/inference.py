@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+from google.protobuf.message import DecodeError
 
 from seakeep.serving import priority
 from seakeep.serving.deadline import MOST_US, PARAMETER
 from seakeep.serving.errors import RequestError
-from seakeep.serving.grpc.messages import ModelInferResponse
+from seakeep.serving.grpc.messages import InferInputTensor, ModelInferResponse
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.tensors import (
     MAX_TENSORS,
     OUTPUTS,
     PREDICTION_IDS,
     RUNG,
+    Content,
     InferRequest,
-    Tensor,
+    Layout,
     fault,
+    layout_of,
     output_bytes,
     output_values,
     prediction_ids,
@@ -41,22 +45,33 @@ CONTENTS = {
     "BYTES": "bytes_contents",
 }
 """Where the typed elements of each datatype stand; FP16 travels as raw bytes only."""
+_LAYOUTS, _HEAD_BYTES = 64, 256
+"""Layouts that are remembered of a version, and how large a head in them may be on average."""
 
 
 def read_infer(message: Any, version: LoadedVersion, max_rows: int) -> InferRequest:
-    """The request of a ``ModelInferRequest`` to a version; its answer goes back raw if its tensors came raw.
+    """The request of an ``UnreadInferRequest`` to a version; its answer goes back raw if its tensors came raw.
 
     Raises
     ------
     RequestError
         Its tensors are not the model's inputs.
     """
-    if len(message.inputs) > MAX_TENSORS:
+    heads = message.inputs[:]
+    if len(heads) > MAX_TENSORS:
         raise RequestError(400, f"more than {MAX_TENSORS} inputs")
     wanted = [(output.name, None) for output in message.outputs]
-    raw = message.raw_input_contents
-    tensors = _raw(message, raw) if raw else map(_typed, message.inputs)
-    found = read_request(message.id, tensors, wanted, version, max_rows, binary=bool(raw))
+    contents: Sequence[Content] = message.raw_input_contents[:]
+    raw = bool(contents)
+    if raw:
+        if len(contents) != len(heads):
+            raise RequestError(400, f"there are {len(heads)} inputs, but {len(contents)} raw contents")
+        layout = _layout(tuple(heads), version, max_rows)
+    else:
+        tensors = [_tensor(head) for head in heads]
+        contents = [_values(tensor) for tensor in tensors]
+        layout = layout_of(tensors, version, max_rows)
+    found = read_request(message.id, layout, contents, wanted, binary=raw)
     timeout_us = _whole(message, PARAMETER, MOST_US)
     urgency = _whole(message, priority.PARAMETER, priority.MOST)
     if timeout_us or urgency:
@@ -92,16 +107,30 @@ def _whole(message: Any, name: str, most: int) -> int:
     return int(value)
 
 
-def _raw(message: Any, raw: Sequence[bytes]) -> Iterator[Tensor]:
-    if len(raw) != len(message.inputs):
-        raise RequestError(400, f"there are {len(message.inputs)} inputs, but {len(raw)} raw contents")
-    for tensor, content in zip(message.inputs, raw, strict=True):
-        if tensor.HasField("contents"):
-            raise fault(tensor.name, "has both typed and raw contents")
-        yield Tensor(tensor.name, tensor.datatype, _shape(tensor), content)
+def _layout(heads: tuple[bytes, ...], version: LoadedVersion, max_rows: int) -> Layout:
+    """Where raw contents belong. Clients say the same of their inputs again and again: it is read once."""
+    layout: Layout | None = version.memory.get(heads)
+    if layout is None:
+        tensors = [_tensor(head) for head in heads]
+        both = next((tensor.name for tensor in tensors if tensor.HasField("contents")), None)
+        if both is not None:
+            raise fault(both, "has both typed and raw contents")
+        layout = layout_of(tensors, version, max_rows)
+        if sum(map(len, heads)) <= _HEAD_BYTES * len(heads):
+            if len(version.memory) >= _LAYOUTS:
+                version.memory.clear()
+            version.memory[heads] = layout
+    return layout
 
 
-def _typed(tensor: Any) -> Tensor:
+def _tensor(head: bytes) -> Any:
+    try:
+        return InferInputTensor.FromString(head)
+    except DecodeError as error:
+        raise RequestError(400, "an input is no InferInputTensor") from error
+
+
+def _values(tensor: Any) -> Sequence[Any]:
     field = CONTENTS.get(tensor.datatype)
     given = [one.name for one, _ in tensor.contents.ListFields()]
     other = next((name for name in given if name != field), None)
@@ -109,11 +138,5 @@ def _typed(tensor: Any) -> Tensor:
         raise fault(tensor.name, f"is {tensor.datatype[:16]!r}, but has {other}")
     if field is None and tensor.datatype == "FP16":
         raise fault(tensor.name, "is 'FP16', which travels in raw_input_contents alone")
-    return Tensor(tensor.name, tensor.datatype, _shape(tensor), getattr(tensor.contents, field) if field else ())
-
-
-def _shape(tensor: Any) -> list[int]:
-    shape = list(tensor.shape)
-    if any(size < 0 for size in shape):
-        raise fault(tensor.name, f"has shape {shape[:8]}, with a negative size")
-    return shape
+    values: Sequence[Any] = getattr(tensor.contents, field) if field else ()
+    return values

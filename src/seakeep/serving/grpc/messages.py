@@ -25,6 +25,15 @@ _PARAMETERS = "InferParameter{}"
 _TENSOR = _TENSOR_METADATA | {"parameters": (4, _PARAMETERS), "contents": (5, "InferTensorContents")}
 _NAMED = {"name": (1, "string"), "version": (2, "string")}
 
+_INFER = {
+    "model_name": (1, "string"),
+    "model_version": (2, "string"),
+    "id": (3, "string"),
+    "parameters": (4, _PARAMETERS),
+    "inputs": (5, "ModelInferRequest.InferInputTensor*"),
+    "outputs": (6, "ModelInferRequest.InferRequestedOutputTensor*"),
+    "raw_input_contents": (7, "bytes*"),
+}
 _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "ServerLiveRequest": {},
     "ServerLiveResponse": {"live": (1, "bool")},
@@ -60,15 +69,8 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "fp64_contents": (7, "double*"),
         "bytes_contents": (8, "bytes*"),
     },
-    "ModelInferRequest": {
-        "model_name": (1, "string"),
-        "model_version": (2, "string"),
-        "id": (3, "string"),
-        "parameters": (4, _PARAMETERS),
-        "inputs": (5, "ModelInferRequest.InferInputTensor*"),
-        "outputs": (6, "ModelInferRequest.InferRequestedOutputTensor*"),
-        "raw_input_contents": (7, "bytes*"),
-    },
+    "ModelInferRequest": _INFER,
+    "UnreadInferRequest": _INFER | {"inputs": (5, "bytes*")},
     "ModelInferRequest.InferInputTensor": _TENSOR,
     "ModelInferRequest.InferRequestedOutputTensor": {"name": (1, "string"), "parameters": (2, _PARAMETERS)},
     "ModelInferResponse": {
@@ -82,7 +84,10 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "ModelInferResponse.InferOutputTensor": _TENSOR,
     "ModelStreamInferResponse": {"error_message": (1, "string"), "infer_response": (2, "ModelInferResponse")},
 }
-"""Fields by message: number and type; ``*`` many, ``?`` one of the message's only choice, ``{}`` a map from names."""
+"""Fields by message: number and type; ``*`` many, ``?`` one of the message's only choice, ``{}`` a map from names.
+
+``UnreadInferRequest`` has the bytes of ``ModelInferRequest``: on the wire a message within another is a string of bytes.
+"""
 
 
 def _descriptor() -> FileDescriptorProto:
@@ -133,3 +138,5 @@ ModelInferResponse = message("ModelInferResponse")
 ModelMetadataResponse = message("ModelMetadataResponse")
 ModelStreamInferResponse = message("ModelStreamInferResponse")
 ServerMetadataResponse = message("ServerMetadataResponse")
+UnreadInferRequest = message("UnreadInferRequest")
+InferInputTensor = message("ModelInferRequest.InferInputTensor")

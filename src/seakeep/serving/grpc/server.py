@@ -1,15 +1,19 @@
-"""A gRPC server on the worker's event loop and on a port that it shares with the other workers."""
+"""A gRPC server on the worker's event loop: what its connections share, how they begin, and how they end."""
 
 from __future__ import annotations
 
-import grpc
+import asyncio
+import functools
+import socket
+import time
 
 from seakeep.config import ServingSettings
-from seakeep.errors import PlatformError
+from seakeep.serving.exchange import Limits
+from seakeep.serving.grpc.connection import Connection
 from seakeep.serving.grpc.service import InferenceService
 
-IDLE_S = 300
-"""How long a connection may be silent, in seconds."""
+IDLE_S = 300.0
+"""How long a connection without calls is kept, in seconds."""
 
 
 class GrpcServer:
@@ -18,40 +22,55 @@ class GrpcServer:
     Parameters
     ----------
     settings
-        Where to listen, and what a client may send.
+        What a client may send.
+
+    Attributes
+    ----------
+    max_calls
+        Calls of all connections at once.
+    calls, buffered_bytes
+        Open calls, and the bytes of messages that are on their way in or out.
+    now_s
+        ``time.monotonic()`` at the last sweep.
     """
 
     def __init__(self, service: InferenceService, settings: ServingSettings) -> None:
-        self._service, self._settings = service, settings
-        self._server = grpc.aio.server(
-            handlers=[service.handler()],
-            options=[
-                ("grpc.so_reuseport", 1),
-                ("grpc.max_receive_message_length", settings.max_body_bytes),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.max_concurrent_streams", settings.max_in_flight),
-                ("grpc.max_connection_idle_ms", IDLE_S * 1000),
-            ],
-            maximum_concurrent_rpcs=settings.max_in_flight,
-        )
+        self.service = service
+        self.limits = Limits(body_bytes=settings.max_body_bytes, idle_s=IDLE_S)
+        self.max_calls = settings.max_in_flight
+        self.connections: set[Connection] = set()
+        self.calls = self.buffered_bytes = 0
+        self.draining = False
+        self.now_s = time.monotonic()
+        self.later = asyncio.get_running_loop().call_soon
+        self._listening: asyncio.Server | None = None
 
-    async def start(self) -> None:
-        """Listen.
+    async def start(self, listening: socket.socket, backlog: int) -> None:
+        """Accept connections on a socket."""
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(self.connection, sock=listening, backlog=backlog)
 
-        Raises
-        ------
-        PlatformError
-            The address cannot be used.
-        """
-        host, port = self._settings.host, self._settings.grpc_port
-        try:
-            self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-        except RuntimeError as error:
-            message = f"cannot listen on port {port} of {host} for gRPC"
-            raise PlatformError(message, hint="stop what listens there, or set another serving.grpc_port") from error
-        await self._server.start()
+    @property
+    def connection(self) -> functools.partial[Connection]:
+        """Makes the protocol of a new connection."""
+        return functools.partial(Connection, self)
+
+    def sweep(self) -> None:
+        """Close what is past its time; to be called every half second."""
+        self.now_s = time.monotonic()
+        for connection in list(self.connections):
+            connection.look()
 
     async def close(self, grace_s: float) -> None:
-        """Take no more calls; answer what is on its way, for at most ``grace_s`` seconds."""
-        self._service.end_streams()
-        await self._server.stop(grace_s)
+        """Take no more connections and calls; answer what is on its way, for at most ``grace_s`` seconds."""
+        if self._listening:
+            self._listening.close()
+        self.draining = True
+        for connection in list(self.connections):
+            connection.part()
+        until_s = time.monotonic() + grace_s
+        while self.connections and time.monotonic() < until_s:
+            await asyncio.sleep(0.02)
+            self.sweep()
+        for connection in list(self.connections):
+            connection.abort()

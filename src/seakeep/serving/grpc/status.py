@@ -7,26 +7,43 @@ gRPC, *Status codes and their use in gRPC*; gRFC A6 (retry pushback).
 
 from __future__ import annotations
 
-import grpc
+import enum
 
 from seakeep.errors import SeakeepError, UnavailableError
 from seakeep.serving.errors import status_of, told
 
+
+class Status(enum.IntEnum):
+    """The codes that are in use here."""
+
+    OK = 0
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
+
+
 _CODES = {
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+    401: Status.UNAUTHENTICATED,
+    403: Status.PERMISSION_DENIED,
+    404: Status.NOT_FOUND,
+    413: Status.RESOURCE_EXHAUSTED,
+    429: Status.RESOURCE_EXHAUSTED,
+    501: Status.UNIMPLEMENTED,
+    503: Status.UNAVAILABLE,
+    504: Status.DEADLINE_EXCEEDED,
 }
 
 
-def code_of(error: SeakeepError) -> grpc.StatusCode:
+def code_of(error: SeakeepError) -> Status:
     """The status code of an error."""
     status = status_of(error)
-    return _CODES.get(status, grpc.StatusCode.INTERNAL if status >= 500 else grpc.StatusCode.INVALID_ARGUMENT)
+    return _CODES.get(status, Status.INTERNAL if status >= 500 else Status.INVALID_ARGUMENT)
 
 
 def details_of(error: SeakeepError) -> str:

@@ -13,8 +13,9 @@ from seakeep.serving.v1 import RowAnswer
 
 pytest.importorskip("grpc")
 
-from seakeep.serving.grpc.inference import CONTENTS, answer, read_infer
-from seakeep.serving.grpc.messages import ModelInferRequest
+from seakeep.serving.grpc import inference
+from seakeep.serving.grpc.inference import CONTENTS, answer
+from seakeep.serving.grpc.messages import ModelInferRequest, UnreadInferRequest
 
 LATE, DISTANCE, CARRIER = "carrier_recent.late_1h", "distance", "carrier"
 
@@ -22,6 +23,10 @@ LATE, DISTANCE, CARRIER = "carrier_recent.late_1h", "distance", "carrier"
 @pytest.fixture
 def version(rig):
     return rig.load(rig.put(3))
+
+
+def read_infer(message, version, max_rows):
+    return inference.read_infer(UnreadInferRequest.FromString(message.SerializeToString()), version, max_rows)
 
 
 def add(message, name, datatype, values, shape=None, field=None):
@@ -34,6 +39,14 @@ def typed(distance=("FP64", [500, 600.5]), carrier=("BYTES", [b"AA", b""]), **mo
     add(message, LATE, "FP64", [1.5, float("nan")])
     add(message, DISTANCE, *distance, **more)
     add(message, CARRIER, *carrier)
+    return message
+
+
+def alone(shape):
+    """All inputs are said to have that shape."""
+    message = typed()
+    for tensor in message.inputs:
+        tensor.shape[:] = shape
     return message
 
 
@@ -96,7 +109,8 @@ def test_a_number_that_its_type_or_float64_does_not_hold_is_refused(version, dat
     ("message", "told"),
     [
         (typed(("FP64", [1.0])), "differ in their number of rows"),
-        (typed(shape=[3]), "has 2 elements, but its shape needs 3"),
+        (typed(shape=[3]), "'distance' has 3"),
+        (alone(shape=[3]), "has 2 elements, but its shape needs 3"),
         (typed(shape=[2, 2]), "has shape [2, 2]"),
         (typed(shape=[-1]), "with a negative size"),
         (typed(shape=[]), "has shape []"),
@@ -124,6 +138,36 @@ def test_raw_contents_belong_to_all_inputs_or_to_none(version):
     assert "3 inputs, but 2 raw contents" in refusal(version, short).message
     both.inputs[1].contents.fp64_contents.extend([1, 2])
     assert "'distance' has both typed and raw contents" in refusal(version, both).message
+
+
+def test_heads_that_were_read_before_are_not_taken_for_others(version):
+    for _ in range(2):
+        first = read_infer(raw(), version, 100)
+        whole = read_infer(raw(("INT16", np.array([500, 600], "<i2").tobytes())), version, 100)
+        turned = raw()
+        for name in ("inputs", "raw_input_contents"):
+            sent = getattr(turned, name)
+            kept = list(sent)[::-1]
+            del sent[:]
+            sent.extend(kept)
+        assert first.numbers.tolist()[1][1] == 600.5
+        assert whole.numbers.tolist()[1][1] == 600
+        assert read_infer(turned, version, 100).numbers.tobytes() == first.numbers.tobytes()
+        assert "has 15 bytes" in refusal(version, raw(("FP64", bytes(15)))).message
+        assert "has 17 bytes" in refusal(version, raw(("FP64", bytes(17)))).message
+        assert "'distance' has an infinite" in refusal(version, raw(("FP64", np.array([1, np.inf]).tobytes()))).message
+    assert 0 < len(version.memory) <= 3
+
+
+def test_what_is_remembered_of_heads_is_bounded(version):
+    for number in range(200):
+        asked = raw()
+        asked.inputs[0].parameters[f"p{number}"].string_param = "x"
+        read_infer(asked, version, 100)
+        asked.inputs[0].parameters["long"].string_param = "x" * 10_000
+        read_infer(asked, version, 100)
+    assert 0 < len(version.memory) <= 64
+    assert max(sum(map(len, heads)) for heads in version.memory) < 1000
 
 
 def test_limits_are_those_of_http(version):

@@ -7,7 +7,7 @@ from tests.serving_runs import free_port
 from seakeep.config import ServingSettings
 from seakeep.errors import PlatformError
 from seakeep.serving.supervisor import Supervisor
-from seakeep.serving.worker import Worker
+from seakeep.serving.worker import Worker, listen
 
 pytest.importorskip("grpc")
 
@@ -17,14 +17,14 @@ from seakeep.serving.grpc.service import InferenceService
 
 @pytest.fixture
 def server(on_loop):
-    """Starts a server on a port, and closes it."""
+    """Starts a server on each port, and closes them."""
 
     def start(*ports, host="127.0.0.1"):
         async def whole():
             service = InferenceService(None, authenticator=None, meters=None)
             servers = [GrpcServer(service, ServingSettings(host=host, grpc_port=port)) for port in ports]
-            for one in servers:
-                await one.start()
+            for one, port in zip(servers, ports, strict=True):
+                await one.start(listen(host, port, "serving.grpc_port"), 8)
             for one in servers:
                 await one.close(0)
 
@@ -49,7 +49,7 @@ def test_an_address_of_the_sixth_version_is_one_too(server):
 def test_a_port_that_cannot_be_used_is_named(server):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(PlatformError, match=f"port {port} of 127.0.0.1 for gRPC") as caught:
+        with pytest.raises(PlatformError, match=f"port {port} of 127.0.0.1 is in use") as caught:
             server(port)
     assert "serving.grpc_port" in caught.value.hint
 

@@ -6,12 +6,13 @@ import pytest
 from tests.serving_rig import KeyTable, candidate, expected_score, onnx_model
 from tests.serving_runs import free_port, until
 
+from seakeep.config import ObserveSettings
 from seakeep.serving.metrics import read
 
 grpc = pytest.importorskip("grpc")
 
 from seakeep.serving.grpc.messages import SERVICE, ModelInferRequest, message  # noqa: E402 -- only where it is installed
-from seakeep.serving.grpc.service import PIPELINED  # noqa: E402 -- only where it is installed
+from seakeep.serving.grpc.stream import PIPELINED  # noqa: E402 -- only where it is installed
 
 LATE, DISTANCE, CARRIER = "carrier_recent.late_1h", "distance", "carrier"
 
@@ -124,7 +125,7 @@ def test_what_cannot_be_answered_has_a_clear_code_and_is_counted(ask, rig, name,
     assert told in error.details()
     assert after.model_version == "3"
     counted = {one.model: one.errors for one in read(rig.metrics).versions}
-    assert sum(counted.get("", {}).values()) == (code != "UNIMPLEMENTED")
+    assert sum(counted.get("", {}).values()) == 1
 
 
 def test_a_fault_of_the_model_is_ours_and_counted_once(rig, ask):
@@ -228,8 +229,7 @@ def test_a_client_that_leaves_its_stream_disturbs_nobody(ask):
         await call.write(infer(id="1").SerializeToString())
         first = streamed(await call.read())
         call.cancel()
-        reading = service.worker._grpc._service._readers
-        await until(lambda: not reading)
+        await until(lambda: not service.worker._grpc.calls)
         return first, await asker.call("ModelInfer", infer())
 
     first, after = ask(scenario)
@@ -262,3 +262,22 @@ def test_more_than_may_be_in_flight_is_refused(ask):
     error = ask(scenario)
     assert error.code().name == "UNAVAILABLE"
     assert dict(error.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
+
+
+def test_a_traceparent_in_the_metadata_is_honoured(ask):
+    class Spans(list):
+        put = list.append
+
+        def close(self):
+            pass
+
+    spans = Spans()
+    sent = f"00-{'a' * 32}-{'b' * 16}-01"
+
+    async def scenario(_service, asker):
+        for given in ([("traceparent", sent)], [("traceparent", sent[:-1] + "0")], []):
+            await asker.call("ModelInfer", infer(), metadata=given)
+
+    ask(scenario, spans=spans, observing=ObserveSettings(trace_share=0.0))
+    assert [(f"{told.trace_id:x}", f"{told.parent:x}") for told in spans] == [("a" * 32, "b" * 16)]
+    assert {"parse", "queue", "model", "record"} < {stage.name for stage in spans[0].stages}

@@ -1,0 +1,1 @@
+"""Traces to a collector, by the OpenTelemetry protocol."""

@@ -1,0 +1,88 @@
+"""Models that raise, give no number, or do not return: only the requests at fault pay, and the service heals."""
+
+import asyncio
+import json
+
+import pytest
+from tests.asking import Asker, settle
+from tests.faults.test_serving_workers import owner
+from tests.serving_rig import TROUBLE, Rig, expected_score, onnx_model
+from tests.serving_runs import PREDICT, body, row, run, serving, supervised, until
+
+BAD = 2 * TROUBLE
+
+
+@pytest.fixture
+def rig(tmp_path):
+    return Rig(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [(onnx_model(trouble="error"), "internal"), (onnx_model(nan_below=TROUBLE), "serving")],
+    ids=["raises", "gives NaN"],
+)
+def test_a_model_that_fails_for_some_rows_fails_only_their_requests(rig, caplog, model, code):
+    """Good and bad requests are executed together; each is answered once and recorded once."""
+    caplog.set_level("CRITICAL", "seakeep.serving")
+    rig.releases.put(rig.put(1, model=model))
+
+    async def scenario():
+        async with serving(rig) as service:
+            asked = [row(f"k{number}", BAD if number % 3 == 0 else float(number)) for number in range(60)]
+            mixed = service.client.post(PREDICT, body(row("m0", 1.0), row("m1", BAD)))
+            answers = await asyncio.gather(mixed, *(service.client.post(PREDICT, body(one)) for one in asked))
+            assert service.worker._dataplane.in_flight == 0
+            return answers, service.predictions
+
+    (mixed, *answers), records = run(scenario())
+    kept = {record.key: record for record in records}
+    assert len(kept) == len(records) == 62
+    assert mixed[0] == 500
+    for number, (status, answer) in enumerate(answers):
+        told, record = json.loads(answer), kept[f"k{number}"]
+        if number % 3 == 0:
+            assert (status, told["code"], record.error) == (500, code, code)
+        else:
+            (one,) = told["predictions"]
+            assert (status, record.error, one["id"]) == (200, "", record.id)
+            assert one["score"] == pytest.approx(expected_score(0.0, number, "AA"), rel=1e-14)
+
+
+@pytest.mark.slow
+def test_a_worker_whose_model_does_not_return_says_where_is_replaced_and_the_others_go_on(rig, capfd):
+    rig.releases.put(rig.put(1, model=onnx_model(trouble="hang")))
+    rig.recorder.mkdir()
+
+    async def scenario(service):
+        before = {worker.index: worker.pid for worker in service.status()}
+        askers = [Asker(f"a{number}", service.port) for number in range(16)]
+        poison = Asker("poison", service.port)
+        for one in (poison, *askers):
+            await one.connect()
+            await one.ask()
+        owners = {one.name: owner(one.local_port, list(before.values()), service.port) for one in (poison, *askers)}
+        victim = owners["poison"]
+        over = asyncio.Event()
+        load = [asyncio.ensure_future(asker.go_on(over)) for asker in askers]
+        await poison.ask(BAD)
+        await until(lambda: victim not in {one.pid for one in service.status() if one.state == "ready"})
+        await until(lambda: [one.state for one in service.status()] == ["ready"] * 2)
+        counts = {asker.name: asker.asked for asker in askers}
+        await until(lambda: all(asker.asked > counts[asker.name] + 20 for asker in askers))
+        over.set()
+        await asyncio.gather(*load)
+        return [poison, *askers], owners, victim, set(before.values())
+
+    with supervised(rig, hang_s=2) as service:
+        askers, owners, victim, before = run(scenario(service))
+        after = {worker.pid for worker in service.status()}
+    assert before - after == {victim}
+    assert askers[0].lost == ["poison-2"]
+    assert all(len(one.lost) <= (owners[one.name] == victim) for one in askers)
+    assert not any(one.refused for one in askers)
+    account = settle(askers, rig.recorder)
+    assert account.missing == 0, "everything that was answered before the model hung had been recorded"
+    told = capfd.readouterr().err
+    assert "most recent call first" in told
+    assert "in score" in told, "the traceback of the worker names where it hung"
