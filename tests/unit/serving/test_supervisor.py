@@ -351,8 +351,8 @@ class TestCeiling:
         assert alive(pids(one)[1])
 
     def test_no_ceiling_is_never_weighed(self, supervise, monkeypatch):
-        monkeypatch.setattr(module, "anonymous_bytes", lambda _pid: 1 / 0)
         one = supervise(READY.format(before=""), worker_memory_mb=0)
+        monkeypatch.setattr(one, "_weigh", lambda *_: pytest.fail("it was weighed"))
         one.start()
         one.wait_ready(60)
         one.look()
