@@ -56,6 +56,8 @@ class Queue:
 
     Attributes
     ----------
+    rows
+        How many wait.
     row_s
         Seconds a row has taken lately, with all that goes with it.
     busy
@@ -68,7 +70,7 @@ class Queue:
         self._wait_s, self._calm_s = wait_s, wait_s * STANDING
         self._lanes: tuple[deque[Call], ...] = tuple(deque() for _ in PRIORITIES)
         self._rows = [0] * len(PRIORITIES)
-        self._total = 0
+        self.rows = 0
         self._limit_rows = _FIRST_ROWS
         self._soonest_s = math.inf
         self._turned_away_s = self._turned_away_at_s = 0.0
@@ -83,11 +85,11 @@ class Queue:
 
     def has_room(self, rows: int) -> bool:
         """Whether so many more rows fit, whatever time they take."""
-        return self._total + rows <= MAX_WAITING
+        return self.rows + rows <= MAX_WAITING
 
     def calm(self) -> bool:
         """Whether all that waits is worked off in a fraction of the longest wait: nobody is turned away then."""
-        return self._total * self.row_s <= self._calm_s
+        return self.rows * self.row_s <= self._calm_s
 
     def waits_s(self, rank: int) -> float:
         """How long a call of a rank would wait, in seconds."""
@@ -119,7 +121,7 @@ class Queue:
         rank, size = call.rank, call.size
         self._lanes[rank].append(call)
         self._rows[rank] += size
-        self._total += size
+        self.rows += size
         if call.deadline_s is not None:
             self._soonest_s = min(self._soonest_s, call.deadline_s)
 
@@ -143,7 +145,7 @@ class Queue:
                 rows += call.size
                 taken.append(call)
             self._rows[rank] -= rows - before
-        self._total -= rows
+        self.rows -= rows
         return taken
 
     def overdue(self, now_s: float) -> list[Call]:
@@ -186,7 +188,7 @@ class Queue:
             self._heavy = self._cost_s > HEAVY_ROW_S / (2 if self._heavy else 1)
         if telling or cpu_s > TICK_S:
             self._fit(rows, cpu_s)
-        self._backlog_since_s = ended_s if self._total else None
+        self._backlog_since_s = ended_s if self.rows else None
 
     def _fit(self, rows: int, cpu_s: float) -> None:
         """Let the next turn take as long as it may."""
@@ -206,7 +208,7 @@ class Queue:
         """Count work that was turned away; whole seconds after which it would be worked off if all of it came back."""
         self._turned_away_s = max(0.0, self._turned_away_s - (now_s - self._turned_away_at_s)) + rows * self.row_s
         self._turned_away_at_s = now_s
-        return min(MOST_RETRY_S, max(1, math.ceil(self._total * self.row_s + self._turned_away_s)))
+        return min(MOST_RETRY_S, max(1, math.ceil(self.rows * self.row_s + self._turned_away_s)))
 
     def _oldest_s(self, rank: int, now_s: float) -> float:
         """When the oldest call that goes before one of a rank began to wait."""
@@ -214,4 +216,4 @@ class Queue:
 
     def _left(self, rank: int, call: Call) -> None:
         self._rows[rank] -= call.size
-        self._total -= call.size
+        self.rows -= call.size

@@ -259,7 +259,7 @@ class Dataplane:
         """One turn: of each model's calls as many as it may take."""
         self._worked_s = time.perf_counter()
         for queue in list(self._queues.values()):
-            if not len(queue):
+            if not queue.rows:
                 continue
             began_s = time.perf_counter()
             for call in queue.overdue(began_s):
@@ -268,7 +268,7 @@ class Dataplane:
             if queue.busy and not queue.stuck:
                 continue
             self._execute(queue, queue.take(), began_s)
-            if len(queue) and not queue.busy:
+            if queue.rows and not queue.busy:
                 self._schedule()
 
     def _execute(self, queue: Queue, calls: list[Call], began_s: float) -> None:
@@ -309,7 +309,7 @@ class Dataplane:
             batches, cpu_s = done
             self._settle(job.calls, batches)
             queue.worked(job.rows, cpu_s, job.began_s, time.perf_counter())
-        if len(queue):
+        if queue.rows:
             self._schedule()
 
     def _watch_lookup(self, queue: Queue, job: _Job, limit_s: float) -> None:
@@ -323,7 +323,7 @@ class Dataplane:
             return
         job.abandoned = job.done = queue.stuck = True
         self._settle(job.calls, self._without_features(job))
-        if len(queue):
+        if queue.rows:
             self._schedule()
 
     def _without_features(self, job: _Job) -> list[Batch]:
