@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from seakeep.config import ServingSettings
 from seakeep.errors import FeaturesError, NotFoundError, SeakeepError, UnavailableError
-from seakeep.records.prediction import FULL, Role
+from seakeep.records.prediction import FULL
 from seakeep.serving import deadline
 from seakeep.serving.admission import TICK_S, Queue
 from seakeep.serving.apart import Apart

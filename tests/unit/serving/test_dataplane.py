@@ -279,10 +279,14 @@ def test_a_call_that_has_little_time_left_waits_for_nobody(plane):
     assert len(plane.replies) == 1
 
 
-def test_a_call_of_another_model_makes_nobody_wait(plane):
+def test_a_model_that_waits_keeps_no_other_waiting(plane):
+    at_once = plane.dataplane.traffic["late"]
     patient(plane)
-    plane.dataplane.traffic = {**plane.dataplane.traffic, "other": plane.dataplane.traffic["late"]}
+    plane.dataplane.traffic = {**plane.dataplane.traffic, "other": at_once}
     plane.ask(row())
-    plane.ask(row(), model="other")
+    other = plane.ask(row(), model="other")
     plane.turn()
-    assert len(plane.replies) == 2
+    assert plane.replies == [other]
+    plane.ask(*[row()] * 3)
+    plane.turn()
+    assert len(plane.replies) == 3
