@@ -41,12 +41,14 @@ def run(folder: Path) -> None:
     from seakeep.conversion import exchange
     from seakeep.conversion.emit.model import emit
     from seakeep.conversion.native import native_scorer
+    from seakeep.conversion.outputs import require_served
     from seakeep.conversion.parity import prove
 
     request = msgspec.json.decode((folder / exchange.REQUEST).read_bytes(), type=exchange.Request)
     _limit(resource.RLIMIT_CPU, request.cpu_s)
     estimator = _load(folder / exchange.ESTIMATOR, request.artefact_sha256)
     emission = emit(estimator, request.columns)
+    require_served(emission.outputs, type(estimator).__name__)
     proof = prove(
         native_scorer(estimator, request.columns),
         emission,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seakeep.conversion.emit.forest import Forest
 from seakeep.conversion.rows import Rows, spread
 from seakeep.conversion.session import ScoringSession
 from seakeep.conversion.witness import Walk
@@ -14,8 +15,8 @@ from seakeep.conversion.witness import Walk
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from seakeep.conversion.emit.graph import Product
     from seakeep.conversion.emit.model import Emission
-    from seakeep.conversion.emit.tree import Forest
 
 CHANGES = 8
 """Leaves that are changed, one at a time, in trees evenly spread over the model; or coefficients."""
@@ -25,60 +26,72 @@ CERTAIN = 1e-3
 """A score this close to 0 or 1 may hide a change."""
 
 
-def mutants(emission: Emission, row: Rows) -> Iterator[ScoringSession]:
+def mutants(emission: Emission, row: Rows, change: float | None = None) -> Iterator[ScoringSession]:
     """The model with one change that ``row`` shows: of a leaf that it reaches, or of a coefficient that it weighs.
 
     Parameters
     ----------
     row
         One row.
+    change
+        What is added; by default :data:`CHANGE`.
     """
     from onnx import load_from_string
 
-    if not emission.matrix:
-        return
-    matrix = ScoringSession(emission.matrix).score(row.numbers, row.categories)
-    forest = emission.forest
-    changes = _leaves(forest, matrix) if forest else _coefficients(matrix[0])
-    for position, change in changes:
-        model = load_from_string(emission.model)
-        (_change_leaf if forest else _change_coefficient)(model.graph, position, change)
-        yield ScoringSession(model.SerializeToString())
+    change = CHANGE if change is None else change
+    fitted = [(forest, looked_at) for forest, looked_at in emission.forests if not forest.steps]
+    parts: list[tuple[Forest | Product, bytes]] = [*fitted, *emission.products]
+    few = max(1, CHANGES // max(1, len(parts)))
+    for part, looked_at in [parts[i] for i in spread(len(parts), CHANGES)]:
+        matrix = _matrix(looked_at, row)
+        found = _leaves(part, matrix, few) if isinstance(part, Forest) else _coefficients(part, matrix[0], few)
+        for name, position, factor in found:
+            model = load_from_string(emission.model)
+            _change(model.graph, name, position, change * factor)
+            yield ScoringSession(model.SerializeToString(), any_kind=True)
 
 
-def _leaves(forest: Forest, matrix: NDArray[np.float64]) -> Iterator[tuple[int, float]]:
+def _matrix(looked_at: bytes, rows: Rows) -> NDArray[np.float64]:
+    return ScoringSession(looked_at, any_kind=True).score(rows.numbers, rows.categories)
+
+
+def _leaves(forest: Forest, matrix: NDArray[np.float64], most: int) -> Iterator[tuple[str, tuple[int, ...], float]]:
+    """``(where, position, 1)`` of leaves that the row reaches; ``where`` is a constant or the node that holds them."""
     trees = forest.trees
-    # The model's first leaf is the base that the trees are added to.
-    first = 1 + np.cumsum([0, *(int(tree.is_leaf.sum()) for tree in trees)])
-    for index in spread(len(trees), CHANGES).tolist():
+    first = forest.base + np.cumsum([0, *(int(tree.is_leaf.sum()) for tree in trees)])
+    for index in spread(len(trees), most).tolist():
         tree = trees[index]
         reached = int(np.flatnonzero((Walk(tree, matrix).witnesses() >= 0) & tree.is_leaf)[0])
-        yield int(first[index] + tree.is_leaf[:reached].sum()), CHANGE
+        leaf = int(first[index] + tree.is_leaf[:reached].sum())
+        yield (forest.table, (leaf, -1), 1.0) if forest.table else (f"{forest.node}/leaf_weights", (leaf,), 1.0)
 
 
-def _coefficients(values: NDArray[np.float64]) -> Iterator[tuple[int, float]]:
+def _coefficients(
+    product: Product, values: NDArray[np.float64], most: int
+) -> Iterator[tuple[str, tuple[int, ...], float]]:
+    """Positions of coefficients that weigh a number other than 0, and what makes the change one of the product."""
     weighed = np.flatnonzero(values)
-    for position in weighed[spread(len(weighed), CHANGES)].tolist():
-        yield position, CHANGE / float(values[position])
+    for position in weighed[spread(len(weighed), most)].tolist():
+        yield f"{product.output}/{product.weights}", (position, 0), 1 / float(values[position])
 
 
-def _change_leaf(graph: Any, position: int, change: float) -> None:
+def _change(graph: Any, name: str, position: tuple[int, ...], change: float) -> None:
+    """Change one element of a node's attribute (``node/attribute``), of its constant alone, or of a constant."""
     from onnx import numpy_helper
 
-    node = next(one for one in graph.node if one.op_type == "TreeEnsemble")
-    leaves = next(one for one in node.attribute if one.name == "leaf_weights")
-    values = numpy_helper.to_array(leaves.t).copy()
+    node_name, _, part = name.rpartition("/")
+    constants = {one.name: one for one in graph.initializer}
+    nodes = [one for one in graph.node if node_name in one.output]
+    if part not in constants:
+        held = next(one for one in nodes[0].attribute if one.name == part).t
+    else:  # the same numbers may serve as constants elsewhere too
+        held = constants[part]
+        users = nodes or [one for one in graph.node if part in one.input]
+        place = list(users[0].input).index(part)
+        users[0].input[place] = "changed"
+    values = numpy_helper.to_array(held).copy()
     values[position] += change
-    leaves.t.CopyFrom(numpy_helper.from_array(values, leaves.t.name))
-
-
-def _change_coefficient(graph: Any, position: int, change: float) -> None:
-    """Give the product other coefficients; those of the model may serve as constants elsewhere too."""
-    from onnx import numpy_helper
-
-    node = next(one for one in graph.node if one.op_type == "MatMul")
-    weights = next(one for one in graph.initializer if one.name == node.input[1])
-    values = numpy_helper.to_array(weights).copy()
-    values[position] += change
-    graph.initializer.append(numpy_helper.from_array(values, "changed"))
-    node.input[1] = "changed"
+    if part in constants:
+        graph.initializer.append(numpy_helper.from_array(values, "changed"))
+    else:
+        held.CopyFrom(numpy_helper.from_array(values, held.name))

@@ -1,4 +1,4 @@
-"""The trained estimator's own scores: what the converted model is held against."""
+"""The trained estimator's own answers: what the converted model is held against."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seakeep.conversion.outputs import ask, outputs_of
 from seakeep.conversion.rows import Rows, Scorer
 from seakeep.features.frame import Frame
 
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def native_scorer(estimator: Any, columns: Sequence[FeatureColumn]) -> Scorer:
-    """Scores by ``estimator.predict_proba`` on the data frame it would be given in training."""
+    """Answers by the estimator's own methods, on the data frame it would be given in training."""
+    answer = ask(estimator, outputs_of(estimator))
 
     def score(numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         frame = frame_of(Rows(numbers, categories), columns).to_pandas()
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # extreme and unknown values are tried on purpose
-            probabilities = estimator.predict_proba(frame)
-        return np.ascontiguousarray(probabilities[:, 1], dtype=np.float64)
+            return answer(frame)
 
     return score
 

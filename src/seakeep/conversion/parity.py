@@ -8,14 +8,15 @@ A proof is worth what it would find: each one is also tried on models in which o
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seakeep.conversion import control, probe
+from seakeep.conversion.compare import Answers, Comparison, Rule, answers, weigh, without
 from seakeep.conversion.rows import Rows, Scorer, joined, spread
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import ConversionError
@@ -32,44 +33,12 @@ BATCH_SIZES = (1, 2, 7, 1000)
 _BASE_ROWS = 3
 _NEAR_THRESHOLD = 256
 _BATCH_POOL = 1000
+_CONTROL_ROWS = 6
+_VISIBLE = 100
+"""A change of the score that rounding does not explain is this many times the tolerance."""
+_LARGEST_CHANGE = 0.5
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Answers:
-    """Scores, NaN where there is none; and which rows were refused with an error."""
-
-    scores: NDArray[np.float64]
-    refused: NDArray[np.bool_]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Comparison:
-    """Both sides' answers to the rows of one kind; every array ``(n,)``.
-
-    Attributes
-    ----------
-    difference
-        Absolute difference of scores; 0 where either has none.
-    error, nan
-        Rows that only one side refused, and those where only one side gave NaN. A row that the estimator refuses must
-        be refused by the served model or score NaN.
-    flip
-        Rows whose decision differs and whose score is not within the tolerance of the threshold.
-    """
-
-    rows: Rows
-    trained: Answers
-    served: Answers
-    difference: NDArray[np.float64]
-    error: NDArray[np.bool_]
-    nan: NDArray[np.bool_]
-    flip: NDArray[np.bool_]
-
-    def wrong(self, tolerance: float) -> NDArray[np.bool_]:
-        """Rows in which the sides disagree."""
-        wrong: NDArray[np.bool_] = self.error | self.nan | self.flip | (self.difference > tolerance)
-        return wrong
+_OTHERS = {"lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
 
 
 def prove(
@@ -102,35 +71,41 @@ def prove(
     IntegrityError
         The engine cannot load the model.
     """
-    session = ScoringSession(emission.model)
+    session = ScoringSession(emission.model, any_kind=True)
+    rule = Rule(emission.outputs, threshold, emission.tolerance)
+    doubt = ScoringSession(emission.doubt, any_kind=True) if emission.doubt else None
 
     def compare(some: Rows) -> Comparison:
-        return _compare(some, answers(trained, some), answers(session.score, some), threshold, emission.tolerance)
+        found = weigh(some, answers(trained, some), answers(session.score, some), rule)
+        return without(found, answers(doubt.score, some).scores.max(axis=1, initial=0.0) > 0) if doubt else found
 
-    validation = compare(rows)
+    # Real rows in doubt are not excused: whoever has ties in his data gets other answers than he had.
+    validation = weigh(rows, answers(trained, rows), answers(session.score, rows), rule)
     if bool(validation.trained.refused.all()):
         raise ConversionError(
             f"the estimator accepts none of the {len(rows)} validation rows, so nothing can be proved{_why(trained, rows)}",
             hint="train on the frame as it is given, with a validation period that holds rows",
         )
-    near = _nearest(validation.trained.scores, threshold, _NEAR_THRESHOLD)
-    cases, left_out = _cases(emission, rows, near)
+    near = _nearest(rule.margin(validation.trained.scores), _NEAR_THRESHOLD)
+    cases, told = _cases(emission, rows, near)
     compared = {"validation": validation, **{kind: compare(some) for kind, some in cases.items() if len(some)}}
     batch = _batch_mismatches(session, list(compared.values()))
-    mutants, caught = _controls(emission, validation, threshold)
+    mutants, caught = _controls(emission, session, validation, rule)
     everything = list(compared.values())
-    errors, nans, flips = (sum(int(getattr(c, name).sum()) for c in everything) for name in ("error", "nan", "flip"))
+    errors, nans, flips, ties = (
+        sum(int(getattr(c, name).sum()) for c in everything) for name in ("error", "nan", "flip", "tie")
+    )
     largest = max(float(c.difference.max()) for c in everything)
     counts = {kind: len(c.rows) for kind, c in compared.items()}
     counts["refused"] = sum(int(c.trained.refused.sum()) for c in everything)
-    if left_out:
-        counts["boundaries-left-out"] = left_out
+    counts |= {kind: count for kind, count in told.items() if count}
     model_sha256 = hashlib.sha256(emission.model).hexdigest()
     return ParityProof(
         passed=largest <= emission.tolerance and not (errors or nans or flips or batch) and caught == mutants,
         cases=counts,
         max_difference=largest,
         flips=flips,
+        near_ties=ties,
         nan_mismatches=nans,
         error_mismatches=errors,
         batch_mismatches=batch,
@@ -139,7 +114,7 @@ def prove(
         tolerance=emission.tolerance,
         batch_sizes=BATCH_SIZES,
         worst=_worst(compared, compare, emission.columns, emission.tolerance),
-        versions=installed(_PACKAGES),
+        versions=_versions(),
         model_sha256=model_sha256,
         artefact_sha256=artefact_sha256,
         digest=_digest(compared, model_sha256),
@@ -147,22 +122,11 @@ def prove(
     )
 
 
-def answers(scorer: Scorer, rows: Rows) -> Answers:
-    """Score rows; where a batch is refused, find by halving which rows are."""
-    scores = np.full(len(rows), np.nan)
-    refused = np.zeros(len(rows), dtype=bool)
-    pending = [np.arange(len(rows))] if len(rows) else []
-    while pending:
-        part = pending.pop()
-        some = rows.take(part)
-        try:
-            scores[part] = scorer(some.numbers, some.categories)
-        except Exception:  # noqa: BLE001 -- the plugin border: engines raise what they like; a refusal is an answer
-            if len(part) == 1:
-                refused[part] = True
-            else:
-                pending += [part[len(part) // 2 :], part[: len(part) // 2]]
-    return Answers(scores, refused)
+def _versions() -> dict[str, str]:
+    """Of what takes part: of another framework only if it is in use, under whichever name it was installed."""
+    others = [name for module, names in _OTHERS.items() if module in sys.modules for name in names]
+    found = installed((*_PACKAGES, *others))
+    return {name: version for name, version in found.items() if version or name not in others}
 
 
 def _why(trained: Scorer, rows: Rows) -> str:
@@ -174,23 +138,12 @@ def _why(trained: Scorer, rows: Rows) -> str:
     return ""
 
 
-def _compare(rows: Rows, trained: Answers, served: Answers, threshold: float, tolerance: float) -> Comparison:
-    trained_nan, served_nan = np.isnan(trained.scores), np.isnan(served.scores)
-    both = ~trained_nan & ~served_nan
-    difference = np.where(both, np.abs(trained.scores - served.scores), 0.0)
-    decided_alike = (trained.scores >= threshold) == (served.scores >= threshold)
-    tie = np.abs(trained.scores - threshold) <= tolerance
-    error = np.where(trained.refused, ~served_nan, served.refused)
-    nan = ~trained.refused & ~served.refused & (trained_nan != served_nan)
-    return Comparison(rows, trained, served, difference, error, nan, both & ~decided_alike & ~tie)
+def _nearest(margin: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    return np.argsort(np.where(np.isnan(margin), np.inf, margin), kind="stable")[:count]
 
 
-def _nearest(scores: NDArray[np.float64], threshold: float, count: int) -> NDArray[np.int64]:
-    distance = np.where(np.isnan(scores), np.inf, np.abs(scores - threshold))
-    return np.argsort(distance, kind="stable")[:count]
-
-
-def _cases(emission: Emission, rows: Rows, near: NDArray[np.int64]) -> tuple[dict[str, Rows], int]:
+def _cases(emission: Emission, rows: Rows, near: NDArray[np.int64]) -> tuple[dict[str, Rows], dict[str, int]]:
+    """Rows by kind, and how many were not made, by reason."""
     base = near[:_BASE_ROWS]
     cases = {
         "threshold": rows.take(near),
@@ -198,14 +151,25 @@ def _cases(emission: Emission, rows: Rows, near: NDArray[np.int64]) -> tuple[dic
         "unseen": probe.unseen(rows, base),
         "extremes": probe.extremes(rows, base),
     }
-    if emission.forest is None:
-        return cases, 0
-    looked_at = ScoringSession(emission.matrix)
-    found = probe.splits(emission.forest, lambda some: looked_at.score(some.numbers, some.categories), rows)
-    cases["boundaries"] = found.boundaries
-    cases["categories"] = found.categories
-    cases["missing"] = joined([cases["missing"], found.missing])
-    return cases, found.left_out
+    if not emission.forests:
+        return cases, {}
+    most = probe.MOST_BOUNDARY_ROWS // len(emission.forests)
+    found = []
+    for forest, looked_at in emission.forests:
+        session = ScoringSession(looked_at, any_kind=True)
+        found.append(probe.splits(forest, _looker(session), rows, most))
+    cases["boundaries"] = joined([one.boundaries for one in found])
+    cases["categories"] = joined([one.categories for one in found])
+    cases["missing"] = joined([cases["missing"], *(one.missing for one in found)])
+    told = {
+        "boundaries-left-out": sum(one.left_out for one in found),
+        "splits-untraced": sum(one.untraced for one in found),
+    }
+    return cases, told
+
+
+def _looker(session: ScoringSession) -> Callable[[Rows], NDArray[np.float64]]:
+    return lambda some: session.score(some.numbers, some.categories)
 
 
 def _batch_mismatches(session: ScoringSession, compared: Sequence[Comparison]) -> int:
@@ -222,22 +186,49 @@ def _batch_mismatches(session: ScoringSession, compared: Sequence[Comparison]) -
     return int(mismatched.sum())
 
 
-def _controls(emission: Emission, validation: Comparison, threshold: float) -> tuple[int, int]:
-    """Models with one changed leaf or coefficient that were tried, and those of them that the comparison tells from the trained one."""
-    nearest = _nearest(validation.trained.scores, 0.5, 1)
-    trained = Answers(validation.trained.scores[nearest], validation.trained.refused[nearest])
-    if not min(trained.scores[0], 1 - trained.scores[0]) > control.CERTAIN:
+def _controls(emission: Emission, session: ScoringSession, validation: Comparison, rule: Rule) -> tuple[int, int]:
+    """Models with one changed leaf or coefficient that were tried, and those of them that the comparison tells from the trained one.
+
+    Where some function of the model is constant in places, a change is made larger until the row's answer shows it.
+    """
+    trained = validation.trained
+    if emission.outputs.kind == "probability":
+        margin = np.abs(trained.scores[:, 0] - 0.5)
+        margin[margin >= 0.5 - control.CERTAIN] = np.nan
+    else:
+        margin = rule.margin(trained.scores)
+    nearest = _nearest(margin, 1).tolist()
+    if emission.flat:
+        nearest += spread(len(margin), _CONTROL_ROWS).tolist()
+    candidates = [row for row in nearest if not np.isnan(margin[row])]
+    for change in (1.0, 1e3, 1e6) if emission.flat else (1.0,):
+        for row in candidates:
+            size = change * (control.CHANGE and max(control.CHANGE, _VISIBLE * emission.tolerance))
+            tried, caught = _control(emission, session, validation, rule, row, size)
+            if tried:
+                return tried, caught
+    return 0, 0
+
+
+def _control(
+    emission: Emission, session: ScoringSession, validation: Comparison, rule: Rule, row: int, change: float
+) -> tuple[int, int]:
+    """The same for one row and one size of change; in a flat model only changes that show count as tried."""
+    chosen = np.array([row])
+    one = validation.rows.take(chosen)
+    expected = Answers(validation.trained.scores[chosen], validation.trained.refused[chosen])
+    before = answers(session.score, one)
+    after = [answers(mutant.score, one) for mutant in control.mutants(emission, one, change)]
+    if emission.flat:
+        after = [each for each in after if not _same(each.scores, before.scores).all()]
+    wrong = [weigh(one, expected, each, rule).wrong(emission.tolerance)[0] for each in after]
+    if emission.flat and not all(wrong) and change < _LARGEST_CHANGE:
         return 0, 0
-    row = validation.rows.take(nearest)
-    found = [
-        _compare(row, trained, answers(session.score, row), threshold, emission.tolerance).wrong(emission.tolerance)[0]
-        for session in control.mutants(emission, row)
-    ]
-    return len(found), int(sum(found))
+    return len(wrong), int(sum(wrong))
 
 
 def _same(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.bool_]:
-    same: NDArray[np.bool_] = (left == right) | (np.isnan(left) & np.isnan(right))
+    same: NDArray[np.bool_] = ((left == right) | (np.isnan(left) & np.isnan(right))).all(axis=1)
     return same
 
 
@@ -255,8 +246,9 @@ def _worst(
         return {}
     told = {name: repr(value) for name, value in found.rows.values(row, columns).items()}
     told["(kind)"] = kind
-    told["(trained)"] = "refused" if found.trained.refused[row] else repr(float(found.trained.scores[row]))
-    told["(served)"] = "refused" if found.served.refused[row] else repr(float(found.served.scores[row]))
+    for side, sided in (("(trained)", found.trained), ("(served)", found.served)):
+        scores = sided.scores[row].tolist()
+        told[side] = "refused" if sided.refused[row] else ", ".join(map(repr, scores))
     right = np.flatnonzero(~compared["validation"].wrong(tolerance))
     if found.wrong(tolerance)[row] and len(right):
         good = compared["validation"].rows.take(right[:1])

@@ -14,13 +14,14 @@ from seakeep.conversion.witness import Walk
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from seakeep.conversion.emit.graph import Origin
-    from seakeep.conversion.emit.tree import Forest, Tree
+    from seakeep.conversion.emit.column import Origin
+    from seakeep.conversion.emit.forest import Forest, Tree
 
 MOST_BOUNDARY_ROWS = 100_000
 _MOST_WITNESSES = 20_000
 _UNSEEN = "\N{SNOWMAN} never seen"
 _SINGLE_MAX = float(np.finfo(np.float32).max)
+_ASIDE, _ASIDE_SINGLE = 1e-9, 1e-6
 _EXTREMES = (
     *(0.0, -0.0, 5e-324, 1e-310, 1e-45, float(np.finfo(np.float32).tiny)),  # zeros and denormals of both precisions
     *(2.0**24 + 1, 2.0**53 + 1, -1.0, 1.7e9, 1.7e15),  # first integers without a float; seconds, microseconds of today
@@ -60,15 +61,24 @@ def unseen(rows: Rows, base: NDArray[np.int64]) -> Rows:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Splits:
-    """Rows that stand at the splits of a forest, and how many more there would have been."""
+    """Rows that stand at the splits of a forest, and how many more there would have been.
+
+    Attributes
+    ----------
+    untraced
+        Splits on columns that depend on several inputs, for which no row is made.
+    """
 
     boundaries: Rows
     categories: Rows
     missing: Rows
     left_out: int
+    untraced: int = 0
 
 
-def splits(forest: Forest, matrix: Callable[[Rows], NDArray[np.float64]], rows: Rows) -> Splits:
+def splits(
+    forest: Forest, matrix: Callable[[Rows], NDArray[np.float64]], rows: Rows, most: int | None = None
+) -> Splits:
     """For every split a row that meets it and to which it matters, with the split's input next below, at and next above the threshold.
 
     Where the input is a category, the row gets every known one instead; and each row is tried with the input missing.
@@ -82,7 +92,10 @@ def splits(forest: Forest, matrix: Callable[[Rows], NDArray[np.float64]], rows: 
         What the trees look at, for given inputs.
     rows
         Real rows.
+    most
+        Rows of each kind at most; by default :data:`MOST_BOUNDARY_ROWS`.
     """
+    most = MOST_BOUNDARY_ROWS if most is None else most
     rows = rows.take(spread(len(rows), _MOST_WITNESSES))
     seen = matrix(rows)
     found = [_traced(forest, tree, seen) for tree in forest.trees]
@@ -99,9 +112,10 @@ def splits(forest: Forest, matrix: Callable[[Rows], NDArray[np.float64]], rows: 
         joined([_with_choices(rows, chosen, kind) for kind in ("number", "category")]),
         joined(absent),
     ]
-    capped = [part.take(spread(len(part), MOST_BOUNDARY_ROWS)) for part in parts]
+    capped = [part.take(spread(len(part), most)) for part in parts]
     left_out = sum(map(len, parts)) - sum(map(len, capped))
-    return Splits(boundaries=capped[0], categories=capped[1], missing=capped[2], left_out=left_out)
+    untraced = sum(part.untraced for part in found)
+    return Splits(boundaries=capped[0], categories=capped[1], missing=capped[2], left_out=left_out, untraced=untraced)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,6 +127,7 @@ class _Traced:
     met: NDArray[np.int64]
     lacking: NDArray[np.int64]
     origins: list[Origin]
+    untraced: int
 
 
 def _traced(forest: Forest, tree: Tree, seen: NDArray[np.float64]) -> _Traced:
@@ -126,6 +141,7 @@ def _traced(forest: Forest, tree: Tree, seen: NDArray[np.float64]) -> _Traced:
         np.maximum(walk.telling(met)[known], 0),
         np.maximum(walk.telling(met, missing=True)[known], 0),
         [origin for origin in origins if origin is not None],
+        len(inner) - len(known),
     )
 
 
@@ -151,22 +167,39 @@ def around(threshold: NDArray[np.float64], *, single: bool) -> NDArray[np.float6
 def _at_thresholds(
     rows: Rows, met: NDArray[np.int64], threshold: NDArray[np.float64], origins: Sequence[Origin], *, single: bool
 ) -> Rows:
+    kind = np.array([2 if one.bends else int(one.scale != 1 or one.shift != 0) for one in origins], dtype=np.int64)
+    position = np.array([origin.position for origin in origins], dtype=np.int64)
+    parts = []
+    for which, values_at in enumerate((_exactly, _scaled, _bent)):
+        chosen = np.flatnonzero(kind == which)
+        values = values_at(threshold[chosen], [origins[i] for i in chosen.tolist()], single=single)
+        made = _set_numbers(rows, met[chosen], position[chosen], values)
+        parts.append(made.take(np.flatnonzero(np.isfinite(values).ravel())))
+    return joined(parts)
+
+
+def _exactly(threshold: NDArray[np.float64], origins: Sequence[Origin], *, single: bool) -> NDArray[np.float64]:  # noqa: ARG001 -- as its siblings
+    return around(threshold, single=single)
+
+
+def _scaled(threshold: NDArray[np.float64], origins: Sequence[Origin], *, single: bool) -> NDArray[np.float64]:
     scale = np.array([origin.scale for origin in origins])[:, None]
     shift = np.array([origin.shift for origin in origins])[:, None]
-    position = np.array([origin.position for origin in origins], dtype=np.int64)
-    values = around(threshold, single=single)
-    direct = ((scale == 1) & (shift == 0))[:, 0]
     with np.errstate(all="ignore"):
-        centre = values[~direct] * scale[~direct] + shift[~direct]
+        centre = around(threshold, single=single) * scale + shift
         # Undoing a scaler is not exact: step over the rounding error of its largest intermediate value.
-        step = np.spacing(np.maximum(np.abs(centre), np.abs(shift[~direct])))
-    undone = np.concatenate([centre - step, centre, centre + step], axis=1)
-    parts = [
-        _set_numbers(rows, met[chosen], position[chosen], value)
-        for chosen, value in ((direct, values[direct]), (~direct, undone))
-    ]
-    both = joined(parts)
-    return both.take(np.flatnonzero(~np.isinf(both.numbers).any(axis=1)))
+        step = np.spacing(np.maximum(np.abs(centre), np.abs(shift)))
+    return np.concatenate([centre - step, centre, centre + step], axis=1)
+
+
+def _bent(threshold: NDArray[np.float64], origins: Sequence[Origin], *, single: bool) -> NDArray[np.float64]:
+    """Values beside the threshold, not at it: of a curve the last bits may differ and nobody is wrong."""
+    aside = _ASIDE_SINGLE if single else _ASIDE
+    away = aside * np.maximum(np.abs(threshold), 1.0)
+    with np.errstate(all="ignore"):
+        sides = np.stack([threshold - away, threshold + away], axis=1)
+        undone = [origin.back(pair) for origin, pair in zip(origins, sides, strict=True)]
+    return np.array(undone).reshape(-1, 2)
 
 
 def _at_missing(rows: Rows, met: NDArray[np.int64], origins: Sequence[Origin]) -> Rows:

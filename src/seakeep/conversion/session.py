@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import onnxruntime
 
 from seakeep.errors import IntegrityError
+from seakeep.records.outputs import Outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 NUMBERS = "numbers"
 CATEGORIES = "categories"
 SCORE = "score"
+OUTPUTS = "seakeep.outputs"
+"""The entry of a model's metadata that tells what its answers are."""
 
 
 class ScoringSession:
@@ -28,6 +32,13 @@ class ScoringSession:
         The ONNX model's bytes (bytes, not a path: a model loaded from bytes cannot pull in other files). Its inputs
         are ``numbers``, float64 ``(n, numbers)``, and ``categories``, string ``(n, categories)``; an input without
         columns is left out. Its output is ``score``, float64 ``(n,)``: the probability of the positive class.
+    any_kind
+        Load a model of other answers too, which :attr:`outputs` tells.
+
+    Attributes
+    ----------
+    outputs
+        What the answers are.
 
     Raises
     ------
@@ -35,7 +46,7 @@ class ScoringSession:
         The bytes are not a model of this form.
     """
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, *, any_kind: bool = False) -> None:
         options = onnxruntime.SessionOptions()
         # One thread is fastest for small tabular models and gives the same bits for a row in any batch.
         options.intra_op_num_threads = 1
@@ -51,15 +62,26 @@ class ScoringSession:
         if outputs != [SCORE] or not self._inputs <= {NUMBERS, CATEGORIES}:
             message = f"the model has inputs {sorted(self._inputs)} and outputs {outputs}"
             raise IntegrityError(message, hint="convert the run again")
+        told = self._session.get_modelmeta().custom_metadata_map.get(OUTPUTS, "{}")
+        try:
+            self.outputs = msgspec.json.decode(told, type=Outputs)
+        except msgspec.DecodeError as error:
+            message = f"the model tells of unknown answers: {told[:200]}"
+            raise IntegrityError(message, hint="convert the run again") from error
+        if not any_kind and self.outputs.kind != "probability":
+            message = f"the model answers with {self.outputs.kind}, not with the probability of class 1"
+            raise IntegrityError(message, hint="serve a binary classifier of the classes 0 and 1")
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``, of ``numbers`` ``(n, numbers)`` and ``categories`` ``(n, categories)``.
+
+        A model of several answers a row gives ``(n, k)``.
 
         NaN is the score of a row that the trained estimator refuses with an error, such as an infinite number or a
         category its encoder does not allow.
         """
         if len(numbers) == 0:
-            return np.empty(0)
+            return np.empty(0 if self.outputs.single else (0, len(self.outputs.names)))
         feeds: dict[str, Any] = {}
         if NUMBERS in self._inputs:
             feeds[NUMBERS] = numbers

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from seakeep.conversion.emit.tree import Tree
+    from seakeep.conversion.emit.forest import Tree
 
 
 class Walk:
@@ -28,7 +28,8 @@ class Walk:
         self._matrix = matrix
         self._is_leaf = tree.is_leaf
         self._line = np.full(len(tree.left), -1, dtype=np.int64)  # of ``_member``, by node
-        self._member = np.zeros((len(tree.members), 256), dtype=bool)  # whether a code goes left
+        most = int(max((max(codes, default=0) for codes in tree.members.values()), default=0))
+        self._member = np.zeros((len(tree.members), most + 2), dtype=bool)  # whether a code goes left
         for line, (node, codes) in enumerate(tree.members.items()):
             self._line[node] = line
             self._member[line, np.array(codes, dtype=np.int64)] = True
@@ -64,7 +65,10 @@ class Walk:
         column = np.where(self._line[nodes] >= 0, -1, tree.column[nodes])
         value = np.full(len(nodes), np.nan) if missing else tree.threshold[nodes]
         sides = [self._leaf_value(child[nodes], candidates, column, value) for child in (tree.left, tree.right)]
-        order = np.lexsort((-candidates, np.abs(sides[0] - sides[1]), nodes))
+        apart = np.abs(sides[0] - sides[1])
+        if apart.ndim > 1:
+            apart = apart.max(axis=1)
+        order = np.lexsort((-candidates, apart, nodes))
         best = met.copy()
         best[nodes[order]] = candidates[order]  # of several rows for one node the last to be written tells most
         return best
@@ -83,7 +87,7 @@ class Walk:
     def _leaf_value(
         self, node: NDArray[np.int64], rows: NDArray[np.int64], column: NDArray[np.int64], value: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Values of the leaves that rows reach from ``node``, with ``value`` in ``column`` of each (-1: unchanged)."""
+        """Values, one or several, of the leaves that rows reach from ``node``, with ``value`` in ``column`` of each (-1: unchanged)."""
         node = node.copy()
         walking = np.flatnonzero(~self._is_leaf[node])
         while len(walking):
@@ -100,5 +104,7 @@ class Walk:
         missing = np.isnan(value)
         left = np.where(missing, tree.missing_left[node], value <= tree.threshold[node])
         sets = (self._line[node] >= 0) & ~missing
-        left[sets] = self._member[self._line[node[sets]], value[sets].astype(np.int64)]
+        beyond = self._member.shape[1] - 1  # no code: what is negative or too large
+        code = np.where((value[sets] < 0) | (value[sets] > beyond), beyond, value[sets]).astype(np.int64)
+        left[sets] = self._member[self._line[node[sets]], code]
         return np.where(left, tree.left[node], tree.right[node])

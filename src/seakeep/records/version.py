@@ -20,12 +20,14 @@ class ParityProof(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     cases
         Rows tried, by kind: ``validation``, ``boundaries``, ``categories``, ``missing``, ``unseen``, ``extremes``,
-        ``threshold``; beside them ``refused``, rows the estimator refuses, and ``boundaries-left-out``, rows at splits
-        beyond what is tried.
+        ``threshold``; beside them ``refused``, rows the estimator refuses, ``boundaries-left-out``, rows at splits beyond
+        what is tried, and ``splits-untraced``, splits on columns that mix inputs, for which no row is made.
     max_difference
         Largest absolute difference of scores.
     flips
         Rows whose decision differs at the deployed threshold, by more than the tolerance.
+    near_ties
+        Rows whose decision differs by no more than the tolerance, so that rounding may take either.
     nan_mismatches, error_mismatches
         Rows where only one side gave NaN; cases where only one side refused.
     batch_mismatches
@@ -50,6 +52,7 @@ class ParityProof(msgspec.Struct, frozen=True, kw_only=True):
     cases: dict[str, int]
     max_difference: float
     flips: int
+    near_ties: int = 0
     nan_mismatches: int
     error_mismatches: int
     batch_mismatches: int = 0

@@ -64,8 +64,9 @@ def case(name):
     model = MODELS[name]().fit(data, label)
     rows = Rows(numbers, dest[:, None])
     emission = emit(model, COLUMNS)
-    matrix = ScoringSession(emission.matrix).score(rows.numbers, rows.categories)
-    met = [Walk(tree, matrix).witnesses() >= 0 for tree in emission.forest.trees]
+    forest, looked_at = emission.forests[0]
+    matrix = ScoringSession(looked_at).score(rows.numbers, rows.categories)
+    met = [Walk(tree, matrix).witnesses() >= 0 for tree in forest.trees]
     return native_scorer(model, COLUMNS), emission, rows, met
 
 
@@ -99,7 +100,7 @@ def places(name, *, leaves):
     """
     _, emission, _, met = case(name)
     found, position = [], 1
-    for index, tree in enumerate(emission.forest.trees):
+    for index, tree in enumerate(emission.forests[0][0].trees):
         chosen = tree.is_leaf if leaves else ~tree.is_leaf
         for node in np.flatnonzero(chosen):
             if met[index][node]:
@@ -132,7 +133,7 @@ def test_a_changed_leaf(name, data):
 @few
 def test_a_threshold_moved_to_the_next_value_that_compares_otherwise(name, data):
     _, emission, _, _ = case(name)
-    forest = emission.forest
+    forest, _ = emission.forests[0]
     ordered = [
         place
         for place in places(name, leaves=False)
@@ -159,10 +160,10 @@ def test_a_threshold_moved_to_the_next_value_that_compares_otherwise(name, data)
 @few
 def test_a_category_moved_to_the_other_side(data):
     _, emission, rows, _ = case("hgb")
-    forest = emission.forest
+    forest, _ = emission.forests[0]
     sets = [place for place in places("hgb", leaves=False) if place[1] in forest.trees[place[0]].members]
     tree, node, _ = data.draw(st.sampled_from(sets))
-    matrix = ScoringSession(emission.matrix).score(rows.numbers, rows.categories)
+    matrix = ScoringSession(emission.forests[0][1]).score(rows.numbers, rows.categories)
     by = [row for row in range(len(rows)) if Walk(forest.trees[tree], matrix[[row]]).witnesses()[node] >= 0]
     code = float(matrix[data.draw(st.sampled_from(by)), 0])
     if np.isnan(code):
@@ -187,7 +188,7 @@ def test_a_category_moved_to_the_other_side(data):
 @few
 def test_missing_values_sent_to_the_other_side(name, data):
     _, emission, rows, _ = case(name)
-    forest = emission.forest
+    forest, _ = emission.forests[0]
     lacking = [
         place
         for place in places(name, leaves=False)

@@ -87,16 +87,33 @@ def test_the_child_checks_the_digest_before_it_unpickles(tmp_path, frame, held_o
 
 
 def test_what_has_no_emitter_is_told_by_step(frame, held_out, to_pandas):
-    from sklearn.naive_bayes import GaussianNB
+    from sklearn.gaussian_process import GaussianProcessClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
-    model = make_pipeline(OrdinalEncoder(), GaussianNB())
-    data = to_pandas(held_out).fillna(0.0)
+    model = make_pipeline(OrdinalEncoder(), GaussianProcessClassifier())
+    data = to_pandas(held_out).fillna(0.0)[:100]
     artefact = pickle.dumps(model.fit(data, np.arange(len(data)) % 2))
-    with pytest.raises(ConversionError, match=r"Pipeline\.gaussiannb: GaussianNB has no exact emitter") as refusal:
+    with pytest.raises(
+        ConversionError, match=r"Pipeline\.gaussianprocessclassifier: GaussianProcessClassifier has no exact emitter"
+    ) as refusal:
         convert(artefact, frame, threshold=0.5, artefact_sha256=sha256(artefact))
     assert "HistGradientBoostingClassifier" in refusal.value.hint
+
+
+@pytest.mark.slow
+def test_what_is_no_probability_is_converted_but_not_served(frame, held_out):
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.pipeline import make_pipeline
+
+    data = frame.to_pandas()
+    numbers = ColumnTransformer([("numbers", "passthrough", ["hour", "share"])])
+    model = make_pipeline(numbers, HistGradientBoostingRegressor(max_iter=2)).fit(data, np.arange(len(data)) * 1.0)
+    artefact = pickle.dumps(model)
+    with pytest.raises(ConversionError, match="Pipeline gives value; what is served is the probability") as refusal:
+        convert(artefact, frame, threshold=0.5, artefact_sha256=sha256(artefact))
+    assert "binary classifier" in refusal.value.hint
 
 
 def attempt(frame, code: str) -> str:

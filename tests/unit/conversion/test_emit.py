@@ -4,22 +4,35 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, RobustScaler, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    SplineTransformer,
+    StandardScaler,
+)
+from sklearn.svm import SVC
 
 from seakeep.conversion.emit.model import emit
 from seakeep.conversion.native import native_scorer
+from seakeep.conversion.outputs import require_served
 from seakeep.conversion.parity import prove
 from seakeep.conversion.rows import Rows
 from seakeep.conversion.session import ScoringSession
-from seakeep.errors import ConversionError
+from seakeep.errors import ConversionError, IntegrityError
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import Outputs
 
 
 def test_every_supported_estimator_is_proved_equal(estimator, columns, held_out):
@@ -80,7 +93,7 @@ def test_breast_cancer_without_categories(model):
     proof = prove(native_scorer(model, columns), emission, rows, threshold=0.5, artefact_sha256="")
     assert proof.passed, proof
     assert proof.cases["validation"] == len(values)
-    assert (proof.cases.get("boundaries", 0) > 0) == (emission.forest is not None)
+    assert (proof.cases.get("boundaries", 0) > 0) == bool(emission.forests)
 
 
 def test_only_categories(held_out, fit, to_pandas):
@@ -109,28 +122,42 @@ def _encoded(encoder, model=None):
     )
 
 
+def _doubled(numbers):
+    return numbers * 2
+
+
 REFUSED = {
-    "CalibratedClassifierCV": lambda: CalibratedClassifierCV(_encoded(OrdinalEncoder())),
-    "RobustScaler": lambda: _encoded(OrdinalEncoder(), make_pipeline(RobustScaler(), LogisticRegression())),
-    "FunctionTransformer": lambda: _encoded(
-        OrdinalEncoder(), make_pipeline(FunctionTransformer(np.log1p), HistGradientBoostingClassifier())
+    "GaussianProcessClassifier": lambda: _encoded(OrdinalEncoder(), GaussianProcessClassifier()),
+    "FunctionTransformer with .*lambda": lambda: _encoded(
+        OrdinalEncoder(), make_pipeline(FunctionTransformer(lambda numbers: numbers), LogisticRegression())
     ),
-    "min_frequency": lambda: _encoded(OneHotEncoder(min_frequency=20)),
+    "FunctionTransformer with _doubled": lambda: _encoded(
+        OrdinalEncoder(), make_pipeline(FunctionTransformer(_doubled), LogisticRegression())
+    ),
+    "FunctionTransformer with round": lambda: _encoded(
+        OrdinalEncoder(), make_pipeline(FunctionTransformer(np.round, kw_args={"decimals": 1}), LogisticRegression())
+    ),
     "dtype float32": lambda: _encoded(OneHotEncoder(dtype=np.float32)),
-    "sparse": lambda: _encoded(OneHotEncoder(), make_pipeline(StandardScaler(with_mean=False), LogisticRegression())),
+    "sparse": lambda: _encoded(OneHotEncoder(), make_pipeline(SimpleImputer(), LogisticRegression())),
     "init": lambda: _encoded(OrdinalEncoder(), GradientBoostingClassifier(init=LogisticRegression(), n_estimators=2)),
-    "loss": lambda: _encoded(OrdinalEncoder(), GradientBoostingClassifier(loss="exponential", n_estimators=2)),
-    "missing_values": lambda: make_pipeline(
-        ColumnTransformer([("num", SimpleImputer(missing_values=-1.0), ["hour"])]), LogisticRegression()
+    "CountVectorizer splits text": lambda: make_pipeline(
+        ColumnTransformer([("text", CountVectorizer(analyzer="char"), "dest")]), LogisticRegression()
     ),
-    "transformer_weights": lambda: make_pipeline(
-        ColumnTransformer([("num", SimpleImputer(), ["hour"])], transformer_weights={"num": 2.0}), LogisticRegression()
+    "iterates": lambda: _encoded(OrdinalEncoder(), SVC(probability=True)),
+    "metric": lambda: _encoded(OrdinalEncoder(), KNeighborsClassifier(metric="chebyshev")),
+    "periodic": lambda: _encoded(
+        OrdinalEncoder(), make_pipeline(SplineTransformer(extrapolation="periodic"), LogisticRegression())
     ),
+    "rounds the numbers": lambda: _encoded(
+        OrdinalEncoder(), make_pipeline(KBinsDiscretizer(dtype=np.float32), LogisticRegression())
+    ),
+    "draws at random": lambda: _encoded(OrdinalEncoder(), DummyClassifier(strategy="stratified")),
 }
 
 
 @pytest.mark.parametrize("reason", REFUSED)
 def test_what_is_not_emitted_exactly_is_refused_by_name(reason, held_out, to_pandas, columns):
+    held_out = held_out.take(np.arange(200))
     label = (np.nan_to_num(held_out.numbers[:, 0]) > 0).astype(int)
     with np.errstate(all="ignore"):
         import warnings
@@ -141,6 +168,7 @@ def test_what_is_not_emitted_exactly_is_refused_by_name(reason, held_out, to_pan
     with pytest.raises(ConversionError, match=reason) as refusal:
         emit(model, columns)
     assert refusal.value.hint
+    assert str(refusal.value).startswith("Pipeline.")
 
 
 def test_a_subclass_may_compute_anything_and_is_refused(held_out, columns, to_pandas):
@@ -153,14 +181,22 @@ def test_a_subclass_may_compute_anything_and_is_refused(held_out, columns, to_pa
 
 
 @pytest.mark.parametrize(
-    "labels", [np.arange(1200) % 3, np.where(np.arange(1200) % 2, "yes", "no"), np.arange(1200) % 2 + 0.5]
+    ("labels", "names"),
+    [
+        (np.arange(1200) % 3, ("0", "1", "2")),
+        (np.where(np.arange(1200) % 2, "yes", "no"), ("no", "yes")),
+        (np.arange(1200) % 2 + 1, ("1", "2")),
+    ],
 )
-def test_classes_other_than_0_and_1_are_refused(labels, held_out, columns, to_pandas):
-    if labels.dtype.kind == "f":
-        labels = (labels * 2).astype(int)
+def test_classes_other_than_0_and_1_are_told_and_not_served(labels, names, held_out, columns, to_pandas):
     model = HistGradientBoostingClassifier(categorical_features=["dest", "origin"], max_iter=2)
-    with pytest.raises(ConversionError, match="classes 0 and 1"):
-        emit(model.fit(to_pandas(held_out), labels), columns)
+    emission = emit(model.fit(to_pandas(held_out), labels), columns)
+    assert emission.outputs == Outputs(kind="probabilities", names=names)
+    assert ScoringSession(emission.model, any_kind=True).outputs == emission.outputs
+    with pytest.raises(IntegrityError, match="answers with probabilities"):
+        ScoringSession(emission.model)
+    with pytest.raises(ConversionError, match="what is served is the probability of one of the classes 0 and 1"):
+        require_served(emission.outputs, "HistGradientBoostingClassifier")
 
 
 def test_boolean_labels_are_0_and_1(held_out, columns, to_pandas):

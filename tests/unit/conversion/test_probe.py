@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seakeep.conversion import probe
-from seakeep.conversion.emit.graph import Column, Origin
-from seakeep.conversion.emit.tree import Forest, Tree
+from seakeep.conversion.emit.column import Column, Origin
+from seakeep.conversion.emit.forest import Forest, Tree
 from seakeep.conversion.rows import Rows, joined, spread
 from seakeep.conversion.witness import Walk
 

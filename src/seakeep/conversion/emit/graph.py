@@ -1,4 +1,4 @@
-"""A small ONNX graph builder, and the columns that travel through it.
+"""A small ONNX graph builder.
 
 A row that the estimator would refuse (an infinite number in a scaler, a missing one in a linear model) scores NaN:
 steps report such rows with :meth:`Graph.refuse`, and the score carries them.
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from seakeep.conversion.emit.column import Column, Origin, Table
+from seakeep.conversion.emit.forest import Forest
 from seakeep.conversion.session import CATEGORIES, NUMBERS, SCORE
 from seakeep.records.feature import FeatureKind
 
@@ -27,58 +29,21 @@ ML = "ai.onnx.ml"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Where a column's values come from, so that a split of a tree can be told in terms of the model's inputs.
+class Product:
+    """A matrix product with fitted coefficients.
 
     Attributes
     ----------
-    position
-        Index of the input among the number inputs or among the category inputs.
-    scale, shift
-        A number input ``x`` reaches the column as the value ``v`` with ``x = v * scale + shift`` (up to rounding).
-    choices
-        The input's values that matter, where the column depends on which one it is rather than on how large it is.
+    output, matrix, weights
+        Names of the tensors: ``output = matrix @ weights``.
+    width
+        Columns of the matrix.
     """
 
-    kind: FeatureKind
-    position: int
-    scale: float = 1.0
-    shift: float = 0.0
-    choices: tuple[str | float, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """One column of a table: column ``position`` of a tensor ``(n, k)``.
-
-    Attributes
-    ----------
-    codes, default
-        If ``codes`` is not ``None``, the tensor holds text and the column is the number ``codes`` gives each text
-        (``default`` for others). The mapping is emitted where the column is used, so that mappings compose.
-    """
-
-    name: str
-    tensor: str
-    position: int
-    kind: FeatureKind
-    origin: Origin | None
-    codes: Mapping[str, float] | None = None
-    default: float = np.nan
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Table:
-    """What one step hands to the next.
-
-    Attributes
-    ----------
-    sparse
-        Whether scikit-learn holds it as a sparse matrix there, which changes what some estimators refuse.
-    """
-
-    columns: tuple[Column, ...]
-    sparse: bool = False
+    output: str
+    matrix: str
+    weights: str
+    width: int
 
 
 class Graph:
@@ -90,9 +55,24 @@ class Graph:
         Names of the inputs, in the model's order.
     kinds
         Their kinds.
+
+    Attributes
+    ----------
+    forests
+        What trees were emitted, by the tensor that depends on them: those a proof tries the splits of.
+    products
+        What matrix products were emitted: those a proof changes the coefficients of.
+    flat
+        Whether some function of the model is constant in places, so that a small change before it may not show.
+    doubts
+        Tensors ``(n, 1)``, 1 in rows to which rounding may give either of two answers, which are no estimator's fault.
     """
 
     def __init__(self, names: Sequence[str], kinds: Sequence[FeatureKind]) -> None:
+        self.forests: dict[str, Forest] = {}
+        self.products: list[Product] = []
+        self.flat = False
+        self.doubts: list[str] = []
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self._made: dict[tuple[Any, ...], str] = {}
@@ -116,10 +96,66 @@ class Graph:
         return self._made[key]
 
     def node(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """Add a node of one output and return the output's name."""
+        """Add a node of one output and return the output's name; equal nodes are made once."""
+        plain = all(isinstance(value, (int, float, str)) for value in attributes.values())
+        key = (operator, inputs, domain, *attributes.items()) if plain else ()
+        if key and key in self._made:
+            return self._made[key]
         output = f"t{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, list(inputs), [output], domain=domain, **attributes))
+        if key:
+            self._made[key] = output
         return output
+
+    def nodes(self, operator: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
+        """Add a node of several outputs and return their names."""
+        outputs = [f"t{len(self._nodes)}_{i}" for i in range(count)]
+        self._nodes.append(helper.make_node(operator, list(inputs), outputs, **attributes))
+        return outputs
+
+    def number(self, value: float) -> str:
+        """A constant number."""
+        return self.constant(np.array(float(value)))
+
+    def row(self, values: Any) -> str:
+        """A constant ``(1, k)``, to be combined with every row of a matrix."""
+        return self.constant(np.asarray(values, dtype=np.float64).reshape(1, -1))
+
+    def take(self, tensor: str, positions: Sequence[int]) -> str:
+        """Some columns of a tensor ``(n, k)``."""
+        return self.node("Gather", tensor, self.constant(np.array(positions, dtype=np.int64)), axis=1)
+
+    def beside(self, tensors: Sequence[str]) -> str:
+        """Tensors ``(n, k)`` side by side."""
+        return tensors[0] if len(tensors) == 1 else self.node("Concat", *tensors, axis=1)
+
+    def shape(self, tensor: str, *sizes: int) -> str:
+        """The tensor in another shape; -1 stands for what is left."""
+        return self.node("Reshape", tensor, self.constant(np.array(sizes, dtype=np.int64)))
+
+    def double(self, flags: str) -> str:
+        """Truth values as 0 and 1, or other numbers in double."""
+        return self.node("Cast", flags, to=TensorProto.DOUBLE)
+
+    def rows(self, width: int) -> str:
+        """The shape ``(n, width)``, to expand constants to."""
+        used = next(name for name in (NUMBERS, CATEGORIES) if self._width[name])
+        count = self.node("Shape", used, start=0, end=1)
+        return self.node("Concat", count, self.constant(np.array([width], dtype=np.int64)), axis=0)
+
+    def product(self, matrix: str, weights: NDArray[Any]) -> str:
+        """``matrix @ weights``, with ``weights`` ``(d, k)`` fitted; a row's bits do not depend on its batch."""
+        weights = np.asarray(weights, dtype=np.float64)
+        constant = self.constant(weights)
+        output = self.node("MatMul", matrix, constant)
+        found = Product(output=output, matrix=matrix, weights=constant, width=len(weights))
+        if found not in self.products:
+            self.products.append(found)
+        return output
+
+    def total(self, matrix: str, width: int) -> str:
+        """Sums of the rows of a matrix of ``width`` columns, ``(n, 1)``; the engine's own sum depends on the batch."""
+        return matrix if width == 1 else self.node("MatMul", matrix, self.constant(np.ones((width, 1))))
 
     def new_columns(self, tensor: str, like: Sequence[Column]) -> tuple[Column, ...]:
         """The columns of a fresh number tensor ``(n, len(like))`` that keep the names and origins of ``like``."""
@@ -137,7 +173,7 @@ class Graph:
                 parts += [self._coded(column) for column in run]
             else:
                 parts.append(self._gather(tensor, [column.position for column in run]))
-        return parts[0] if len(parts) == 1 else self.node("Concat", *parts, axis=1)
+        return self.beside(parts)
 
     def refuse(self, marks: str) -> None:
         """Give rows with a NaN in ``marks``, double ``(n, k)``, the score NaN; other elements of it must be 0."""
@@ -153,32 +189,39 @@ class Graph:
         """Refuse rows with an infinite or missing element: ``x - x`` is 0 for all others."""
         self.refuse(self.node("Sub", matrix, matrix))
 
-    def settle(self, score: str) -> str:
-        """``score``, double ``(n, 1)``, or NaN in the rows refused so far."""
-        for refusal in self._refusals:
-            score = self.node("Add", score, refusal)
-        self._refusals = []
-        return score
+    def settle(self, output: str) -> str:
+        """``output``, double ``(n, k)``, or NaN in the rows that any step refuses."""
+        for refusal in dict.fromkeys(self._refusals):
+            output = self.node("Add", output, refusal)
+        return output
 
-    def model(self, output: str, columns: int | None = None) -> bytes:
-        """The serialised model that gives ``output``: ``(n, columns)``, or ``score (n,)`` without ``columns``."""
-        shape: list[int | None] = [None] if columns is None else [None, columns]
+    def model(self, output: str, width: int, *, flat: bool, about: Mapping[str, str] | None = None) -> bytes:
+        """The serialised model that gives ``output``, ``(n, width)``, without what it does not need.
+
+        Parameters
+        ----------
+        flat
+            Whether the one column is given as ``(n,)``.
+        about
+            What the model says about itself.
+        """
         last = (
             helper.make_node("Squeeze", [output, self.constant(np.array([1], dtype=np.int64))], [SCORE])
-            if columns is None
+            if flat
             else helper.make_node("Identity", [output], [SCORE])
         )
+        nodes, constants = self._needed(last)
         inputs = [
             helper.make_tensor_value_info(name, kind, [None, self._width[name]])
             for name, kind in ((NUMBERS, TensorProto.DOUBLE), (CATEGORIES, TensorProto.STRING))
             if self._width[name]
         ]
         graph = helper.make_graph(
-            [*self._nodes, last],
+            nodes,
             "seakeep",
             inputs,
-            [helper.make_tensor_value_info(SCORE, TensorProto.DOUBLE, shape)],
-            initializer=self._constants,
+            [helper.make_tensor_value_info(SCORE, TensorProto.DOUBLE, [None] if flat else [None, width])],
+            initializer=constants,
         )
         model = helper.make_model(
             graph,
@@ -186,8 +229,23 @@ class Graph:
             ir_version=_IR_VERSION,
             producer_name="seakeep",
         )
+        helper.set_model_props(model, dict(about or {}))
         serialised: bytes = model.SerializeToString(deterministic=True)
         return serialised
+
+    def needed(self, output: str) -> frozenset[str]:
+        """The tensors that ``output`` is computed from."""
+        nodes, _ = self._needed(helper.make_node("Identity", [output], [SCORE]))
+        return frozenset(name for node in nodes for name in node.output)
+
+    def _needed(self, last: Any) -> tuple[list[Any], list[Any]]:
+        wanted = set(last.input)
+        kept = [last]
+        for node in reversed(self._nodes):
+            if not wanted.isdisjoint(node.output):
+                kept.append(node)
+                wanted.update(node.input)
+        return kept[::-1], [constant for constant in self._constants if constant.name in wanted]
 
     def _gather(self, tensor: str, positions: list[int]) -> str:
         if positions == list(range(self._width[tensor])):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from sklearn.pipeline import Pipeline
+import msgspec
+from sklearn.utils import get_tags
 
-from seakeep.conversion.emit import compose, encode, ensemble, linear, numeric
-from seakeep.conversion.emit.graph import Graph
-from seakeep.conversion.emit.registry import classifiers, classify
-from seakeep.conversion.emit.tree import Forest
+from seakeep.conversion.emit import families, registry
+from seakeep.conversion.emit.forest import Forest
+from seakeep.conversion.emit.graph import Graph, Product
+from seakeep.conversion.emit.registry import Scored, predict
+from seakeep.conversion.outputs import outputs_of
+from seakeep.conversion.session import OUTPUTS
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
-
-_FAMILIES = (compose, encode, ensemble, linear, numeric)  # importing them registers their emitters
+from seakeep.records.outputs import PROBABILITY, Outputs
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,49 +29,57 @@ class Emission:
     ----------
     columns
         The inputs, in order.
+    outputs
+        What it answers; the model says so itself.
     model
         The serialised ONNX model; equal estimators give equal bytes.
     tolerance
-        Largest difference of scores that rounding explains.
-    forest
-        The trees it follows, if any.
-    matrix
-        A serialised model of the same inputs whose output is the matrix that the trees or coefficients look at.
+        Largest difference of answers that rounding explains.
+    forests, products
+        The trees it follows and the products it forms, each with a serialised model of the same inputs whose output
+        is the matrix that they look at.
+    flat
+        Whether some function of it is constant in places, so that a small change before it may not show.
+    doubt
+        A serialised model of the same inputs that gives 0 to rows whose answer no rounding changes, if there are
+        others.
     """
 
     columns: tuple[FeatureColumn, ...]
+    outputs: Outputs = PROBABILITY
     model: bytes
     tolerance: float
-    forest: Forest | None
-    matrix: bytes
+    forests: tuple[tuple[Forest, bytes], ...] = ()
+    products: tuple[tuple[Product, bytes], ...] = ()
+    flat: bool = False
+    doubt: bytes = b""
 
 
 def estimators() -> frozenset[type]:
-    """Types of classifiers that :func:`emit` can write, pipelines of them apart."""
-    return classifiers() - {Pipeline}
+    """Types of classifiers with probabilities that :func:`emit` can write and that need no other estimator."""
+    families.load()
+    _, predictors = registry.registered()
+    return frozenset(kind for kind in predictors if kind.__name__[0] != "_" and _stands_alone(kind))
 
 
 def emit(estimator: Any, columns: Sequence[FeatureColumn]) -> Emission:
-    """Write a fitted binary classifier as ONNX.
+    """Write a fitted classifier, regressor or outlier detector as ONNX.
 
     Parameters
     ----------
     estimator
-        Fitted on a data frame of exactly these columns, with classes 0 and 1.
+        Fitted on a data frame of exactly these columns.
     columns
         The model's inputs, in order.
 
     Raises
     ------
     ConversionError
-        A step or a setting has no exact emitter, or the classes are not 0 and 1. The message names the step.
+        It is not fitted, or a step or a setting has no exact emitter. The message names the step.
     """
+    families.load()
     name = type(estimator).__name__
-    if list(getattr(estimator, "classes_", ())) != [0, 1]:
-        raise ConversionError(
-            f"{name} is not a fitted classifier of the classes 0 and 1",
-            hint="return a fitted binary classifier from train; labels are 0 and 1",
-        )
+    outputs = outputs_of(estimator)
     fitted_on = getattr(estimator, "feature_names_in_", None)
     names = [column.name for column in columns]
     if fitted_on is not None and list(fitted_on) != names:
@@ -78,18 +89,74 @@ def emit(estimator: Any, columns: Sequence[FeatureColumn]) -> Emission:
         )
     graph = Graph(names, [column.kind for column in columns])
     try:
-        scored = classify(graph, estimator, graph.inputs, name)
+        scored = predict(graph, estimator, graph.inputs, name)
+        outputs, answer, width = _answer(graph, scored, outputs)
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ConversionError(
             f"{name} is not built as the emitters know it: {type(error).__name__}: {error}",
             hint="fit it with the scikit-learn release that this version of Seakeep is tested with",
         ) from error
-    forest = scored.forest
-    looked_at = (forest.matrix, len(forest.columns)) if forest else scored.weighted
+    answer = graph.settle(answer)
+    used = graph.needed(answer)
+    about = {} if outputs == PROBABILITY else {OUTPUTS: msgspec.json.encode(outputs).decode()}
+
+    def looked_at(matrix: str, wide: int) -> bytes:
+        return graph.model(matrix, wide, flat=False)
+
     return Emission(
         columns=tuple(columns),
-        model=graph.model(scored.score),
+        outputs=outputs,
+        model=graph.model(answer, width, flat=outputs.single, about=about),
         tolerance=scored.tolerance,
-        forest=forest,
-        matrix=graph.model(*looked_at) if looked_at else b"",
+        forests=tuple(
+            (forest, looked_at(forest.matrix, len(forest.columns)))
+            for output, forest in graph.forests.items()
+            if output in used
+        ),
+        products=tuple(
+            (product, looked_at(product.matrix, product.width)) for product in graph.products if product.output in used
+        ),
+        doubt=looked_at(graph.beside(graph.doubts), len(graph.doubts)) if graph.doubts else b"",
+        flat=graph.flat or not outputs.single or _layered(graph, used),
     )
+
+
+def _answer(graph: Graph, scored: Scored, outputs: Outputs) -> tuple[Outputs, str, int]:
+    """The outputs, the tensor that holds them, and its width."""
+    kind, width = outputs.kind, 1 if outputs.single else len(outputs.names)
+    if kind == "probability":
+        return outputs, registry.positive(graph, scored), width
+    if kind == "probabilities":
+        return outputs, registry.probabilities(graph, scored), width
+    if kind in {"decision", "decisions", "anomaly"}:
+        return outputs, registry.decision(graph, scored), width
+    if kind == "class":
+        return outputs, registry.label(graph, scored), width
+    if scored.targets > 1:
+        outputs = Outputs(kind="values", names=tuple(str(i) for i in range(scored.targets)))
+    return outputs, registry.value(graph, scored), scored.targets
+
+
+def _layered(graph: Graph, used: frozenset[str]) -> bool:
+    """Whether trees or products look at what other ones gave, which may thin out a change until it does not show."""
+    fitted = {product.output for product in graph.products} | set(graph.forests)
+    seen = [forest.matrix for output, forest in graph.forests.items() if output in used]
+    seen += [product.matrix for product in graph.products if product.output in used]
+    return any(not fitted.isdisjoint(graph.needed(matrix)) for matrix in seen)
+
+
+def _stands_alone(kind: Any) -> bool:
+    """Whether it gives probabilities as it comes, of any numbers."""
+    needed = [one for one in inspect.signature(kind).parameters.values() if one.default is inspect.Parameter.empty]
+    if (
+        not hasattr(kind, "predict_proba")
+        or any(one.kind not in {one.VAR_KEYWORD, one.VAR_POSITIONAL} for one in needed)
+        or kind.__name__ in _WITH_OTHERS
+    ):
+        return False
+    made = kind()
+    return hasattr(made, "predict_proba") and not get_tags(made).input_tags.positive_only
+
+
+_WITH_OTHERS = frozenset({"AdaBoostClassifier", "BaggingClassifier", "CalibratedClassifierCV"})
+"""Classifiers that hold another one, which they make themselves if none is given."""

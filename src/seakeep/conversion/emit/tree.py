@@ -1,4 +1,4 @@
-"""Decision trees as arrays, and the ONNX node that follows them.
+"""The ONNX nodes that follow trees.
 
 References
 ----------
@@ -8,16 +8,17 @@ References
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import TensorProto, helper
 
-from seakeep.conversion.emit.graph import ML, Column, Graph
+from seakeep.conversion.emit.column import Column
+from seakeep.conversion.emit.forest import Forest, Tree, staircase, stump
+from seakeep.conversion.emit.graph import ML, Graph
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
 _LESS_OR_EQUAL = 0
@@ -25,92 +26,92 @@ _MEMBER = 6
 _SUM = 1
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Tree:
-    """One binary tree; all arrays have one element per node, the root is node 0.
+def follow(graph: Graph, forest: Forest, base: Sequence[float] = (0.0,)) -> str:
+    """Emit ``base`` plus the leaf of every tree, added from first to last as the frameworks do; double ``(n, targets)``.
 
-    Attributes
-    ----------
-    column
-        Index of the column an inner node looks at.
-    threshold
-        A row goes left when its value is at most this, compared in double.
-    left, right
-        Children; -1 in a leaf.
-    missing_left
-        Whether a row whose value is NaN goes left.
-    members
-        For nodes that test membership instead: the values that go left.
-    value
-        What a leaf contributes to the score.
+    The bases are first trees of one leaf, so that the sum is rounded in the frameworks' order and has their very bits.
     """
-
-    column: NDArray[np.int64]
-    threshold: NDArray[np.float64]
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-    missing_left: NDArray[np.bool_]
-    members: dict[int, tuple[float, ...]]
-    value: NDArray[np.float64]
-
-    @property
-    def is_leaf(self) -> NDArray[np.bool_]:
-        """Which nodes are leaves."""
-        return self.left < 0
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Forest:
-    """The trees a classifier follows, and the matrix they look at.
-
-    Attributes
-    ----------
-    columns
-        The matrix's columns.
-    matrix
-        Name of the tensor that holds the matrix, double ``(n, len(columns))``.
-    single
-        Whether values are rounded to float32 before they are compared.
-    missing
-        Whether the classifier accepts NaN.
-    """
-
-    trees: tuple[Tree, ...]
-    columns: tuple[Column, ...]
-    matrix: str
-    single: bool
-    missing: bool
-
-
-def follow(graph: Graph, forest: Forest, base: float) -> str:
-    """Emit ``base`` plus the leaf of every tree, added from first to last as the frameworks do; double ``(n, 1)``.
-
-    The base is a first tree of one leaf, so that the sum is rounded in the frameworks' order and has their very bits.
-    """
-    nodes = _Nodes()
-    nodes.add(_leaf(base))
+    nodes = _Nodes(len(base))
+    for target, value in enumerate(base):
+        nodes.add(dataclasses.replace(stump(value), target=target))
     for tree in forest.trees:
         nodes.add(tree)
-    return nodes.emit(graph, forest.matrix)
+    output = nodes.emit(graph, forest.matrix)
+    graph.forests[output] = dataclasses.replace(forest, base=len(base), node=output)
+    return output
 
 
-def _leaf(value: float) -> Tree:
-    one = np.array([-1])
-    return Tree(
-        column=np.array([0]),
-        threshold=np.array([0.0]),
-        left=one,
-        right=one,
-        missing_left=np.array([False]),
-        members={},
-        value=np.array([value]),
+def gather(graph: Graph, forest: Forest) -> str:
+    """Emit the sum over trees of leaves that hold ``k`` numbers each, added from first to last; double ``(n, k)``.
+
+    A node of ``TreeEnsemble`` has one number a leaf, so it gives the leaf of each tree and a table gives the numbers.
+    """
+    table = np.concatenate([tree.value[tree.is_leaf] for tree in forest.trees])
+    constant = graph.constant(table)
+    places = reached(graph, forest)
+    probed = graph.forests.popitem()[1]  # the splits are tried once, with the leaves
+    each = graph.node("Gather", constant, places, axis=0)
+    axis = graph.constant(np.array([1], dtype=np.int64))
+    alone = len(forest.trees) == 1
+    output = graph.node("Squeeze", each, axis) if alone else graph.node("ReduceSum", each, axis, keepdims=0)
+    graph.forests[output] = dataclasses.replace(probed, steps=False, table=constant)
+    return output
+
+
+def reached(graph: Graph, forest: Forest) -> str:
+    """Emit the leaf that each row reaches in each tree, int64 ``(n, trees)``: its number among the leaves of all trees."""
+    nodes = _Nodes(len(forest.trees))
+    offset = 0
+    for target, tree in enumerate(forest.trees):
+        leaves = tree.is_leaf
+        place = np.cumsum(leaves) - 1 + offset
+        nodes.add(dataclasses.replace(tree, value=np.where(leaves, place, 0).astype(np.float64), target=target))
+        offset += int(leaves.sum())
+    output = nodes.emit(graph, forest.matrix)
+    graph.forests[output] = dataclasses.replace(forest, steps=True)
+    return graph.node("Cast", output, to=TensorProto.INT64)
+
+
+def cut(
+    graph: Graph,
+    columns: Sequence[Column],
+    steps: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
+    *,
+    side: str,
+) -> str:
+    """For each column the value of the interval it lies in, double ``(n, len(columns))``; NaN lies in the last one.
+
+    Parameters
+    ----------
+    steps
+        For each column its edges, ascending ``(m,)``, and the intervals' values ``(m + 1,)``.
+    side
+        As of :func:`numpy.searchsorted`.
+    """
+    trees = tuple(
+        staircase(edges, values, column=i, side=side) if len(edges) else dataclasses.replace(stump(values[0]), target=i)
+        for i, (edges, values) in enumerate(steps)
     )
+    matrix = graph.matrix(columns)
+    forest = Forest(trees=trees, columns=tuple(columns), matrix=matrix, single=False, missing=False, steps=True)
+    return follow(graph, forest, [0.0] * len(trees))
+
+
+def stepped(column: Column, edges: NDArray[np.float64]) -> Column:
+    """The column with an origin whose choices are the input's values at the edges and next to them."""
+    origin = column.origin
+    if origin is None or origin.choices or not len(edges):
+        return column
+    near = np.concatenate([np.nextafter(edges, -np.inf), edges, np.nextafter(edges, np.inf)])
+    return dataclasses.replace(column, origin=origin.choosing(tuple(np.unique(origin.back(near)).tolist())))
 
 
 class _Nodes:
     """The node's attributes, grown tree by tree."""
 
-    def __init__(self) -> None:
+    def __init__(self, targets: int) -> None:
+        self.target_count = targets
+        self.targets: list[int] = []
         self.roots: list[int] = []
         self.columns: list[int] = []
         self.modes: list[int] = []
@@ -127,6 +128,7 @@ class _Nodes:
         is_leaf = tree.is_leaf
         first_leaf = len(self.weights)
         self.weights += tree.value[is_leaf].tolist()
+        self.targets += [tree.target] * (len(self.weights) - first_leaf)
         self.roots.append(len(self.columns))
         if is_leaf[0]:  # a tree without a split is written as a split with one and the same leaf on both sides
             self._split(0, 0.0, missing=False, true=(first_leaf, True), false=(first_leaf, True))
@@ -171,7 +173,7 @@ class _Nodes:
             "TreeEnsemble",
             matrix,
             domain=ML,
-            n_targets=1,
+            n_targets=self.target_count,
             aggregate_function=_SUM,
             post_transform=0,
             tree_roots=self.roots,
@@ -183,7 +185,7 @@ class _Nodes:
             nodes_trueleafs=self.true_is_leaf,
             nodes_falsenodeids=self.false,
             nodes_falseleafs=self.false_is_leaf,
-            leaf_targetids=[0] * len(self.weights),
+            leaf_targetids=self.targets,
             leaf_weights=_doubles("weights", self.weights),
             **sets,
         )
