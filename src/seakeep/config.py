@@ -36,6 +36,34 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Folder for all state, relative to the project folder."""
 
 
+PRIORITIES = ("critical", "normal", "sheddable")
+"""Classes of requests, the most urgent first."""
+
+
+class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one API key may ask for: ``[serving.keys.NAME]``; requests without a key are those of ``local``."""
+
+    priority: OneOf["critical", "normal", "sheddable"] = "normal"
+    """The highest class of its requests."""
+    rows_per_second: NotNegative = 0
+    """Rows it may ask for, counted over all workers; more are answered 429. 0: any number."""
+
+
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one model is served under pressure: ``[serving.models.NAME]``."""
+
+    deadline_ms: NotNegative = 0
+    """Time that a request gets whose client names none; 0: what the server gives."""
+    features_ms: NotNegative = 0
+    """How long the lookup of features may take, in milliseconds; 0: any time, or 20 where ``stale_s`` is given."""
+    stale_s: NotNegative = 0
+    """How old features may be that stand in for such as do not come, in seconds; 0: none stand in."""
+    cache_s: NotNegative = 0
+    """How long an answer may be given again to the same request, in seconds; 0: never."""
+    cache_mb: Positive = 16
+    """How much each worker may keep of such answers, in MiB."""
+
+
 class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The data plane."""
 
@@ -56,6 +84,14 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Largest number of rows in one request."""
     max_in_flight: Positive = 1024
     """Requests a worker holds at once; more are answered 503 with Retry-After."""
+    deadline_ms: NotNegative = 0
+    """Time that a request gets whose client names none, in milliseconds; 0: any."""
+    queue_ms: Positive = 200
+    """Longest time that a request may be expected to wait for its turn, in milliseconds; others are answered 503."""
+    keys: dict[str, KeySettings] = {}
+    """What single API keys may ask for, by their names."""
+    models: dict[str, ModelSettings] = {}
+    """What is particular to a model, by its name."""
     hang_s: Positive = 30
     """A worker that has not moved for so many seconds hangs, and is replaced: longer than the slowest batch takes."""
     worker_memory_mb: NotNegative = 1024

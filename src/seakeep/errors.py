@@ -19,6 +19,8 @@
     │   └── IntegrityError     a bundle, a signature or the audit chain does not verify
     ├── ServingError           a request cannot be answered
     │   ├── UnavailableError   not loaded, overloaded or shutting down
+    │   │   ├── QuotaError     a key has used up what it may ask for
+    │   │   └── FeaturesError  the features of a row do not come, or not in time
     │   ├── DeadlineError      the client's time was over before its turn came
     │   └── AccessError        no key, or a wrong one
     │       └── ForbiddenError a key whose role may not do this
@@ -196,6 +198,18 @@ class UnavailableError(ServingError):
     def __init__(self, message: str, *, retry_after_s: int = 1, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
+
+
+class QuotaError(UnavailableError):
+    """A key has used up what it may ask for."""
+
+    code = "quota"
+
+
+class FeaturesError(UnavailableError):
+    """The features of a row do not come, or not in time."""
+
+    code = "features"
 
 
 class DeadlineError(ServingError):

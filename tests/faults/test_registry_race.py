@@ -131,7 +131,12 @@ def test_processes_that_make_a_home_at_once_make_one_home(tmp_path):
         assert verify(state.audit.list()) == 0
         state.close()
         assert len(list((home / "artefacts").iterdir())) == 1
-        assert {path.name for path in (home / "keys").iterdir()} == {"signing.key", "signing.pub", "pepper"}
+        assert {path.name for path in (home / "keys").iterdir()} == {
+            "signing.key",
+            "signing.pub",
+            "pepper",
+            "tokens.key",
+        }
     for process in processes:
         process.stdin.close()
         assert process.wait(timeout=60) == 0

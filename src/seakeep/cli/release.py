@@ -39,29 +39,47 @@ def gates(ctx: click.Context, reference: str, folder: Path, as_json: bool) -> No
 @click.argument("reference")
 @click.option("--now", is_flag=True, help="Without a canary.")
 @click.option("--override", default="", metavar="REASON", help="Promote although gates failed; kept in the audit log.")
+@click.option("--standby", is_flag=True, help="As the version that answers where the others cannot.")
+@click.option("--ab", type=float, default=0.0, metavar="SHARE", help="In an A/B test, for this share of the traffic.")
+@click.option(
+    "--by", default="", metavar="COLUMN", help="Whose value decides in an A/B test; by default the row's key."
+)
 @options.folder
 @options.as_json
-def promote(reference: str, now: bool, override: str, folder: Path, as_json: bool) -> None:
-    """Let REFERENCE answer: at once if the model has no champion, else by canary."""
+def promote(
+    reference: str, now: bool, override: str, standby: bool, ab: float, by: str, folder: Path, as_json: bool
+) -> None:
+    """Let REFERENCE answer: at once if the model has no champion, else by canary.
+
+    An A/B test goes on until it is ended: by `promote REFERENCE --now` for the new version, or by `rollback`.
+    """
+    from seakeep.records.release import Way
     from seakeep.registry.promotion import returned
+
+    if now + standby + bool(ab) > 1 or (by and not ab):
+        raise click.UsageError("--now, --standby and --ab exclude one another, and --by goes with --ab")
 
     project = options.open_project(folder)
     with output.step("judging the gates"):
-        release = project.promote(reference, actor=options.actor(), now=now, override=override)
+        release = project.promote(
+            reference, actor=options.actor(), now=now, override=override, way=Way(standby=standby, share=ab, by=by)
+        )
     output.data(release, release_line(release), as_json=as_json)
     undo = f"seakeep rollback {release.model}" if returned(project.history(release.model)) else ""
+    undo = f"seakeep rollback {release.model} --standby" if standby else undo
     output.done(release_line(release), next_step=f"seakeep status {release.model}", undo=undo)
 
 
 @click.command()
 @click.argument("model", default="")
 @click.option("--reason", default="", help="Why, for the history.")
+@click.option("--standby", is_flag=True, help="Take away the version that stands by instead.")
 @options.folder
 @options.as_json
-def rollback(model: str, reason: str, folder: Path, as_json: bool) -> None:
+def rollback(model: str, reason: str, standby: bool, folder: Path, as_json: bool) -> None:
     """Take back MODEL's candidate, or else go back to the champion before this one."""
     project = options.open_project(folder)
-    release = project.rollback(model, actor=options.actor(), reason=reason or "asked for")
+    release = project.rollback(model, actor=options.actor(), reason=reason or "asked for", standby=standby)
     output.data(release, release_line(release), as_json=as_json)
     output.done(release_line(release), next_step=f"seakeep history {release.model}")
 
@@ -88,7 +106,10 @@ def gate_table(results: tuple[GateResult, ...]) -> str:
 def routes(release: Release) -> str:
     """Who answers what share: ``:1 champion, :2 candidate 10 %``."""
     parts = [
-        f":{r.version} {r.role}" + (f" {100 * r.weight:g} %" if r.role == "candidate" else "") for r in release.routes
+        f":{r.version} {r.role}"
+        + (f" {100 * r.weight:g} %" if r.role == "candidate" else "")
+        + (f" by {r.by or 'key'} until ended" if r.held else "")
+        for r in release.routes
     ]
     return ", ".join(parts) or "nothing"
 

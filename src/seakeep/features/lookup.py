@@ -57,16 +57,15 @@ class Lookup:
         self._digest, self._reader = plan.digest, reader
         self._pack = struct.Struct(f"={len(reader.empty.numbers)}d").pack
         self._unknown = self._found(reader.empty, ALWAYS, known=False)
-        self._kept: dict[str, Found] = {}
-        self._version = -1
+        self._kept: tuple[int, dict[str, Found]] = -1, {}
 
     def read(self, snapshot: Snapshot, entities: Sequence[str], times_us: Sequence[int]) -> list[Found]:
         """What the view says of each entity at the moment beside it."""
-        version = snapshot.id()
-        if version != self._version:
-            self._kept.clear()
-            self._version = version
-        kept = self._kept
+        version, kept = self._kept
+        if version != snapshot.id():
+            # In one step: a thread that still reads an older view keeps to the readings of that one.
+            kept = {}
+            self._kept = snapshot.id(), kept
         answers = []
         for entity, time_us in zip(entities, times_us, strict=True):
             found = kept.get(entity)

@@ -58,6 +58,7 @@ def faults(definition: ModelDefinition, schemas: Schemas) -> tuple[DefinitionFau
     for view in definition.views:
         found += [dataclasses.replace(fault, of_view=True) for fault in _view_faults(view, definition, schemas)]
     found += _request_faults(definition, schemas)
+    found += _rule_faults(definition, schemas)
     found += _label_faults(definition, schemas)
     found += _name_faults(definition)
     found += personal_faults(definition, schemas)
@@ -194,6 +195,17 @@ def _request_value_faults(
         yield DefinitionFault(name, f"{name} is a time", "take a part of it, as in .dt.hour()")
 
 
+def _rule_faults(definition: ModelDefinition, schemas: Schemas) -> Iterator[DefinitionFault]:
+    rule = definition.rule
+    if rule is None or definition.request.name not in schemas:
+        return
+    kind, found = check(rule, _kinds(schemas[definition.request.name]))
+    for message, hint in found:
+        yield DefinitionFault("rule", f"rule: {message}", hint)
+    if kind is not None and kind != "number":
+        yield DefinitionFault("rule", f"the rule is a {kind}", "give a score, as in rule=0.1")
+
+
 def _label_faults(definition: ModelDefinition, schemas: Schemas) -> Iterator[DefinitionFault]:
     label, request = definition.label, definition.request
     for source in {source.name: source for source in (request, label.source)}.values():
@@ -238,7 +250,7 @@ def _needed(definition: ModelDefinition, schemas: Schemas) -> dict[str, tuple[Co
     for view in definition.views:
         needed[view.source.name].update(read_columns(view))
         needed[definition.request.name].add(view.entity)
-    for node in definition.request_features.values():
+    for node in (*definition.request_features.values(), *([] if definition.rule is None else [definition.rule])):
         needed[definition.request.name].update(columns_of(node))
     needed[definition.label.source.name].update(columns_of(definition.label.value))
     return {

@@ -10,12 +10,13 @@ import msgspec
 import numpy as np
 
 from seakeep.clock import Clock
-from seakeep.errors import DataError
+from seakeep.errors import DataError, FeaturesError
 from seakeep.features import online
 from seakeep.features.ingest import Ingestion
 from seakeep.features.lookup import Lookup
 from seakeep.features.online import OnlineStore, OnlineTransaction, Snapshot, ViewEntry
 from seakeep.features.plan import entity_names, plan_view, read_columns
+from seakeep.features.remember import RememberingStore
 from seakeep.features.state import Reader
 from seakeep.features.transform import Compiled, compiled
 from seakeep.records.model import ModelDefinition
@@ -54,12 +55,17 @@ class FeatureService:
     ----------
     store
         Where the views are.
+    recalled
+        Where what was read of the store is remembered, if it is; see :meth:`recall`.
     clock
         Guards the views against events dated in the future: they count, but let nothing older go.
     """
 
-    def __init__(self, store: OnlineStore, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, store: OnlineStore, *, clock: Clock | None = None, recalled: RememberingStore | None = None
+    ) -> None:
         self._store = store
+        self._recalled = recalled
         self._clock = clock
         self._ingestion = Ingestion()
         self._assemblers: dict[int, _Assembler] = {}
@@ -79,6 +85,25 @@ class FeatureService:
             assembler = self._assemblers[id(definition)]
         with self._store.read() as snapshot:
             return assembler.assemble(snapshot, table, times_us)
+
+    def recall(
+        self,
+        definition: ModelDefinition,
+        table: Mapping[str, NDArray[Any]],
+        times_us: NDArray[np.int64],
+        most_age_s: float,
+    ) -> Assembled:
+        """As :meth:`assemble`, from what was read of the store in the last seconds, without asking it.
+
+        Raises
+        ------
+        FeaturesError
+            A state of one of the rows is not remembered, or nothing is.
+        """
+        assembler = self._assemblers.get(id(definition))
+        if assembler is None or self._recalled is None:
+            raise FeaturesError("no features are remembered", hint="try again in a moment")
+        return assembler.assemble(self._recalled.recall(most_age_s), table, times_us)
 
     def ingest(self, source: str, columns: Mapping[str, list[Cell]], batch: str) -> bool:
         """Apply a batch of events to every view over its source, all or nothing.

@@ -78,9 +78,10 @@ class Labelled:
         return max(0, int(np.quantile(delay, USUAL_DELAY_QUANTILE))) if len(delay) else 0
 
     def answered(self) -> Labelled:
-        """The predictions that reached a client with a score: no shadows, no errors."""
+        """The predictions that reached a client with a score: no shadows, no errors, and no rule in the place of the model."""
         table = self.predictions
-        return self.select((table.role != "shadow") & (table.error == "") & np.isfinite(table.score))
+        by_model = np.isin(table.role.astype(str), ("shadow", "rule"), invert=True)
+        return self.select(by_model & (table.error == "") & np.isfinite(table.score))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -216,9 +216,9 @@ class Past:
     def _traffic(self, model: str, from_us: int | None, to_us: int | None) -> _Traffic:
         """What was answered in a period."""
         from seakeep.recorder.query import Query, extent
-        from seakeep.records.prediction import ANSWERED
+        from seakeep.records.prediction import EXECUTED
 
-        query = Query(model=model, roles=ANSWERED, from_us=from_us, to_us=to_us)
+        query = Query(model=model, roles=EXECUTED, from_us=from_us, to_us=to_us)
         return _Traffic(query, extent(self._home.predictions, query, damage=[]))
 
     def _blocks(

@@ -16,7 +16,7 @@ from seakeep.project.recorder import FlightRecorder
 from seakeep.project.release import Releaser
 from seakeep.project.stores import open_stores
 from seakeep.records.gate import GateResult
-from seakeep.records.release import Receipt, Release
+from seakeep.records.release import Receipt, Release, Way
 from seakeep.records.run import Run
 from seakeep.records.version import ParityProof, Version
 from seakeep.registry.bundle import Bundle
@@ -132,8 +132,10 @@ class Project:
         """Judge a version by its gates, on evidence gathered now."""
         return self._releaser.gates(self.resolve(reference), actor=actor)
 
-    def promote(self, reference: str, *, actor: str = "", now: bool = False, override: str = "") -> Release:
-        """Let a version answer: at once where there is no champion or with ``now``, else by canary.
+    def promote(
+        self, reference: str, *, actor: str = "", now: bool = False, override: str = "", way: Way | None = None
+    ) -> Release:
+        """Let a version answer: at once where there is no champion or with ``now``, in the ``way`` given, else by canary.
 
         Raises
         ------
@@ -142,11 +144,14 @@ class Project:
         ConflictError
             It is the champion already, or another candidate is being rolled out.
         """
-        return self._releaser.promote(self.resolve(reference), actor=actor, now=now, override=override)
+        return self._releaser.promote(self.resolve(reference), actor=actor, now=now, override=override, way=way)
 
-    def rollback(self, model: str = "", *, actor: str = "", reason: str = "asked for") -> Release:
-        """Take back the candidate, or else go back to the champion before this one."""
-        return self.stores.promotion.rollback(self._loaded.model(model).name, reason=reason, actor=actor)
+    def rollback(
+        self, model: str = "", *, actor: str = "", reason: str = "asked for", standby: bool = False
+    ) -> Release:
+        """Take back the candidate, or else go back to the champion before this one; or take away what stands by."""
+        change = self.stores.promotion.withdraw if standby else self.stores.promotion.rollback
+        return change(self._loaded.model(model).name, reason=reason, actor=actor)
 
     def history(self, model: str = "", *, at_us: int | None = None) -> Sequence[Release]:
         """What was in production, oldest first; with a moment only what was in force then."""

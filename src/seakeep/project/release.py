@@ -8,13 +8,13 @@ import msgspec
 
 from seakeep.clock import Clock
 from seakeep.conversion.latency import measure
-from seakeep.errors import NotFoundError
+from seakeep.errors import NotFoundError, did_you_mean
 from seakeep.project.build import Builder
 from seakeep.project.load import LoadedProject
 from seakeep.project.online import OnlineViews
 from seakeep.project.stores import Stores
 from seakeep.records.gate import GateResult
-from seakeep.records.release import Release
+from seakeep.records.release import Release, Way
 from seakeep.records.version import Version, parse_reference
 from seakeep.registry.bundle import Bundle
 from seakeep.registry.evidence import Evidence, against_champion
@@ -77,13 +77,24 @@ class Releaser:
         self._stores.gates.put(version.model, version.number, results, actor=actor, now_us=self._clock.now_us())
         return results
 
-    def promote(self, version: Version, *, actor: str, now: bool, override: str) -> Release:
+    def promote(self, version: Version, *, actor: str, now: bool, override: str, way: Way | None = None) -> Release:
         """Let a version answer, by canary where there is a champion to compare it with.
 
         Its features are filled before it may answer.
+
+        Raises
+        ------
+        NotFoundError
+            An A/B test goes by a column that the asking rows do not have.
         """
+        bundle = self._stores.bundles.open(version.bundle)
+        request = bundle.definition.request.name
+        columns = [column.name for column in bundle.definition.schemas[request]]
+        if way and way.by and way.by not in columns:
+            message = f"{request!r} has no column {way.by!r} that {version.ref} reads"
+            raise NotFoundError(message, hint=did_you_mean(way.by, columns))
         results = self.gates(version, actor=actor)
-        self._online.fill([self._stores.bundles.open(version.bundle)])
+        self._online.fill([bundle])
         return self._stores.promotion.promote(
             version,
             results=results,
@@ -91,6 +102,7 @@ class Releaser:
             actor=actor,
             now=now,
             override=override,
+            way=way,
         )
 
     def history(self, model: str, at_us: int | None) -> Sequence[Release]:

@@ -30,7 +30,7 @@ from seakeep.recorder.policy import Policies
 from seakeep.recorder.query import Query
 from seakeep.recorder.table import OutcomeTable, PredictionTable
 from seakeep.records.finding import Brief
-from seakeep.records.prediction import ANSWERED
+from seakeep.records.prediction import ANSWERED, FRESH
 from seakeep.records.version import Version
 from seakeep.registry.bundle import Bundle
 from seakeep.replay.why import Reexecution, environment_of, reexecute
@@ -171,7 +171,7 @@ class Watcher:
             How many predictions, evenly spread over all.
         """
         definition = self._stores.bundles.open(version.bundle).definition
-        asked = Query(model=version.model, versions=(version.number,), roles=ANSWERED)
+        asked = Query(model=version.model, versions=(version.number,), roles=FRESH)
         live = query.load_asked(self._home.predictions, asked, damage=[])
         live = live.select((live.error == "") & (live.key != ""))
         live = live.select(np.unique(np.linspace(0, len(live) - 1, min(sample, len(live)), dtype=np.int64)))

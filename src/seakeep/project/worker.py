@@ -17,9 +17,10 @@ from seakeep.backends.files.keys import load_or_create_pepper, load_or_create_pr
 from seakeep.backends.files.sealed import SealedFolders
 from seakeep.backends.lmdb.online import LmdbOnlineStore
 from seakeep.backends.sql import Database, SqlKeys, SqlReleases
-from seakeep.clock import SystemClock, TimeOrderedIds
+from seakeep.clock import Clock, SystemClock, TimeOrderedIds
 from seakeep.config import Home, ServingSettings, Settings, load_settings
 from seakeep.errors import PlatformError, SeakeepError
+from seakeep.features.remember import RememberingStore
 from seakeep.features.rows import EventDecoder, RequestDecoder
 from seakeep.features.service import FeatureService
 from seakeep.project.keyring import keyring
@@ -68,7 +69,7 @@ def context(folder: Path, index: int, port: int, beside: Path | None = None) -> 
         metrics=home.metrics,
         routing=SqlReleases(database),
         bundles=_Declaring(bundles, policies),
-        features=FeatureService(LmdbOnlineStore(home.online), clock=clock),
+        features=_features(home, serving, clock),
         predictions=pen(home.predictions),
         events=pen(home.events),
         authenticator=KeyAuthenticator(SqlKeys(database), pepper, loopback=is_loopback(serving.host)),
@@ -82,6 +83,15 @@ def context(folder: Path, index: int, port: int, beside: Path | None = None) -> 
         lifeline=0,
         costs=FileCosts(home.costs, host=f"{host_class()}, onnxruntime {metadata.version('onnxruntime')}"),
     )
+
+
+def _features(home: Home, settings: ServingSettings, clock: Clock) -> FeatureService:
+    """The features; what is read of them is remembered only where older ones may stand in."""
+    store = LmdbOnlineStore(home.online)
+    if not any(model.stale_s for model in settings.models.values()):
+        return FeatureService(store, clock=clock)
+    remembering = RememberingStore(store)
+    return FeatureService(remembering, clock=clock, recalled=remembering)
 
 
 def _spans(settings: Settings) -> SpanSink:

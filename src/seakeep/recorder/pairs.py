@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from seakeep.records.prediction import Prediction
+from seakeep.records.prediction import COMPARED, Prediction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,7 +81,8 @@ def pairs_of(
         See :meth:`Pairing.table`.
     """
     pairing = Pairing("", champion, candidate)
-    two = np.flatnonzero(np.isin(table.version, (champion, candidate)))
+    compared = np.isin(table.role.astype(str), (*COMPARED, "pinned"))
+    two = np.flatnonzero(np.isin(table.version, (champion, candidate)) & compared)
     names = ("version", "role", "id", "pair", "key", "time_us", "recorded_us", "score", "model_us", "error")
     for version, role, id_, pair, *rest in zip(*(getattr(table, name)[two].tolist() for name in names), strict=True):
         pairing.meet(pair if role == "shadow" else id_, Side(version, *rest), shadow=role == "shadow")
@@ -142,6 +143,8 @@ class Pairing:
         """Take in a prediction; those of other models and versions do not count."""
         if prediction.model != self._model or prediction.version not in {self._champion, self._candidate}:
             return
+        if prediction.role not in (*COMPARED, "pinned"):
+            return  # what stood in tells nothing of the two
         shadow = prediction.role == "shadow"
         side = Side(
             prediction.version,

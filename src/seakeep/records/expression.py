@@ -18,60 +18,60 @@ class Expression(msgspec.Struct, frozen=True, eq=False, tag_field="op"):
     """A node of an expression; combine nodes with ``+ - * / > >= < <= == != & | ~``."""
 
     def __add__(self, other: Expression | float | str) -> Binary:
-        return Binary("add", _node(self), _node(other))
+        return Binary("add", as_node(self), as_node(other))
 
     def __radd__(self, other: Expression | float | str) -> Binary:
-        return Binary("add", _node(other), _node(self))
+        return Binary("add", as_node(other), as_node(self))
 
     def __sub__(self, other: Expression | float | str) -> Binary:
-        return Binary("sub", _node(self), _node(other))
+        return Binary("sub", as_node(self), as_node(other))
 
     def __rsub__(self, other: Expression | float | str) -> Binary:
-        return Binary("sub", _node(other), _node(self))
+        return Binary("sub", as_node(other), as_node(self))
 
     def __mul__(self, other: Expression | float | str) -> Binary:
-        return Binary("mul", _node(self), _node(other))
+        return Binary("mul", as_node(self), as_node(other))
 
     def __rmul__(self, other: Expression | float | str) -> Binary:
-        return Binary("mul", _node(other), _node(self))
+        return Binary("mul", as_node(other), as_node(self))
 
     def __truediv__(self, other: Expression | float | str) -> Binary:
-        return Binary("div", _node(self), _node(other))
+        return Binary("div", as_node(self), as_node(other))
 
     def __rtruediv__(self, other: Expression | float | str) -> Binary:
-        return Binary("div", _node(other), _node(self))
+        return Binary("div", as_node(other), as_node(self))
 
     def __gt__(self, other: Expression | float | str) -> Binary:
-        return Binary("gt", _node(self), _node(other))
+        return Binary("gt", as_node(self), as_node(other))
 
     def __ge__(self, other: Expression | float | str) -> Binary:
-        return Binary("ge", _node(self), _node(other))
+        return Binary("ge", as_node(self), as_node(other))
 
     def __lt__(self, other: Expression | float | str) -> Binary:
-        return Binary("lt", _node(self), _node(other))
+        return Binary("lt", as_node(self), as_node(other))
 
     def __le__(self, other: Expression | float | str) -> Binary:
-        return Binary("le", _node(self), _node(other))
+        return Binary("le", as_node(self), as_node(other))
 
     def __eq__(self, other: object) -> Binary:  # type: ignore[override]
-        return Binary("eq", _node(self), _node(other))
+        return Binary("eq", as_node(self), as_node(other))
 
     def __ne__(self, other: object) -> Binary:  # type: ignore[override]
-        return Binary("ne", _node(self), _node(other))
+        return Binary("ne", as_node(self), as_node(other))
 
     __hash__ = object.__hash__
 
     def __and__(self, other: Expression | float | str) -> Binary:
-        return Binary("and", _node(self), _node(other))
+        return Binary("and", as_node(self), as_node(other))
 
     def __or__(self, other: Expression | float | str) -> Binary:
-        return Binary("or", _node(self), _node(other))
+        return Binary("or", as_node(self), as_node(other))
 
     def __invert__(self) -> Unary:
-        return Unary("not", _node(self))
+        return Unary("not", as_node(self))
 
     def __neg__(self) -> Unary:
-        return Unary("neg", _node(self))
+        return Unary("neg", as_node(self))
 
     def __bool__(self) -> bool:
         message = "an expression has no truth value; combine with & | ~ in place of 'and', 'or', 'not'"
@@ -84,15 +84,15 @@ class Expression(msgspec.Struct, frozen=True, eq=False, tag_field="op"):
 
     def is_missing(self) -> Unary:
         """True where the value is missing (NaN, or the empty string)."""
-        return Unary("is_missing", _node(self))
+        return Unary("is_missing", as_node(self))
 
     def abs(self) -> Unary:
         """Absolute value."""
-        return Unary("abs", _node(self))
+        return Unary("abs", as_node(self))
 
     def log1p(self) -> Unary:
         """Natural logarithm of one plus the value."""
-        return Unary("log1p", _node(self))
+        return Unary("log1p", as_node(self))
 
 
 class Column(Expression, frozen=True, eq=False, tag="column"):
@@ -133,19 +133,19 @@ class TimeParts:
 
     def hour(self) -> Unary:
         """Hour of the day, 0 to 23."""
-        return Unary("hour", _node(self._operand))
+        return Unary("hour", as_node(self._operand))
 
     def minute(self) -> Unary:
         """Minute of the hour, 0 to 59."""
-        return Unary("minute", _node(self._operand))
+        return Unary("minute", as_node(self._operand))
 
     def weekday(self) -> Unary:
         """Day of the week, Monday 0 to Sunday 6."""
-        return Unary("weekday", _node(self._operand))
+        return Unary("weekday", as_node(self._operand))
 
     def month(self) -> Unary:
         """Month of the year, 1 to 12."""
-        return Unary("month", _node(self._operand))
+        return Unary("month", as_node(self._operand))
 
 
 def col(name: str) -> Column:
@@ -175,7 +175,8 @@ def columns_of(expression: Expression) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _node(value: object) -> Node:
+def as_node(value: object) -> Node:
+    """A value as a node of an expression; TypeError if it cannot be one."""
     if isinstance(value, (Column, Constant, Unary, Binary)):
         return value
     if isinstance(value, (bool, float, str)):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from seakeep.clock import parse_duration
-from seakeep.records.expression import Node
+from seakeep.records.expression import Expression, Node, as_node
 from seakeep.records.feature import FeatureColumn, FeatureView, RequestFeatures
 from seakeep.records.gate import Gate
 from seakeep.records.source import ColumnSchema, Events
@@ -84,6 +84,8 @@ class ModelDefinition(msgspec.Struct, frozen=True, kw_only=True):
         Columns of every source the definition reads, by source name, as seen when trained.
     columns
         The model's inputs, in order.
+    rule
+        The score where the model cannot answer, from the asking row alone; None: there is none.
     """
 
     name: str
@@ -94,6 +96,7 @@ class ModelDefinition(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision
     schemas: dict[str, tuple[ColumnSchema, ...]] = {}
     columns: tuple[FeatureColumn, ...] = ()
+    rule: Node | None = None
 
 
 class Model:
@@ -119,6 +122,9 @@ class Model:
         How a version that passed takes over.
     alerts
         How often people may be interrupted.
+    rule
+        The score where neither features nor a model can answer in time: a number, or an expression over the columns of the
+        asking row. Without one such a request fails.
 
     Attributes
     ----------
@@ -140,6 +146,7 @@ class Model:
         gates: Sequence[Gate] = (),
         rollout: Canary | None = None,
         alerts: AlertBudget | None = None,
+        rule: Expression | float | None = None,
     ) -> None:
         requested: dict[str, Node] = {}
         for group in features:
@@ -152,6 +159,7 @@ class Model:
             request_features=requested,
             label=label,
             decision=decision or Threshold(),
+            rule=None if rule is None else as_node(rule),
         )
         self.train = train
         self.gates = tuple(gates)

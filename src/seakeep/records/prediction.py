@@ -7,9 +7,19 @@ from typing import Literal as OneOf
 
 import msgspec
 
-Role = OneOf["champion", "canary", "shadow", "pinned"]
-ANSWERED: tuple[Role, ...] = ("champion", "canary", "pinned")
+Rung = OneOf["stale", "standby", "rule"]
+"""What stood in for a full answer: features as they were last known, a smaller version, the version's rule."""
+Role = OneOf["champion", "canary", "shadow", "pinned", "stale", "standby", "rule", "cached"]
+EXECUTED: tuple[Role, ...] = ("champion", "canary", "pinned", "stale", "standby", "cached")
+"""Roles of predictions that reached a client and that the version's model gives again from their inputs."""
+ANSWERED: tuple[Role, ...] = (*EXECUTED, "rule")
 """Roles of predictions that reached a client."""
+FRESH: tuple[Role, ...] = ("champion", "canary", "pinned", "standby")
+"""Roles of predictions whose features were those of their moment."""
+FULL: tuple[Role, ...] = ("champion", "canary", "pinned")
+"""Roles of predictions that are full answers, computed for their request."""
+COMPARED: tuple[Role, ...] = ("champion", "canary", "shadow")
+"""Roles of predictions that tell two versions apart: full answers, and what the other version would have said."""
 Cell = bool | int | float | str | None
 
 
@@ -21,9 +31,12 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     sequence
         Position among the records of its writer, from 1; gaps are counted with it.
     role
-        Why this version computed it; a ``shadow`` never reached a client.
+        Why this version computed it, and on which rung: ``stale``, its features were as last known; ``standby``, it is the
+        smaller version; ``rule``, its rule answered in place of its model, which has no inputs then; ``cached``, it is an
+        earlier answer. A ``shadow`` never reached a client.
     pair
-        For a shadow, the id of the answered prediction on the same request; else ``""``.
+        Of a shadow, the id of the answered prediction on the same request; of an answer that stood in for one that
+        failed, the id of that one; of a cached answer, the id of the first; else ``""``.
     time_us
         The moment the prediction speaks for; features are as of this moment.
     recorded_us

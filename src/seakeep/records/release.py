@@ -6,7 +6,7 @@ from typing import Literal as OneOf
 
 import msgspec
 
-RouteRole = OneOf["champion", "candidate"]
+RouteRole = OneOf["champion", "candidate", "standby"]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,9 +14,15 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    role
+        A ``standby`` is the smaller version that answers where the others cannot; it has no share of its own.
     weight
         Share of keys a candidate answers, 0 to 1; the champion answers the rest. While a candidate exists each side
         also scores the other's requests in its shadow.
+    held
+        Whether the share stays until a person ends it: an A/B test.
+    by
+        Column of the asking row whose value decides who answers; ``""``: the row's key.
     """
 
     model: str
@@ -24,6 +30,26 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str
     role: RouteRole
     weight: float
+    held: bool = False
+    by: str = ""
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """How a version is let in, where not by a canary.
+
+    Attributes
+    ----------
+    standby
+        It answers where the others cannot.
+    share
+        Share of an A/B test, above 0 and below 1; 0: there is none.
+    by
+        Column whose value decides in an A/B test; ``""``: the row's key.
+    """
+
+    standby: bool = False
+    share: float = 0.0
+    by: str = ""
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +80,11 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     def candidate(self) -> Route | None:
         """The candidate's route, if there is one."""
         return next((route for route in self.routes if route.role == "candidate"), None)
+
+    @property
+    def standby(self) -> Route | None:
+        """The route of the version that stands in, if there is one."""
+        return next((route for route in self.routes if route.role == "standby"), None)
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from seakeep.clock import Clock
 from seakeep.errors import ConflictError, GateError, NotFoundError
 from seakeep.records.gate import GateResult
 from seakeep.records.model import Canary
-from seakeep.records.release import Release, Route
+from seakeep.records.release import Release, Route, Way
 from seakeep.records.version import Version
 from seakeep.registry.store import ReleaseStore
 
@@ -39,6 +39,7 @@ class Promotion:
         actor: str,
         now: bool = False,
         override: str = "",
+        way: Way | None = None,
     ) -> Release:
         """Let a version answer: all requests where it has no champion to be compared with, else the first stage.
 
@@ -52,6 +53,8 @@ class Promotion:
             Take over at once although there is a champion.
         override
             The reason to promote although gates failed; kept in the release and in the audit log.
+        way
+            As the version that stands in, or in an A/B test, in the place of a canary.
 
         Raises
         ------
@@ -68,9 +71,7 @@ class Promotion:
             )
         history = self._releases.history(version.model)
         last = history[-1] if history else None
-        share = canary.stages[0] if canary and not now else 1.0
-        routes = entered(last, _route(version), share)
-        how = "at once" if routes[-1].role == "champion" else f"for {share * 100:g} % of the keys"
+        routes, how = _let_in(last, _route(version), 1.0 if now or not canary else canary.stages[0], way or Way())
         reason = f"passed {len(results)} gates; answers {how}" if not failed else f"override: {override}"
         details = {"gates": "; ".join(f"{one.gate}: {_word(one)}" for one in results), "override": override}
         return self._put(version.model, "promote", routes, last, (actor, reason), details)
@@ -89,7 +90,7 @@ class Promotion:
         if not share > last.candidate.weight:
             answered = f"{model}:{last.candidate.version} answers {last.candidate.weight * 100:g} % of the keys"
             raise ConflictError(f"{answered}, a share of {share:g} is no advance", hint="name a larger share")
-        return self._put(model, "advance", entered(None, last.candidate, 1.0) if share >= 1 else widened(last, share),
+        return self._put(model, "advance", promoted(last, last.candidate) if share >= 1 else widened(last, share),
                          last, (actor, reason), {"share": f"{share:g}"})  # fmt: skip
 
     def rollback(self, model: str, *, revision: int | None = None, reason: str, actor: str = CONTROLLER) -> Release:
@@ -109,6 +110,17 @@ class Promotion:
             raise NotFoundError(f"{model} has no champion before this one", hint=f"see `seakeep history {model}`")
         taken = last.candidate or last.champion
         return self._put(model, "rollback", routes, last, (actor, reason), {"taken-back": str(taken and taken.version)})
+
+    def withdraw(self, model: str, *, reason: str, actor: str) -> Release:
+        """Take away the version that stands in; NotFoundError if there is none."""
+        history = self._releases.history(model)
+        last = history[-1] if history else None
+        if last is None or last.standby is None:
+            raise NotFoundError(f"no version of {model} stands by", hint=f"see `seakeep history {model}`")
+        routes = tuple(route for route in last.routes if route.role != "standby")
+        return self._put(
+            model, "rollback", routes, last, (actor, reason), {"taken-back": f"{last.standby.version}, standing by"}
+        )
 
     def history(self, model: str) -> list[Release]:
         """All releases of a model, oldest first."""
@@ -154,6 +166,45 @@ class Promotion:
         return release
 
 
+def _let_in(last: Release | None, route: Route, share: float, way: Way) -> tuple[tuple[Route, ...], str]:
+    """The routes after a version was let in, and in words how it answers.
+
+    Raises
+    ------
+    ConflictError
+        It cannot be let in this way.
+    """
+    champion = last.champion if last else None
+    if way.standby or way.share:
+        if last is None or champion is None:
+            raise ConflictError(f"{route.model} has no champion yet", hint="promote one first")
+        if champion.version == route.version:
+            raise ConflictError(f"{route.model}:{route.version} is the champion already", hint="name another version")
+    if way.standby and last:
+        others = tuple(one for one in last.routes if one.role != "standby")
+        return (*others, msgspec.structs.replace(route, role="standby", weight=0.0)), "where the others cannot"
+    if way.share:
+        if not 0 < way.share < 1:
+            raise ConflictError(f"{way.share:g} is not a share", hint="name one above 0 and below 1, as in 0.5")
+        routes = tuple(
+            msgspec.structs.replace(one, held=True, by=way.by) if one.role == "candidate" else one
+            for one in entered(last, route, way.share)
+        )
+        return routes, f"for {way.share * 100:g} % of the {way.by or 'keys'}, until that is ended"
+    current = last.candidate if last else None
+    if last and current and current.held and current.version == route.version and share >= 1:
+        return promoted(last, current), "at once"
+    routes = entered(last, route, share)
+    by_canary = any(one.role == "candidate" for one in routes)
+    return routes, f"for {share * 100:g} % of the keys" if by_canary else "at once"
+
+
+def promoted(last: Release, route: Route) -> tuple[Route, ...]:
+    """The routes after a version became the champion; what stands by goes on doing so."""
+    standing_by = tuple(one for one in last.routes if one.role == "standby" and one.version != route.version)
+    return msgspec.structs.replace(route, role="champion", weight=1.0, held=False, by=""), *standing_by
+
+
 def entered(last: Release | None, route: Route, share: float) -> tuple[Route, ...]:
     """The routes after a version was let in: as the champion where it has nobody to be compared with.
 
@@ -170,9 +221,12 @@ def entered(last: Release | None, route: Route, share: float) -> tuple[Route, ..
             f"{route.model}:{last.candidate.version} is being rolled out",
             hint=f"wait for its receipt, or take it back: seakeep rollback {route.model}",
         )
-    if champion is None or share >= 1:
+    if champion is None or last is None:
         return (msgspec.structs.replace(route, role="champion", weight=1.0),)
-    return champion, msgspec.structs.replace(route, role="candidate", weight=share)
+    if share >= 1:
+        return promoted(last, route)
+    standing_by = tuple(one for one in last.routes if one.role == "standby" and one.version != route.version)
+    return champion, msgspec.structs.replace(route, role="candidate", weight=share), *standing_by
 
 
 def widened(last: Release, share: float) -> tuple[Route, ...]:
@@ -191,7 +245,7 @@ def returned(history: Sequence[Release]) -> tuple[Route, ...] | None:
     if not history:
         return None
     if history[-1].candidate:
-        return tuple(route for route in history[-1].routes if route.role == "champion")
+        return tuple(route for route in history[-1].routes if route.role != "candidate")
     champions: list[Route] = []
     for release in history:
         champion = release.champion
@@ -201,7 +255,10 @@ def returned(history: Sequence[Release]) -> tuple[Route, ...] | None:
             champions.pop()
         elif not champions or champions[-1].version != champion.version:
             champions.append(champion)
-    return (champions[-2],) if len(champions) > 1 else None
+    if len(champions) < 2:
+        return None
+    standing_by = tuple(one for one in history[-1].routes if one.role == "standby")
+    return champions[-2], *(one for one in standing_by if one.version != champions[-2].version)
 
 
 def _route(version: Version) -> Route:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import numpy as np
 
-from seakeep.errors import IntegrityError, RecorderError
+from seakeep.errors import DataError, IntegrityError, RecorderError
+from seakeep.features.rows import RequestDecoder
+from seakeep.features.transform import compiled
+from seakeep.records.expression import columns_of
 from seakeep.records.feature import FeatureKind
 from seakeep.records.model import ModelDefinition
 from seakeep.records.prediction import Prediction
 from seakeep.records.version import ParityProof
+from seakeep.security.privacy import HASH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,7 +131,8 @@ def reexecute(
 ) -> Reexecution:
     """Execute a recorded prediction again.
 
-    Bits are promised on one class of host: another processor may round otherwise.
+    Bits are promised on one class of host: another processor may round otherwise. What the version's rule answered is
+    computed by its rule, from the recorded request.
 
     Parameters
     ----------
@@ -147,10 +154,45 @@ def reexecute(
     if prediction.error:
         message = f"prediction {prediction.id} failed with {prediction.error!r}; there is no score to execute again"
         raise RecorderError(message, hint="ask for a prediction that was answered")
+    if prediction.role == "rule":
+        return _compared(prediction, _ruled(prediction, definition), (), environment)
     features = named_features(prediction, definition)
     numbers = np.array([prediction.numbers], dtype=np.float64)
     categories = np.array([prediction.categories], dtype=object).reshape(1, len(prediction.categories))
-    again = float(session.score(numbers, categories)[0])
+    return _compared(prediction, float(session.score(numbers, categories)[0]), features, environment)
+
+
+def _ruled(prediction: Prediction, definition: ModelDefinition) -> float:
+    """The score of the version's rule for the recorded request.
+
+    Raises
+    ------
+    IntegrityError
+        The version has no rule.
+    RecorderError
+        A column that the rule reads was not kept.
+    """
+    if definition.rule is None:
+        message = f"prediction {prediction.id} is a rule's, but version {prediction.version} has none"
+        raise IntegrityError(message, hint="load the version that made it")
+    read = set(columns_of(definition.rule)) - {definition.request.time}
+    lost = sorted(name for name in read if str(prediction.request.get(name, HASH)).startswith(HASH))
+    try:
+        table = RequestDecoder(definition).decode(msgspec.json.encode([prediction.request])).table
+        table[definition.request.time] = np.array([prediction.time_us]).view("datetime64[us]")
+        score = float(np.broadcast_to(np.asarray(compiled(definition.rule)(table), dtype=np.float64), (1,))[0])
+    except DataError:
+        score = math.nan
+    if bits(score) != bits(prediction.score) and (lost or math.isnan(score)):
+        what = ", ".join(lost) or "the request"
+        message = f"the rule that gave prediction {prediction.id} cannot be executed again: {what} was not kept"
+        raise RecorderError(message, hint="the recorder's settings hash or drop it")
+    return score
+
+
+def _compared(
+    prediction: Prediction, again: float, features: tuple[FeatureValue, ...], environment: tuple[Component, ...]
+) -> Reexecution:
     before, after = bits(prediction.score), bits(again)
     return Reexecution(
         prediction=prediction,

@@ -18,11 +18,12 @@ import msgspec
 import numpy as np
 
 from seakeep.clock import Clock, Ids
-from seakeep.errors import RowError, SeakeepError, ServingError
+from seakeep.errors import FeaturesError, RowError, SeakeepError, ServingError
+from seakeep.serving.cache import Kept
 from seakeep.serving.errors import InternalError
-from seakeep.serving.inference import Inputs, Part
+from seakeep.serving.inference import Inputs, Part, rung_of
 from seakeep.serving.loaded import LoadedVersion
-from seakeep.serving.ports import DecodedRows, FeatureSource
+from seakeep.serving.ports import Assembled, DecodedRows, FeatureSource
 from seakeep.serving.v1 import RowAnswer, check_rows
 
 if TYPE_CHECKING:
@@ -77,20 +78,27 @@ class BatchRunner:
 
     def __init__(self, features: FeatureSource, *, clock: Clock, ids: Ids, mode: ClockMode) -> None:
         self._features, self._clock, self._ids, self._mode = features, clock, ids, mode
+        self._looking: dict[str, float] = {}
 
     def run(self, version: LoadedVersion, parts: list[Part]) -> list[Batch]:
-        """Execute the parts of calls to a version; a part that fails sets its call's ``error``."""
+        """Execute the parts of calls to a version; a part that fails has an ``error``."""
         started_s = time.perf_counter()
         try:
             return [self._execute(version, parts, started_s)]
         except Exception as error:  # noqa: BLE001 -- the request border
             if len(parts) > 1:
                 return [batch for part in parts for batch in self.run(version, [part])]
-            parts[0].call.error = self._told(error, parts[0])
-            answers = [self._unanswered(version, key) for key in _keys(version, parts[0])]
-            return [
-                Batch(version=version, parts=parts, inputs=parts[0].call.direct, answers=answers, started_s=started_s)
-            ]
+            return [self.failed(parts[0], self._told(error, parts[0]), started_s)]
+
+    def failed(self, part: Part, error: SeakeepError, started_s: float) -> Batch:
+        """A part that could not be executed."""
+        part.error = error
+        answers = [self._unanswered(part.version, key) for key in _keys(part.version, part)]
+        return Batch(version=part.version, parts=[part], inputs=part.call.direct, answers=answers, started_s=started_s)
+
+    def looking_since(self, model: str) -> float | None:
+        """Since when (``time.perf_counter()``) the features of a model are being looked up; None: they are not."""
+        return self._looking.get(model)
 
     def inputs(self, version: LoadedVersion, rows: Sequence[msgspec.Raw], times_us: list[int] | None = None) -> Inputs:
         """Decode rows and look their features up.
@@ -101,40 +109,102 @@ class BatchRunner:
             The rows' moments if they are known already, as in the shadow.
         """
         began_s = time.perf_counter()
-        joined = b"[%b]" % b",".join(rows)
-        decoded = version.decoder.decode(joined)
-        check_rows(joined, decoded.raw)
+        decoded = self._decoded(version, rows)
         moments = self._moments(version, decoded, times_us)
         decoded_s = time.perf_counter()
-        assembled = self._features.assemble(version.definition, decoded.table, moments)
-        return Inputs(
-            numbers=assembled.numbers,
-            categories=assembled.categories,
+        first = version.model not in self._looking
+        if first:
+            self._looking[version.model] = decoded_s
+        try:
+            assembled = self._features.assemble(version.definition, decoded.table, moments)
+        except SeakeepError:
+            raise
+        except Exception as error:  # a store raises its own unrelated types
+            raise FeaturesError("the features cannot be looked up", hint="try again in a moment") from error
+        finally:
+            if first:
+                del self._looking[version.model]
+        return _inputs(decoded, moments, assembled, began_s, decoded_s)
+
+    def recalled(self, parts: list[Part], most_age_s: float) -> Batch:
+        """Answers with features as they were last known; raises FeaturesError where they are not.
+
+        Parameters
+        ----------
+        parts
+            Of one version, with rows.
+        most_age_s
+            How old they may be.
+        """
+        version, started_s = parts[0].version, time.perf_counter()
+        decoded = self._decoded(version, _rows(parts))
+        moments = self._moments(version, decoded, None)
+        decoded_s = time.perf_counter()
+        assembled = self._features.recall(version.definition, decoded.table, moments, most_age_s)
+        inputs = _inputs(decoded, moments, assembled, started_s, decoded_s)
+        return self._scored(version, parts, inputs, started_s)
+
+    def ruled(self, parts: list[Part]) -> Batch:
+        """Answers of a version's rule; its model has no inputs then."""
+        version, started_s = parts[0].version, time.perf_counter()
+        decoded = self._decoded(version, _rows(parts))
+        moments = self._moments(version, decoded, None)
+        if version.rule is None:
+            raise ServingError(f"{version.model}:{version.number} has no rule", hint="declare one: sk.Model(rule=...)")
+        count = len(moments)
+        scores = np.broadcast_to(np.asarray(version.rule(decoded.table), dtype=np.float64), (count,))
+        inputs = Inputs(
+            numbers=np.empty((count, 0)),
+            categories=np.empty((count, 0), dtype=object),
             keys=decoded.keys,
             times_us=moments.tolist(),
             raw=decoded.raw,
-            view_times_us=assembled.view_times_us.tolist(),
-            unknown=[tuple(views) for views in assembled.unknown],
-            decode_us=(decoded_s - began_s) * 1e6,
-            features_us=(time.perf_counter() - decoded_s) * 1e6,
+            view_times_us=[[]] * count,
+            unknown=[()] * count,
         )
+        _check_scores(version, parts, scores)
+        return self._batch(version, parts, inputs, scores, started_s)
+
+    def again(self, part: Part, kept: Kept) -> Batch:
+        """Earlier answers to the same request, under ids of their own."""
+        part.instead_of = [answer.id for answer in kept.answers]
+        answers = [msgspec.structs.replace(one, id=self._ids.new(), rung="cached") for one in kept.answers]
+        started_s = time.perf_counter()
+        return Batch(version=part.version, parts=[part], inputs=kept.inputs, answers=answers, started_s=started_s)
+
+    @staticmethod
+    def _decoded(version: LoadedVersion, rows: Sequence[msgspec.Raw]) -> DecodedRows:
+        joined = b"[%b]" % b",".join(rows)
+        decoded = version.decoder.decode(joined)
+        check_rows(joined, decoded.raw)
+        return decoded
 
     def _execute(self, version: LoadedVersion, parts: list[Part], started_s: float) -> Batch:
+        if parts[0].role == "rule":
+            return self.ruled(parts)
         inputs = _joined(parts) if parts[0].call.direct else self.inputs(version, _rows(parts))
+        return self._scored(version, parts, inputs, started_s)
+
+    def _scored(self, version: LoadedVersion, parts: list[Part], inputs: Inputs, started_s: float) -> Batch:
         began_s = time.perf_counter()
         scores = version.score(inputs.numbers, inputs.categories)
         model_us = (time.perf_counter() - began_s) * 1e6
         _check_scores(version, parts, scores)
+        batch = self._batch(version, parts, inputs, scores, started_s)
+        batch.model_us = model_us
+        return batch
+
+    def _batch(
+        self, version: LoadedVersion, parts: list[Part], inputs: Inputs, scores: NDArray[np.float64], started_s: float
+    ) -> Batch:
         number, decisions = version.number, (scores >= version.threshold).tolist()
-        columns = zip(
-            self._ids.several(len(scores)), inputs.keys, scores.tolist(), decisions, inputs.unknown, strict=True
-        )
+        rung, fresh = rung_of(parts[0].role), self._ids.several(len(scores))
+        columns = zip(fresh, inputs.keys, scores.tolist(), decisions, inputs.unknown, strict=True)
         answers = [
-            RowAnswer(fresh, key, score, decision, number, unknown) for fresh, key, score, decision, unknown in columns
+            RowAnswer(id_, key, score, decision, number, unknown, rung)
+            for id_, key, score, decision, unknown in columns
         ]
-        return Batch(
-            version=version, parts=parts, inputs=inputs, answers=answers, started_s=started_s, model_us=model_us
-        )
+        return Batch(version=version, parts=parts, inputs=inputs, answers=answers, started_s=started_s)
 
     def _unanswered(self, version: LoadedVersion, key: str) -> RowAnswer:
         return RowAnswer(self._ids.new(), key, math.nan, False, version.number, ())  # noqa: FBT003 -- a struct
@@ -144,6 +214,8 @@ class BatchRunner:
         if not isinstance(error, SeakeepError):
             _log.error("a request to %s:%s failed", part.version.model, part.version.number, exc_info=error)
             return InternalError("a fault in the server")
+        if isinstance(error, FeaturesError) and error.__cause__:
+            _log.error("features of %s:%s cannot be looked up", part.version.model, part.version.number, exc_info=error)
         if isinstance(error, RowError) and part.positions is not None:
             try:
                 self.inputs(part.version, part.call.rows)
@@ -168,6 +240,22 @@ class BatchRunner:
         if column in decoded.table:
             decoded.table[column] = moments.view("datetime64[us]")
         return moments
+
+
+def _inputs(
+    decoded: DecodedRows, moments: NDArray[np.int64], assembled: Assembled, began_s: float, decoded_s: float
+) -> Inputs:
+    return Inputs(
+        numbers=assembled.numbers,
+        categories=assembled.categories,
+        keys=decoded.keys,
+        times_us=moments.tolist(),
+        raw=decoded.raw,
+        view_times_us=assembled.view_times_us.tolist(),
+        unknown=[tuple(views) for views in assembled.unknown],
+        decode_us=(decoded_s - began_s) * 1e6,
+        features_us=(time.perf_counter() - decoded_s) * 1e6,
+    )
 
 
 def _keys(version: LoadedVersion, part: Part) -> list[str]:
@@ -215,5 +303,27 @@ def _check_scores(version: LoadedVersion, parts: list[Part], scores: NDArray[np.
     for part in parts:
         if not np.isfinite(scores[start : start + part.size]).all():
             message = f"the model of {version.model}:{version.number} gave no finite score"
-            part.call.error = ServingError(message, hint="look at the recorded inputs")
+            part.error = ServingError(message, hint="look at the recorded inputs")
         start += part.size
+
+
+def hand_out(batch: Batch) -> list[tuple[Part, list[str]]]:
+    """Give each call the answers to its rows; the parts that failed, each with the ids of its answers."""
+    failed: list[tuple[Part, list[str]]] = []
+    start = 0
+    for part in batch.parts:
+        answers = batch.answers[start : start + part.size]
+        start += part.size
+        call = part.call
+        if part.error and not call.error:
+            failed.append((part, [answer.id for answer in answers]))
+        if part.error or call.error:
+            continue
+        if part.positions is None:
+            call.answers = answers
+            continue
+        if not call.answers:
+            call.answers = [answers[0]] * call.size
+        for position, answer in zip(part.positions, answers, strict=True):
+            call.answers[position] = answer
+    return failed

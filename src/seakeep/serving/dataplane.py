@@ -2,11 +2,14 @@
 
 No timer holds a request back. All requests that were read in one turn are executed at its end: alone when there is one,
 together when there are many, so that batches form under load and only then. Only for a model that was measured to gain by
-it do they wait for those of the next turns (:mod:`seakeep.serving.batching`).
+it do they wait for those of the next turns (:mod:`seakeep.serving.batching`). A model that would hold the event loop works
+apart: all that came while a batch was executed is its next one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import logging
 import math
@@ -14,24 +17,49 @@ import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from seakeep.errors import DeadlineError, NotFoundError, SeakeepError, UnavailableError
-from seakeep.records.prediction import Role
-from seakeep.serving.batch import Batch, BatchRunner
-from seakeep.serving.batching import ALONE, Gathering
+from seakeep.config import ServingSettings
+from seakeep.errors import FeaturesError, NotFoundError, SeakeepError, UnavailableError
+from seakeep.records.prediction import FULL
+from seakeep.serving import deadline
+from seakeep.serving.admission import TICK_S, Queue
+from seakeep.serving.apart import Apart
+from seakeep.serving.batch import Batch, BatchRunner, hand_out
+from seakeep.serving.batching import ALONE
+from seakeep.serving.cache import AnswerCache, Kept, caches_of, key_of
 from seakeep.serving.errors import InternalError
 from seakeep.serving.inference import Call, Part
+from seakeep.serving.ladder import below, declared
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.recording import Recording
-from seakeep.serving.routing import Traffic
+from seakeep.serving.routing import Traffic, split
 from seakeep.serving.shadow import Shadow
+from seakeep.serving.standin import StandIns
+from seakeep.serving.terms import Terms
 
-TICK_ROWS = 128
-"""Rows executed between two looks at the sockets, unless one request has more: a few milliseconds, so that what cannot be
-answered is refused soon. Larger batches are hardly faster."""
-MAX_WAITING = 65_536
-"""Rows that may wait in a worker; more are answered 503."""
+REFUSING_S = TICK_S / 8
+"""How long calls are turned away before those that wait get a turn."""
 
 _log = logging.getLogger("seakeep.serving")
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Job:
+    """Calls that are executed together.
+
+    Attributes
+    ----------
+    groups
+        Their parts, by what is executed at once.
+    abandoned
+        Whether they were answered without waiting for what it gives.
+    """
+
+    calls: list[Call]
+    groups: list[list[Part]]
+    rows: int
+    began_s: float
+    done: bool = False
+    abandoned: bool = False
 
 
 class Dataplane:
@@ -43,11 +71,10 @@ class Dataplane:
         Execute, record, and score in the shadow.
     defer
         Calls a function at the end of this turn of the event loop: its ``call_soon``.
-    max_in_flight
-        Calls held at once; more are refused.
-    after
-        Calls a function once the answers of this turn are sent, so that recording is not in their way: ``call_soon``, for
-        an event loop that sends what was written at the end of a turn. At once, if left out.
+    settings
+        How many calls are held at once, and how long they may be expected to wait.
+    terms
+        What the settings add to calls.
     observe
         Called with the calls of a turn, and the batches that they were executed in, after they were answered and recorded.
 
@@ -57,6 +84,11 @@ class Dataplane:
         By model; None for a model of which no version is loaded yet. Replaced as a whole, never changed.
     in_flight
         Calls taken and not yet answered.
+    apart
+        Where models work that would hold the event loop; None: there, all the same.
+    after
+        Calls a function once the answers of this turn are sent, so that recording is not in their way: ``call_soon``, for
+        an event loop that sends what was written at the end of a turn. At once, if left alone.
     """
 
     def __init__(
@@ -66,20 +98,21 @@ class Dataplane:
         shadow: Shadow,
         *,
         defer: Callable[[Callable[[], None]], object],
-        max_in_flight: int,
-        after: Callable[[Callable[[], None]], object] = operator.call,
+        settings: ServingSettings,
+        terms: Terms | None = None,
         observe: Callable[[Sequence[Call], Sequence[Batch]], None] | None = None,
     ) -> None:
-        self._after = after
         self._runner, self._recording, self._shadow = runner, recording, shadow
-        self._defer, self._max_in_flight = defer, max_in_flight
-        self._observe = observe
+        self._defer, self._terms, self._observe = defer, terms or None, observe
+        self._max_in_flight, self._wait_s = settings.max_in_flight, settings.queue_ms / 1000
+        self.apart: Apart | None = None
+        self.after: Callable[[Callable[[], None]], object] = operator.call
         self.traffic: Mapping[str, Traffic | None] = {}
         self.in_flight = 0
-        self._gathering = Gathering()
-        self._calls: list[Call] = []
-        self._rows = 0
+        self._stand_ins, self._caches = StandIns(runner, settings), caches_of(settings)
+        self._queues: dict[str, Queue] = {}
         self._scheduled = False
+        self._worked_s = 0.0
 
     def traffic_of(self, model: str) -> Traffic:
         """How a model's requests are shared out.
@@ -117,78 +150,249 @@ class Dataplane:
             raise NotFoundError(message, hint=f"loaded: {loaded}")
         return version
 
+    def check(self, model: str, rank: int, arrived_s: float) -> None:
+        """Turn a request away before it is read; raises as :meth:`submit` does, but for quotas."""
+        queue = self._queues.get(model)
+        if queue is None or queue.calm():
+            return
+        traffic = self.traffic.get(model)
+        if model in self._caches or (traffic and traffic.can_degrade):
+            return
+        try:
+            queue.check(rank, arrived_s)
+        except UnavailableError:
+            # An event loop may read hundreds of sockets between two turns; those who wait must not wait for all of them.
+            if time.perf_counter() - self._worked_s > REFUSING_S:
+                if self.apart:
+                    self.apart.collect()
+                self._tick()
+            raise
+
     def submit(self, call: Call) -> None:
         """Take a call; its ``reply`` is called when it is answered.
 
         Raises
         ------
+        QuotaError
+            Its key has used up what it may ask for.
         UnavailableError
-            Too many calls or rows are in flight.
+            It would wait too long, or too many calls or rows are in flight.
         """
-        if self.in_flight >= self._max_in_flight or self._rows + call.size > MAX_WAITING:
-            raise UnavailableError("too many requests are in flight", hint="send them more slowly, or add workers")
+        if self._terms:
+            self._terms.settle(call)
+        if self._caches and self._from_cache(call):
+            return
+        queue = self._queues.get(call.model)
+        if queue is None or call.deadline_s is not None or not queue.calm():
+            queue = self._queue_for(call)
+        if self._terms:
+            self._terms.spend(call)
+        if self.in_flight >= self._max_in_flight or not queue.has_room(call.size):
+            self._make_room(queue, call)
         self.in_flight += 1
-        self._rows += call.size
-        self._calls.append(call)
+        queue.add(call)
+        if queue.busy and not queue.stuck:
+            if self.apart and call.deadline_s is not None:
+                self.apart.after(call.deadline_s - call.parsed_s, self._schedule)
+        elif not self._scheduled:
+            self._schedule()
+
+    def _from_cache(self, call: Call) -> bool:
+        """Answer a call with earlier answers to all of its rows, if they are kept."""
+        cache = self._caches.get(call.model)
+        if cache is None:
+            return False
+        parts, now_s = self._parts(call), time.perf_counter()
+        found = [(part, cache.get(key_of(part), now_s)) for part in parts]
+        batches = [
+            self._runner.again(Part(call, part.version, "cached", part.positions), kept) for part, kept in found if kept
+        ]
+        if len(batches) < len(parts):
+            return False
+        if self._terms:
+            self._terms.spend(call)
+        self.in_flight += 1
+        self._settle([call], batches)
+        return True
+
+    def _keep(self, cache: AnswerCache, batch: Batch) -> None:
+        """Keep full answers."""
+        start = 0
+        for part in batch.parts:
+            rows = range(start, start + part.size)
+            start += part.size
+            if batch.inputs and part.role in FULL and not (part.error or part.call.error):
+                self._recording.cache_missed(part)
+                kept = Kept(batch.inputs.take(list(rows)), batch.answers[rows.start : rows.stop], batch.started_s)
+                cache.put(key_of(part), kept)
+
+    def _queue_for(self, call: Call) -> Queue:
+        """The queue where a call does not wait too long; the one of a lower rung, if there is one, where it would."""
+        queue = self._queues.get(call.model)
+        if queue is None:
+            queue = self._queues[call.model] = Queue(self._wait_s)
+        try:
+            queue.check(call.rank, call.parsed_s, call.deadline_s, call.size)
+        except UnavailableError:
+            for rung in below("pressure", declared(call, self.traffic.get(call.model), stale=False)):
+                queue = self._queues.setdefault(f"{call.model} {rung}", Queue(self._wait_s))
+                with contextlib.suppress(UnavailableError):
+                    queue.check(call.rank, call.parsed_s, call.deadline_s, call.size)
+                    call.rung = rung
+                    return queue
+            raise
+        return queue
+
+    def _make_room(self, queue: Queue, call: Call) -> None:
+        """Turn away waiting calls of lower classes while there is no room."""
+        while self.in_flight >= self._max_in_flight or not queue.has_room(call.size):
+            others = [queue] if not queue.has_room(call.size) else [queue, *self._queues.values()]
+            other = next(filter(None, (one.displace(call.rank) for one in others)), None)
+            if other is None:
+                raise queue.full(call.size, call.parsed_s)
+            other.error = queue.full(other.size, call.parsed_s)
+            self._unrouted(other)
+
+    def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            self._defer(self._tick)
+            self._defer(self._due)
+
+    def _due(self) -> None:
+        self._scheduled = False
+        self._tick()
 
     def _tick(self) -> None:
-        if self._waits():
-            self._defer(self._tick)
-            return
-        calls: list[Call] = []
-        rows = 0
-        while rows < TICK_ROWS and len(calls) < len(self._calls):
-            calls.append(self._calls[len(calls)])
-            rows += calls[-1].size
-        del self._calls[: len(calls)]
-        self._rows -= rows
-        self._scheduled = bool(self._calls)
-        if self._scheduled:
-            self._defer(self._tick)
-        self._execute(calls)
+        """One turn: of each model's calls as many as it may take."""
+        self._worked_s = time.perf_counter()
+        for model, queue in list(self._queues.items()):
+            if not queue.rows:
+                continue
+            began_s = time.perf_counter()
+            for call in queue.overdue(began_s):
+                call.error = deadline.over()
+                self._unrouted(call)
+            if queue.busy and not queue.stuck:
+                continue
+            if queue.rows and self._waits(model, queue, began_s):
+                self._schedule()
+                continue
+            self._execute(queue, queue.take(), began_s)
+            if queue.rows and not queue.busy:
+                self._schedule()
 
-    def _waits(self) -> bool:
-        """Whether the calls that are there wait for more: only if all are for one model to which that matters."""
-        traffic = self.traffic.get(self._calls[0].model)
+    def _waits(self, model: str, queue: Queue, now_s: float) -> bool:
+        """Whether the calls of a queue wait for more: only for a model to which that matters."""
+        traffic = self.traffic.get(model)
         plan = traffic.champion.plan if traffic else ALONE
-        if not plan.patience_s:
-            return False
-        now_s = time.perf_counter()
-        soonest_s = min((call.deadline_s for call in self._calls if call.deadline_s is not None), default=math.inf)
-        together = soonest_s - now_s > 2 * plan.patience_s and len({call.model for call in self._calls}) == 1
-        return self._gathering.waits(plan if together else ALONE, self._rows, now_s)
+        return plan.patience_s > 0 and not queue.stuck and queue.gathers(plan, now_s)
 
-    def _execute(self, calls: list[Call]) -> None:
-        groups: dict[tuple[int, bool], list[Part]] = {}
+    def _execute(self, queue: Queue, calls: list[Call], began_s: float) -> None:
+        groups: dict[tuple[int, bool, bool], list[Part]] = {}
         for call in calls:
             for part in self._parts(call):
-                groups.setdefault((id(part.version), call.direct is None), []).append(part)
-        batches = [batch for parts in groups.values() for batch in self._runner.run(parts[0].version, parts)]
+                groups.setdefault((id(part.version), call.direct is None, part.role == "rule"), []).append(part)
+        job = _Job(calls, list(groups.values()), sum([call.size for call in calls]), began_s)
+        limit_s = self._stand_ins.limit_s(calls[0].model) if calls else None
+        if queue.stuck:
+            self._settle(calls, self._without_features(job))
+        elif self.apart and groups and (limit_s or queue.apart(job.rows)):
+            queue.busy = True
+            self._watch(calls)
+            if limit_s:
+                self._watch_lookup(queue, job, _limit_s(calls, limit_s, began_s))
+            work = functools.partial(self._run_apart, job.groups)
+            self.apart.run(calls[0].model + calls[0].rung, work, functools.partial(self._returned, queue, job))
+        else:
+            cpu_s = time.thread_time()
+            self._settle(calls, self._run(job.groups))
+            self._worked_s = time.perf_counter()
+            queue.worked(job.rows, time.thread_time() - cpu_s, began_s, self._worked_s)
+
+    def _run(self, groups: list[list[Part]]) -> list[Batch]:
+        return [batch for parts in groups for batch in self._runner.run(parts[0].version, parts)]
+
+    def _run_apart(self, groups: list[list[Part]]) -> tuple[list[Batch], float]:
+        """Batches, and the processor seconds that they took."""
+        began_s = time.thread_time()
+        return self._run(groups), time.thread_time() - began_s
+
+    def _returned(self, queue: Queue, job: _Job, done: tuple[list[Batch], float]) -> None:
+        """Batches that were executed apart are back."""
+        queue.busy = queue.stuck = False
+        if not job.abandoned:
+            job.done = True
+            batches, cpu_s = done
+            self._settle(job.calls, batches)
+            queue.worked(job.rows, cpu_s, job.began_s, time.perf_counter())
+        if queue.rows:
+            self._schedule()
+
+    def _watch_lookup(self, queue: Queue, job: _Job, limit_s: float) -> None:
+        """Go on without the features if they do not come in time."""
+        if job.done or not self.apart:
+            return
+        since_s = self._runner.looking_since(job.calls[0].model)
+        left_s = limit_s if since_s is None else since_s + limit_s - time.perf_counter()
+        if left_s > 0:
+            self.apart.after(left_s, functools.partial(self._watch_lookup, queue, job, limit_s))
+            return
+        job.abandoned = job.done = queue.stuck = True
+        self._settle(job.calls, self._without_features(job))
+        if queue.rows:
+            self._schedule()
+
+    def _without_features(self, job: _Job) -> list[Batch]:
+        """What can be said while the features do not come; only clients that sent theirs are not concerned."""
+        found: list[Batch] = []
+        for part in (part for parts in job.groups for part in parts):
+            if part.call.direct or part.role == "rule":
+                found += self._runner.run(part.version, [part])
+            else:
+                found.append(self._runner.failed(part, _no_features(), job.began_s))
+        return found
+
+    def _watch(self, calls: list[Call]) -> None:
+        """Tell those whose time is over while their batch is executed apart."""
+        timed = [call for call in calls if call.deadline_s is not None and not call.answered]
+        if not timed or not self.apart:
+            return
+        now_s = time.perf_counter()
+        for call in timed:
+            if call.deadline_s is not None and call.deadline_s <= now_s:
+                call.error = deadline.over()
+                self._reply(call, now_s)
+        waiting = [call.deadline_s for call in timed if call.deadline_s is not None and call.deadline_s > now_s]
+        if waiting:
+            self.apart.after(min(waiting) - now_s, functools.partial(self._watch, timed))
+
+    def _settle(self, calls: list[Call], batches: list[Batch]) -> None:
+        """Hand out what was computed, and record it."""
+        stood_in: list[Batch] = []
+        for batch in batches:
+            for part, failed in hand_out(batch):
+                other = self._stand_ins.answer(part, self.traffic.get(part.call.model), failed)
+                if other:
+                    hand_out(other)
+                    stood_in.append(other)
+                else:
+                    part.call.error = part.error
+        batches += stood_in
         for batch in batches:
             self._recording.number(batch)
-            _hand_out(batch)
         if self._recording.comes_first:
             self._finish_all(batches)
             self._recording.settle(calls)
-            self._reply(calls)
+            self._reply_all(calls)
             self._tell(calls, batches)
         else:
-            self._reply(calls)
-            self._after(functools.partial(self._conclude, calls, batches))
+            self._reply_all(calls)
+            self.after(functools.partial(self._conclude, calls, batches))
 
-    def _reply(self, calls: list[Call]) -> None:
+    def _reply_all(self, calls: list[Call]) -> None:
         now_s = time.perf_counter()
         for call in calls:
-            self.in_flight -= 1
-            call.replied_s = now_s
-            try:
-                call.reply(call)
-            except Exception:  # noqa: BLE001 -- the request border
-                _log.exception("an answer could not be sent")
-            now_s = call.done_s = time.perf_counter()
+            now_s = self._reply(call, now_s)
 
     def _conclude(self, calls: list[Call], batches: list[Batch]) -> None:
         self._finish_all(batches)
@@ -197,6 +401,27 @@ class Dataplane:
     def _finish_all(self, batches: list[Batch]) -> None:
         for batch in batches:
             self._finish(batch)
+
+    def _unrouted(self, call: Call) -> None:
+        """Answer a call that reached no version."""
+        if call.error:
+            self._recording.unrouted(call.error.code)
+        self._reply(call, time.perf_counter())
+        self._tell([call], [])
+
+    def _reply(self, call: Call, now_s: float) -> float:
+        """Answer a call, once; ``time.perf_counter()`` then."""
+        if call.answered:
+            return now_s
+        call.answered = True
+        self.in_flight -= 1
+        call.replied_s = now_s
+        try:
+            call.reply(call)
+        except Exception:  # noqa: BLE001 -- the request border
+            _log.exception("an answer could not be sent")
+        call.done_s = time.perf_counter()
+        return call.done_s
 
     def _tell(self, calls: list[Call], batches: list[Batch]) -> None:
         """Count what was answered and recorded, and let others know."""
@@ -211,6 +436,8 @@ class Dataplane:
     def _finish(self, batch: Batch) -> None:
         try:
             self._recording.answered(batch)
+            if self._caches and (cache := self._caches.get(batch.version.model)) is not None:
+                self._keep(cache, batch)
             traffic = self.traffic.get(batch.version.model)
             other = traffic.shadow_of(batch.version) if traffic else None
             if other:
@@ -221,12 +448,16 @@ class Dataplane:
     def _parts(self, call: Call) -> list[Part]:
         """The rows of a call by the version that answers them; none if it fails at once."""
         try:
-            _check_time(call)
-            if call.version:
+            deadline.check(call.deadline_s)
+            if call.version and not call.rung:
                 return [Part(call, call.version, call.role)]
             traffic = self.traffic_of(call.model)
+            if call.rung == "standby" and traffic.standby:
+                return [Part(call, traffic.standby, "standby")]
+            if call.rung == "rule":
+                return [Part(call, traffic.champion, "rule")]
             if traffic.split:
-                return _split(call, traffic)
+                return split(call, traffic)
             version, role = traffic.choose("")
             return [Part(call, version, role)]
         except SeakeepError as error:
@@ -238,37 +469,11 @@ class Dataplane:
         return []
 
 
-def _check_time(call: Call) -> None:
-    """Nobody waits any more for what is past its deadline: it is not executed."""
-    if call.deadline_s is not None and time.perf_counter() > call.deadline_s:
-        raise DeadlineError("the request's time was over before its turn came", hint="allow it more time")
+def _limit_s(calls: list[Call], limit_s: float, now_s: float) -> float:
+    """How long a lookup may take: so long that half the time is left that the most impatient gives."""
+    soonest_s = min((call.deadline_s for call in calls if call.deadline_s is not None), default=math.inf)
+    return min(limit_s, max(0.0, soonest_s - now_s) / 2)
 
 
-def _split(call: Call, traffic: Traffic) -> list[Part]:
-    """Rows by the version that their keys choose."""
-    chosen: dict[Role, tuple[LoadedVersion, list[int]]] = {}
-    for position, row in enumerate(call.rows):
-        version, role = traffic.choose(traffic.champion.key_of(row))
-        chosen.setdefault(role, (version, []))[1].append(position)
-    if len(chosen) == 1:
-        ((role, (version, _)),) = chosen.items()
-        return [Part(call, version, role)]
-    return [Part(call, version, role, positions) for role, (version, positions) in chosen.items()]
-
-
-def _hand_out(batch: Batch) -> None:
-    """Give each call the answers to its rows."""
-    start = 0
-    for part in batch.parts:
-        answers = batch.answers[start : start + part.size]
-        start += part.size
-        call = part.call
-        if call.error:
-            continue
-        if part.positions is None:
-            call.answers = answers
-            continue
-        if not call.answers:
-            call.answers = [answers[0]] * call.size
-        for position, answer in zip(part.positions, answers, strict=True):
-            call.answers[position] = answer
+def _no_features() -> FeaturesError:
+    return FeaturesError("the features do not come in time", hint="try again in a moment")

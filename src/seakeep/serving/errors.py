@@ -10,6 +10,7 @@ from seakeep.errors import (
     DeadlineError,
     ForbiddenError,
     NotFoundError,
+    QuotaError,
     RecorderError,
     RowError,
     SeakeepError,
@@ -46,6 +47,7 @@ STATUS: tuple[tuple[type[SeakeepError], int], ...] = (
     (NotFoundError, 404),
     (ForbiddenError, 403),
     (AccessError, 401),
+    (QuotaError, 429),
     (UnavailableError, 503),
     (RecorderError, 503),
     (DeadlineError, 504),
@@ -61,6 +63,8 @@ CODES = (
     "access",
     "forbidden",
     "unavailable",
+    "quota",
+    "features",
     "deadline",
     "recorder",
     "serving",
@@ -70,7 +74,7 @@ CODES = (
 """What errors are counted by; a code that is not among them counts as ``other``."""
 
 
-CLIENT_CODES = ("row", "data", "request", "not-found", "access", "forbidden")
+CLIENT_CODES = ("row", "data", "request", "not-found", "access", "forbidden", "quota")
 """Those of them that are the client's mistakes: the answer was 4xx, and nothing is wrong here."""
 
 

@@ -31,7 +31,8 @@ _log = logging.getLogger("seakeep.serving")
 _SINGLE = frozenset(
     {
         b"host", b"authorization", b"content-type", b"content-encoding", b"expect", b"origin", b"transfer-encoding",
-        b"inference-header-content-length", b"idempotency-key",
+        b"inference-header-content-length", b"idempotency-key", b"x-envoy-expected-rq-timeout-ms",
+        b"seakeep-priority",
     }
 )  # fmt: skip
 """Headers we read: a second one is refused, so that nobody in front of us can have read another value."""

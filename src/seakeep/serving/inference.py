@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Literal as OneOf
 
 import msgspec
 
 from seakeep.errors import SeakeepError
-from seakeep.records.prediction import Role
+from seakeep.records.prediction import Role, Rung
 from seakeep.serving.loaded import LoadedVersion
+from seakeep.serving.priority import NORMAL
 from seakeep.serving.v1 import RowAnswer
 
 if TYPE_CHECKING:
@@ -82,12 +84,18 @@ class Call:
         ``time.perf_counter()`` when the request had arrived, and when it was queued.
     deadline_s
         ``time.perf_counter()`` after which nobody waits for the answer; None: there is none.
+    rung
+        Where it enters: ``""`` at the top, or lower where it would wait too long there.
+    rank
+        Of its class, see :mod:`seakeep.serving.priority`.
     trace
         None: the request is not traced.
     replied_s, done_s
         ``time.perf_counter()`` before and after the answer was made and sent.
     answers
         One a row.
+    answered
+        Whether ``reply`` was called.
     size
         Number of rows.
     """
@@ -98,6 +106,8 @@ class Call:
     arrived_s: float
     parsed_s: float
     deadline_s: float | None = None
+    rank: int = NORMAL
+    rung: Rung | OneOf[""] = ""
     trace: Trace | None = None
     rows: list[msgspec.Raw] = dataclasses.field(default_factory=list)
     direct: Inputs | None = None
@@ -105,9 +115,10 @@ class Call:
     role: Role = "champion"
     answers: list[RowAnswer] = dataclasses.field(default_factory=list)
     error: SeakeepError | None = None
-    size: int = dataclasses.field(init=False)
     replied_s: float = 0.0
     done_s: float = 0.0
+    answered: bool = False
+    size: int = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         self.size = len(self.rows) if self.direct is None else len(self.direct.keys)
@@ -121,12 +132,18 @@ class Part:
     ----------
     positions
         Of the rows in the call; None: all.
+    error
+        Why this version did not answer; another may have stood in for it.
+    instead_of
+        For answers that stand in, the ids of those that failed, or of the first ones that are told again; by row.
     """
 
     call: Call
     version: LoadedVersion
     role: Role
     positions: list[int] | None = None
+    error: SeakeepError | None = None
+    instead_of: Sequence[str] = ()
 
     @property
     def rows(self) -> list[msgspec.Raw]:
@@ -138,3 +155,16 @@ class Part:
     def size(self) -> int:
         """Number of its rows."""
         return self.call.size if self.positions is None else len(self.positions)
+
+
+_RUNGS: dict[str, OneOf["", "stale", "standby", "rule", "cached"]] = {
+    "stale": "stale",
+    "standby": "standby",
+    "rule": "rule",
+    "cached": "cached",
+}
+
+
+def rung_of(role: Role) -> OneOf["", "stale", "standby", "rule", "cached"]:
+    """What a client is told of a role; ``""`` for a full answer."""
+    return _RUNGS.get(role, "")

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from seakeep.errors import IntegrityError, RowError
+from seakeep.features.transform import Compiled, compiled
 from seakeep.records.feature import FeatureKind
 from seakeep.records.model import ModelDefinition
 from seakeep.records.release import Route
@@ -36,6 +37,8 @@ class LoadedVersion:
         Digest of the definition: versions with the same one compute the same inputs from the same row.
     numbers, categories
         Names of the model's number and category inputs, in its order.
+    rule
+        Its rule over the columns of asking rows; None: it has none.
     kinds
         Of all its inputs, by name.
     plan
@@ -55,8 +58,14 @@ class LoadedVersion:
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
     kinds: Mapping[str, FeatureKind]
+    rule: Compiled | None = None
     plan: Plan = AT_ONCE
     memory: dict[Any, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def takes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What its model takes: versions with the same can answer a client that sends the inputs itself."""
+        return self.numbers, self.categories
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``; those of a row do not depend on the other rows, to the bit."""
@@ -66,15 +75,15 @@ class LoadedVersion:
         parts = [slice(start, start + most) for start in range(0, count, most)]
         return np.concatenate([self.session.score(numbers[part], categories[part]) for part in parts])
 
-    def key_of(self, row: msgspec.Raw) -> str:
-        """The key of a row that asks for a prediction, without reading the rest of it.
+    def key_of(self, row: msgspec.Raw, column: str = "") -> str:
+        """The key of a row that asks for a prediction, or its value in a column, without reading the rest of it.
 
         Raises
         ------
         RowError
             The row is no object.
         """
-        name = self.definition.request.key
+        name = column or self.definition.request.key
         if not name:
             return ""
         try:
@@ -122,7 +131,8 @@ def load(
         threshold=bundle.threshold,
         session=ScoringSession(bundle.model),
         decoder=decoders(definition),
-        inputs=hashlib.sha256(msgspec.json.encode(definition)).hexdigest(),
+        inputs=hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(definition, rule=None))).hexdigest(),
+        rule=None if definition.rule is None else compiled(definition.rule),
         numbers=tuple(name for name, kind in kinds.items() if kind == "number"),
         categories=tuple(name for name, kind in kinds.items() if kind == "category"),
         kinds=kinds,

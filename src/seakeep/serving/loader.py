@@ -110,8 +110,8 @@ class Loader:
     def champions_last(self) -> list[LoadedVersion]:
         """The versions in force; the champions come last."""
         in_force = [traffic for traffic in self._traffic.values() if traffic]
-        candidates = [traffic.candidate for traffic in in_force if traffic.candidate]
-        return [*candidates, *(traffic.champion for traffic in in_force)]
+        others = [other for traffic in in_force for other in (traffic.standby, traffic.candidate) if other]
+        return [*others, *(traffic.champion for traffic in in_force)]
 
     @property
     def _wanted(self) -> set[str]:

@@ -26,7 +26,8 @@ STAGES = ("parse", "queue", "validate", "features", "model", "serialise", "recor
 """In the order of the path; the record is made after the answer is out, so the total is without it."""
 TOGETHER = ("validate", "features", "model", "record")
 """Stages that a batch goes through once for all its requests."""
-COUNTERS = ("requests", "rows", "unknown", "shadow_scored", "shadow_dropped", "gaps", "batches")
+RUNGS = ("stale", "standby", "rule", "cached")
+COUNTERS = ("requests", "rows", "unknown", "shadow_scored", "shadow_dropped", "gaps", "batches", *RUNGS, "cache_missed")
 BOUNDS_US = tuple(2 ** (step / 4) for step in range(105))
 """Upper bounds of the histogram's buckets, microseconds: a quarter of a doubling each, up to 67 s."""
 
@@ -46,6 +47,8 @@ _SLOT_CELLS = len(COUNTERS) + len(CODES) + len(STAGES) * _STAGE_CELLS + len(TOGE
 _LABELS_AT = len(_HEADER) * 8
 _CELLS_AT = _LABELS_AT + _SLOTS * _LABEL_BYTES
 _SIZE = _CELLS_AT + _SLOTS * _SLOT_CELLS * 8
+_RUNGS_AT = COUNTERS.index(RUNGS[0])
+_MISSED = COUNTERS.index("cache_missed")
 _ERRORS_AT = len(COUNTERS)
 _STAGES_AT = len(COUNTERS) + len(CODES)
 _WORK_AT = _STAGES_AT + len(STAGES) * _STAGE_CELLS
@@ -98,6 +101,14 @@ class Meter:
             cells[start + _bucket(BOUNDS_US, value)] += answered
             cells[start + _STAGE_CELLS - 1] += answered * spent_ns
             cells[work] += spent_ns
+
+    def stood_in(self, rung: str, rows: int) -> None:
+        """Count rows answered from a lower rung, or again."""
+        self._cells[_RUNGS_AT + RUNGS.index(rung)] += rows
+
+    def cache_missed(self, rows: int) -> None:
+        """Count rows that a cache was asked for in vain."""
+        self._cells[_MISSED] += rows
 
     def taken(self, rows: int) -> None:
         """Count a batch of events that was taken."""

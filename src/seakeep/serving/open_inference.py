@@ -8,13 +8,16 @@ from collections.abc import Callable
 import msgspec
 
 from seakeep.clock import Clock, Ids
+from seakeep.config import ServingSettings
 from seakeep.errors import NotFoundError
 from seakeep.records.prediction import Role
 from seakeep.records.version import NAME
 from seakeep.serving.dataplane import Dataplane
+from seakeep.serving.deadline import sooner
 from seakeep.serving.inference import Call, Inputs, Trace
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.loader import LoadFailure, Loading
+from seakeep.serving.priority import NORMAL, Ranks, lowered
 from seakeep.serving.tensors import KINDS, OUTPUTS, InferRequest
 
 
@@ -78,6 +81,8 @@ class OpenInference:
         Largest number of rows in one request.
     version
         Of the server, for its metadata.
+    ranks
+        The highest class of each key.
 
     Attributes
     ----------
@@ -94,11 +99,13 @@ class OpenInference:
         ids: Ids,
         max_rows: int,
         version: str,
+        ranks: Ranks | None = None,
     ) -> None:
         self._dataplane, self._clock, self._ids = dataplane, clock, ids
         self._loading = loading
         self.max_rows = max_rows
         self._version = version
+        self.ranks = ranks or Ranks(ServingSettings())
         self.draining = False
 
     def readiness(self) -> Readiness:
@@ -136,10 +143,15 @@ class OpenInference:
         return self._dataplane.version_of(model, number) if number else self._dataplane.traffic_of(model).champion
 
     def choose(self, model: str, number: int) -> tuple[LoadedVersion, Role]:
-        """The version for inputs without a row: the one asked for, or (0) any by its share; raises as :meth:`version`."""
+        """The version for inputs without a row: the one asked for, or (0) any by its share; raises as :meth:`version`.
+
+        An A/B test goes by rows: a client that brings the inputs is answered by the champion.
+        """
         if number:
             return self._dataplane.version_of(model, number), "pinned"
         traffic = self._dataplane.traffic_of(model)
+        if traffic.held:
+            return traffic.champion, "champion"  # without a row nobody can be told apart from others, twice
         return traffic.choose(self._ids.new() if traffic.split else "")
 
     def submit(
@@ -153,7 +165,15 @@ class OpenInference:
         deadline_s: float | None = None,
         trace: Trace | None = None,
     ) -> None:
-        """Have a request answered by the version it was read for; raises as :meth:`Dataplane.submit` does."""
+        """Have a request answered by the version it was read for; raises as :meth:`Dataplane.submit` does.
+
+        Parameters
+        ----------
+        deadline_s
+            What the transport says (``time.perf_counter()``); the request itself may name an earlier one.
+        """
+        most = self.ranks.most(principal)
+        rank = lowered(max(NORMAL, most), request.priority, most)
         rows = len(request.numbers)
         version, role = chosen
         inputs = Inputs(
@@ -172,7 +192,8 @@ class OpenInference:
                 reply=reply,
                 arrived_s=arrived_s,
                 parsed_s=time.perf_counter(),
-                deadline_s=deadline_s,
+                deadline_s=sooner(deadline_s, request.timeout_us, arrived_s),
+                rank=rank,
                 trace=trace,
                 direct=inputs,
                 version=version,

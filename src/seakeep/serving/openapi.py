@@ -13,8 +13,10 @@ from typing import Any
 
 import msgspec
 
+from seakeep.config import PRIORITIES
 from seakeep.records.version import NAME
-from seakeep.serving import prometheus
+from seakeep.serving import priority, prometheus
+from seakeep.serving.deadline import HEADER, MOST_US
 from seakeep.serving.errors import ErrorBody
 from seakeep.serving.open_inference import Live, ModelMetadata, ModelReady, Readiness, ServerMetadata
 from seakeep.serving.routes import OPERATIONS, Operation
@@ -47,6 +49,14 @@ _OBJECTS = {"type": "array", "minItems": 1, "items": {"type": "object"}}
 _DATATYPES = [*DTYPES, "BYTES"]
 _SIZED = {"type": "object", "properties": {"binary_data_size": {"type": "integer", "minimum": 0}}}
 
+_ASKED = {
+    "binary_data_output": {"type": "boolean"},
+    "timeout": {"type": "integer", "minimum": 0, "maximum": MOST_US},
+    "priority": {"type": "integer", "minimum": 0, "maximum": priority.MOST},
+}
+
+_TOLD = {"prediction_ids": {"type": "string"}, "rung": {"enum": ["stale", "standby", "rule", "cached"]}}
+
 _WRITTEN: dict[str, Any] = {
     "RowsBody": {
         "description": "Rows as the model's request source declares them.",
@@ -67,7 +77,7 @@ _WRITTEN: dict[str, Any] = {
         "required": ["inputs"],
         "properties": {
             "id": {"type": "string"},
-            "parameters": {"type": "object", "properties": {"binary_data_output": {"type": "boolean"}}},
+            "parameters": {"type": "object", "properties": _ASKED},
             "inputs": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/InferInput"}},
             "outputs": {"type": "array", "items": {"$ref": "#/components/schemas/InferWanted"}},
         },
@@ -104,7 +114,7 @@ _WRITTEN: dict[str, Any] = {
             "model_name": {"type": "string"},
             "model_version": {"type": "string"},
             "id": {"type": "string"},
-            "parameters": {"type": "object", "properties": {"prediction_ids": {"type": "string"}}},
+            "parameters": {"type": "object", "properties": _TOLD},
             "outputs": {
                 "type": "array",
                 "items": {
@@ -131,8 +141,10 @@ _REFUSALS = {
     "408": "The request took too long to arrive",
     "413": "The body, or its number of rows, is too large",
     "415": "The body is of a type or an encoding that is not understood",
+    "429": "The key has used up what it may ask for; Retry-After says when to try again",
     "500": "A fault in the server",
     "503": "Not loaded, overloaded or shutting down; Retry-After says when to try again",
+    "504": "The request's time was over before it was answered",
 }
 _BODILESS = frozenset({"408", "413", "415"})
 """Refusals of bodies, which a GET has not."""
@@ -173,6 +185,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
         told["parameters"].append(_header("Idempotency-Key", {"type": "string", "pattern": "^[!-~]{1,200}$"}))
     if name == "infer":
         told["parameters"].append(_header("Inference-Header-Content-Length", {"type": "integer", "minimum": 0}))
+    if name in {"predict", "infer"}:
+        told["parameters"].append(_header(HEADER.decode(), {"type": "integer", "minimum": 0, "maximum": 10**12 - 1}))
+        told["parameters"].append(_header(priority.HEADER.decode(), {"enum": [*PRIORITIES]}))
     return told
 
 
@@ -200,7 +215,9 @@ def _responses(operation: Operation) -> dict[str, Any]:
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
     told: dict[str, Any] = {"200": {"description": "The answer", "content": _answer(operation.name)}}
     for status, description in _REFUSALS.items():
-        if operation.posts or status not in _BODILESS:
+        if (operation.posts or status not in _BODILESS) and (
+            status not in {"429", "504"} or operation.name in {"predict", "infer"}
+        ):
             told[status] = {"description": description, "content": error}
     if operation.name == "ready":
         told["503"] = {"description": "Not every model answers", "content": _answer("ready")}

@@ -55,6 +55,12 @@ class FeatureSource(Protocol):
         """The inputs of the rows in ``table``, each as of its own moment (int64 ``(n,)``)."""
         ...
 
+    def recall(
+        self, definition: ModelDefinition, table: Mapping[str, NDArray[Any]], times_us: NDArray[Any], most_age_s: float
+    ) -> Assembled:
+        """The same from what was looked up in the last seconds, at once; FeaturesError where that does not suffice."""
+        ...
+
     def ingest(self, source: str, columns: Mapping[str, list[Cell]], batch: str) -> bool:
         """Apply a batch of events, all or nothing; False if that batch had been applied before."""
         ...

@@ -19,6 +19,11 @@ _COUNTERS = {
     "unknown": ("seakeep_unknown_entities_total", "Lookups of entities that a view knows nothing of."),
     "shadow_scored": ("seakeep_shadow_scored_total", "Rows scored in the shadow."),
     "shadow_dropped": ("seakeep_shadow_dropped_total", "Rows not scored in the shadow for want of time."),
+    "stale": ("seakeep_stale_rows_total", "Rows answered with features as they were last known."),
+    "standby": ("seakeep_standby_rows_total", "Rows answered by the version that stands in."),
+    "rule": ("seakeep_rule_rows_total", "Rows answered by the version's rule."),
+    "cached": ("seakeep_cached_rows_total", "Rows answered with an earlier answer."),
+    "cache_missed": ("seakeep_cache_missed_rows_total", "Rows that were computed because no earlier answer was kept."),
     "gaps": ("seakeep_recorder_gaps_total", "Records that the recorder had no room for."),
     "batches": ("seakeep_batches_total", "Batches executed; requests of one turn of the event loop are one batch."),
 }

@@ -15,7 +15,7 @@ from seakeep.records.prediction import Prediction, Role
 from seakeep.serving.batch import Batch
 from seakeep.serving.inference import Call, Inputs, Part
 from seakeep.serving.loaded import LoadedVersion
-from seakeep.serving.metrics import Meters
+from seakeep.serving.metrics import RUNGS, Meters
 from seakeep.serving.ports import RecordSink
 from seakeep.serving.v1 import UNREADABLE, RowAnswer
 
@@ -74,11 +74,14 @@ class Recording:
         for part in batch.parts:
             stop = start + part.size
             stages = _stages(batch, part)
-            error = part.call.error.code if part.call.error else ""
+            fault = part.call.error or part.error
+            error = fault.code if fault else ""
             shared = Circumstances(version, part.role, now_us, stages, error)
+            principal, pairs = part.call.principal, part.instead_of
             for place in range(start, stop):
-                sequence = batch.sequence + place
-                self._due -= self._write(shared, sequence, batch.answers[place], rows[place], part.call.principal)
+                pair = pairs[place - start] if pairs else ""
+                answer, sequence = batch.answers[place], batch.sequence + place
+                self._due -= self._write(shared, sequence, answer, rows[place], principal, pair=pair)
             start = stop
         batch.recorded_s = time.perf_counter()
         batch.record_us = (batch.recorded_s - began_s) * 1e6
@@ -90,14 +93,21 @@ class Recording:
         start = answered = 0
         for part in batch.parts:
             stop = start + part.size
-            if part.call.error:
-                meter.failed(part.call.error.code)
+            fault = part.call.error or part.error
+            if fault:
+                meter.failed(fault.code)
             else:
                 meter.answered(part.size, sum(map(len, unknown[start:stop])), _alone(batch, part.call))
                 answered += 1
+                if part.role in RUNGS:
+                    meter.stood_in(part.role, part.size)
             start = stop
         spent = (batch.inputs.decode_us, batch.inputs.features_us) if batch.inputs else (0.0, 0.0)
         meter.worked(answered, (*spent, batch.model_us, batch.record_us))
+
+    def cache_missed(self, part: Part) -> None:
+        """Count rows that a cache was asked for in vain."""
+        self._meters.of(part.version.model, part.version.number).cache_missed(part.size)
 
     @property
     def comes_first(self) -> bool:

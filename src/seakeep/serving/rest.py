@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -11,8 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from seakeep.errors import NotFoundError, SeakeepError
-from seakeep.serving import openapi, prometheus, routes, v2
+from seakeep.serving import openapi, priority, prometheus, routes, v2
 from seakeep.serving.dataplane import Dataplane
+from seakeep.serving.deadline import of_headers
 from seakeep.serving.errors import RequestError
 from seakeep.serving.exchange import Exchange
 from seakeep.serving.inference import Call, Trace
@@ -65,6 +67,7 @@ class Rest:
         metrics: Path,
         observer: Observer | None = None,
     ) -> None:
+        self._ranks = protocol.ranks
         self._protocol, self._dataplane, self._ingest = protocol, dataplane, ingest
         self._authenticator, self._meters, self._folder = authenticator, meters, metrics
         self._observer = observer
@@ -113,6 +116,9 @@ class Rest:
 
     def _predict(self, exchange: Exchange, model: str) -> None:
         self._dataplane.traffic_of(model)
+        rank = self._ranks.of(exchange.principal, exchange.headers)
+        self._dataplane.check(model, rank, exchange.arrived_s)
+        deadline_s = of_headers(exchange.headers, exchange.arrived_s)
         rows = parse_rows(exchange.body, self._protocol.max_rows)
         call = Call(
             model=model,
@@ -120,6 +126,8 @@ class Rest:
             reply=functools.partial(_answer_rows, exchange),
             arrived_s=exchange.arrived_s,
             parsed_s=time.perf_counter(),
+            deadline_s=deadline_s,
+            rank=rank,
             rows=rows,
             trace=self._trace(exchange),
         )
@@ -127,16 +135,22 @@ class Rest:
 
     def _infer(self, exchange: Exchange, model: str, number: int = 0) -> None:
         chosen = self._protocol.choose(model, number)
+        principal = exchange.principal
+        rank = self._ranks.of(principal, exchange.headers)
+        # The body may yet ask for a higher class; whoever could not be let in even so is not read.
+        self._dataplane.check(model, self._ranks.most(principal), exchange.arrived_s)
         length = exchange.headers.get(_INFER_LENGTH)
         json_bytes = None if length is None else _length(length)
         request = v2.parse_infer(exchange.body, json_bytes, chosen[0], self._protocol.max_rows)
-        reply = functools.partial(_answer_infer, exchange, request, chosen[0])
+        if priority.HEADER in exchange.headers and not request.priority:
+            request = dataclasses.replace(request, priority=rank + 1)
         self._protocol.submit(
             request,
             chosen,
-            reply,
-            principal=exchange.principal,
+            functools.partial(_answer_infer, exchange, request, chosen[0]),
+            principal=principal,
             arrived_s=exchange.arrived_s,
+            deadline_s=of_headers(exchange.headers, exchange.arrived_s),
             trace=self._trace(exchange),
         )
 

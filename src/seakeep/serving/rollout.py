@@ -23,7 +23,7 @@ from seakeep.recorder.pairs import Pairing, PairTable
 from seakeep.recorder.query import outcomes_of
 from seakeep.recorder.reader import Tail
 from seakeep.records.model import Canary, Label
-from seakeep.records.prediction import EventBatch, Gap, Prediction
+from seakeep.records.prediction import ANSWERED, EventBatch, Gap, Prediction
 from seakeep.records.release import Receipt, Release
 from seakeep.records.source import ColumnSchema
 
@@ -159,6 +159,8 @@ class RolloutController:
     def _act(self, rollout: _Rollout, current: Release) -> None:
         pairs, canary = rollout.table(), self._subject.canary
         judgement = self._judge(pairs, canary)
+        if judgement.action == "advance" and current.candidate and current.candidate.held:
+            return  # an A/B test is ended by a person
         if judgement.action == "advance":
             # All pairs of the rollout may take it back; each stage must be earned by pairs and outcomes of its own.
             judgement = self._judge(pairs.since(current.from_us), canary)
@@ -199,7 +201,7 @@ class _Rollout:
                 self._gaps.append(record)
             elif isinstance(record, Prediction) and record.model == self._subject.name:
                 self._pairing.add(record)
-                if record.role in {"champion", "canary"}:
+                if record.role in ANSWERED and record.role != "pinned":
                     by_candidate = record.role == "canary" and record.version == self.span.candidate
                     self._answers.append((record.recorded_us, bool(record.error), by_candidate))
         source = self._subject.label.source

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from seakeep.records.prediction import Role
 from seakeep.records.release import Route
+from seakeep.serving.inference import Call, Part
 from seakeep.serving.loaded import LoadedVersion
 
 _SCALE = float(1 << 64)
@@ -37,11 +38,23 @@ class Traffic:
     ----------
     weight
         Share of keys that the candidate answers.
+    standby
+        The version that answers where these cannot.
+    held, by
+        Whether the share is that of an A/B test, and the column whose value decides in it; ``""``: the row's key.
     """
 
     champion: LoadedVersion
     candidate: LoadedVersion | None = None
     weight: float = 0.0
+    standby: LoadedVersion | None = None
+    held: bool = False
+    by: str = ""
+
+    @property
+    def can_degrade(self) -> bool:
+        """Whether anything can stand in for its versions where too much is asked."""
+        return self.standby is not None or self.champion.rule is not None
 
     @property
     def split(self) -> bool:
@@ -70,7 +83,8 @@ class Traffic:
     @property
     def versions(self) -> tuple[LoadedVersion, ...]:
         """The versions that take part."""
-        return (self.champion,) if self.candidate is None else (self.champion, self.candidate)
+        found = (self.champion, self.candidate, self.standby)
+        return tuple(version for version in found if version is not None)
 
 
 def share_out(routes: Sequence[Route], loaded: Mapping[str, LoadedVersion], before: Traffic | None) -> Traffic | None:
@@ -88,8 +102,22 @@ def share_out(routes: Sequence[Route], loaded: Mapping[str, LoadedVersion], befo
     champion = next((loaded.get(route.bundle) for route in routes if route.role == "champion"), None)
     if champion is None:
         return before if routes else None
+    standing_by = next((route for route in routes if route.role == "standby"), None)
+    standby = loaded.get(standing_by.bundle) if standing_by else None
     waiting = next((route for route in routes if route.role == "candidate"), None)
     candidate = loaded.get(waiting.bundle) if waiting else None
     if waiting is None or candidate is None:
-        return Traffic(champion)
-    return Traffic(champion, candidate, waiting.weight)
+        return Traffic(champion, standby=standby)
+    return Traffic(champion, candidate, waiting.weight, standby, held=waiting.held, by=waiting.by)
+
+
+def split(call: Call, traffic: Traffic) -> list[Part]:
+    """Rows by the version that their keys choose, or in an A/B test the values of its column."""
+    chosen: dict[Role, tuple[LoadedVersion, list[int]]] = {}
+    for position, row in enumerate(call.rows):
+        version, role = traffic.choose(traffic.champion.key_of(row, traffic.by))
+        chosen.setdefault(role, (version, []))[1].append(position)
+    if len(chosen) == 1:
+        ((role, (version, _)),) = chosen.items()
+        return [Part(call, version, role)]
+    return [Part(call, version, role, positions) for role, (version, positions) in chosen.items()]

@@ -18,6 +18,7 @@ import msgspec
 
 from seakeep.clock import Clock
 from seakeep.errors import SeakeepError
+from seakeep.records.prediction import COMPARED
 from seakeep.serving.batch import Batch, BatchRunner
 from seakeep.serving.errors import InternalError
 from seakeep.serving.inference import Inputs
@@ -95,7 +96,7 @@ class Shadow:
         principals: list[str] = []
         start = 0
         for part in batch.parts:
-            if part.role != "pinned":
+            if part.role in COMPARED:
                 chosen.extend(range(start, start + part.size))
                 rows.extend(part.rows)
                 principals.extend([part.call.principal] * part.size)

@@ -33,6 +33,8 @@ KINDS = {"number": "FP64", "category": "BYTES"}
 MAX_TENSORS = 4096
 PREDICTION_IDS = "prediction_ids"
 """The parameter of an answer that names its predictions."""
+RUNG = "rung"
+"""The parameter of an answer that tells what stood in for a full one; not there otherwise."""
 
 _HINT = "see the model's metadata for its inputs"
 _INTEGERS = {"INT8": "i1", "INT16": "i2", "INT32": "i4", "INT64": "i8", "UINT8": "u1", "UINT16": "u2", "UINT32": "u4", "UINT64": "u8"}  # fmt: skip
@@ -116,12 +118,18 @@ class InferRequest:
         float64 ``(n, numbers)`` with NaN for missing, and object ``(n, categories)`` with ``""``.
     outputs
         Names of the outputs wanted, each with whether it is wanted in binary form.
+    timeout_us
+        How long its client waits, microseconds; 0: it does not say.
+    priority
+        1 for the most urgent class, larger for others; 0: it does not say.
     """
 
     id: str
     numbers: NDArray[np.float64]
     categories: NDArray[np.object_]
     outputs: tuple[tuple[str, bool], ...]
+    timeout_us: int = 0
+    priority: int = 0
 
 
 def layout_of(heads: Iterable[Head], version: LoadedVersion, max_rows: int) -> Layout:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from typing import Literal as OneOf
 
 import msgspec
 
@@ -41,13 +42,16 @@ class _CountedRows(msgspec.Struct, frozen=True):
     events: list[_Counted] = []
 
 
-class RowAnswer(msgspec.Struct, frozen=True, gc=False):
+class RowAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The answer to one row.
 
     Attributes
     ----------
     unknown
         Views that know nothing of the row's entity: their features are missing.
+    rung
+        What stood in for a full answer (``stale``, ``standby`` or ``rule``), or that it is an earlier one (``cached``); ``""``,
+        which is not sent: nothing.
     """
 
     id: str
@@ -56,6 +60,7 @@ class RowAnswer(msgspec.Struct, frozen=True, gc=False):
     decision: bool
     version: int
     unknown: tuple[str, ...]
+    rung: OneOf["", "stale", "standby", "rule", "cached"] = ""
 
 
 class PredictAnswer(msgspec.Struct, frozen=True):

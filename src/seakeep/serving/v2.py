@@ -9,18 +9,22 @@ KServe Open Inference Protocol, ``specification/protocol/inference_rest.md``; Tr
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 
 from seakeep.errors import RowError
+from seakeep.serving import priority
+from seakeep.serving.deadline import MOST_US
 from seakeep.serving.errors import RequestError
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.tensors import (
     MAX_TENSORS,
     OUTPUTS,
     PREDICTION_IDS,
+    RUNG,
     Content,
     InferRequest,
     fault,
@@ -58,6 +62,8 @@ class _Output(msgspec.Struct, frozen=True):
 
 class _RequestParameters(msgspec.Struct, frozen=True):
     binary_data_output: bool | None = None
+    timeout: Annotated[int, msgspec.Meta(ge=0, le=MOST_US)] | None = None
+    priority: Annotated[int, msgspec.Meta(ge=0, le=priority.MOST)] | None = None
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -95,10 +101,14 @@ def parse_infer(body: bytes, json_bytes: int | None, version: LoadedVersion, max
     if len(request.inputs) > MAX_TENSORS:
         raise RequestError(400, f"more than {MAX_TENSORS} inputs")
     _check_names(head, request)
-    default = bool(request.parameters and request.parameters.binary_data_output)
+    parameters = request.parameters or _RequestParameters()
+    default = bool(parameters.binary_data_output)
     wanted = [(one.name, one.parameters.binary_data if one.parameters else None) for one in request.outputs]
     layout = layout_of(request.inputs, version, max_rows)
-    return read_request(request.id, layout, _contents(request, binary), wanted, binary=default)
+    found = read_request(request.id, layout, _contents(request, binary), wanted, binary=default)
+    if parameters.timeout or parameters.priority:
+        return dataclasses.replace(found, timeout_us=parameters.timeout or 0, priority=parameters.priority or 0)
+    return found
 
 
 def encode_answer(
@@ -117,11 +127,14 @@ def encode_answer(
         else:
             output["data"] = values
         outputs.append(output)
+    parameters = {PREDICTION_IDS: prediction_ids(answers)}
+    if answers[0].rung:
+        parameters[RUNG] = answers[0].rung
     told = {
         "model_name": version.model,
-        "model_version": str(version.number),
+        "model_version": str(answers[0].version),
         "id": request.id,
-        "parameters": {PREDICTION_IDS: prediction_ids(answers)},
+        "parameters": parameters,
         "outputs": outputs,
     }
     head = _encode(told)
@@ -140,7 +153,7 @@ def _check_names(head: bytes, request: _Request) -> None:
         or head.count(b'"shape"') + head.count(b'"datatype"') > 2 * len(inputs)
         or head.count(b'"data"') > sum(one.data is not msgspec.UNSET for one in inputs)
         or head.count(b'"parameters"') > len(given)
-        or head.count(b'"binary_data') > settings
+        or head.count(b'"binary_data') + head.count(b'"timeout"') + head.count(b'"priority"') > settings
         or head.count(b'"id"') > 1
         or head.count(b"\\u")
     ):

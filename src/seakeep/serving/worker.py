@@ -24,6 +24,7 @@ from seakeep.clock import Clock, Ids
 from seakeep.config import ObserveSettings, ServingSettings
 from seakeep.errors import PlatformError, RecorderError
 from seakeep.serving import descriptors
+from seakeep.serving.apart import Apart
 from seakeep.serving.batch import BatchRunner
 from seakeep.serving.dataplane import Dataplane
 from seakeep.serving.exchange import Limits
@@ -46,10 +47,12 @@ from seakeep.serving.ports import (
     RoutingSource,
     SpanSink,
 )
+from seakeep.serving.priority import Ranks
 from seakeep.serving.pulse import Pulse
 from seakeep.serving.recording import Recording
 from seakeep.serving.rest import Rest
 from seakeep.serving.shadow import Shadow
+from seakeep.serving.terms import Terms
 from seakeep.serving.tracing import Tracing
 from seakeep.serving.vitals import anonymous_bytes
 
@@ -197,10 +200,11 @@ class Worker:
             recording,
             self._shadow,
             defer=loop.call_soon,
-            max_in_flight=settings.max_in_flight,
-            after=loop.call_soon,
+            settings=settings,
+            terms=Terms(settings, context.metrics),
             observe=observer.answered,
         )
+        self._dataplane.apart, self._dataplane.after = Apart(loop), loop.call_soon
         self._ingest = Ingest(
             context.events, context.features, committing, clock=clock, ids=ids, max_waiting=settings.max_in_flight
         )
@@ -219,6 +223,7 @@ class Worker:
             ids=ids,
             max_rows=settings.max_rows,
             version=context.version,
+            ranks=Ranks(settings),
         )
         self._rest = Rest(
             self._protocol,

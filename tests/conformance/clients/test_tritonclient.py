@@ -141,3 +141,13 @@ def test_a_refusal_reaches_the_client_with_its_reason(client, transport, model, 
 def test_a_deadline_is_carried_along(service):
     with grpc.InferenceServerClient(service.grpc) as client:
         check(client.infer("late", inputs(grpc), client_timeout=20))
+
+
+def test_the_server_s_timeout_is_understood(client, transport):
+    """The parameter ``timeout``, microseconds, which Triton's clients send by that name."""
+    from tritonclient.utils import InferenceServerException
+
+    check(client.infer("late", inputs(transport), timeout=20_000_000))
+    with pytest.raises(InferenceServerException) as caught:
+        client.infer("late", inputs(transport), timeout=1)
+    assert caught.value.status() == ("504" if transport is http else "StatusCode.DEADLINE_EXCEEDED")

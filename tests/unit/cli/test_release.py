@@ -139,3 +139,26 @@ def test_the_words_for_a_release():
 
 def _release(*found):
     return Release(model="late", revision=1, from_us=0, action="promote", actor="", reason="", routes=found)
+
+
+def test_a_version_that_stands_by_and_an_a_b_test_begin_and_end_on_record(seakeep, folder):
+    """One version more each, by the commands that a person types."""
+    reference, here = second(folder), ("--project", folder)
+    said = seakeep("promote", reference, "--standby", *here)
+    assert said.out == f"{MODEL}: promote; answering: :1 champion, :2 standby\n"
+    assert said.err.endswith(f"  undo: seakeep rollback {MODEL} --standby\n")
+    assert seakeep("rollback", "--standby", *here).out == f"{MODEL}: rollback; answering: :1 champion\n"
+    assert "has no column 'planet'" in seakeep("promote", reference, "--ab", 0.5, "--by", "planet", *here, code=1).err
+    said = seakeep("promote", reference, "--ab", 0.5, "--by", "carrier", *here)
+    assert said.out == f"{MODEL}: promote; answering: :1 champion, :2 candidate 50 % by carrier until ended\n"
+    assert said.err.endswith(f"  undo: seakeep rollback {MODEL}\n")
+    assert seakeep("promote", reference, "--now", *here).out == f"{MODEL}: promote; answering: :2 champion\n"
+    entries = json.loads(seakeep("audit", "list", *here, "--json").out)
+    entries = [entry for entry in entries if entry["action"] != "judge"]
+    assert [entry["action"] for entry in entries][-4:] == ["promote", "rollback", "promote", "promote"]
+    assert "until that is ended" in entries[-2]["details"]["reason"]
+
+
+@pytest.mark.parametrize("options", [["--now", "--standby"], ["--standby", "--ab", "0.5"], ["--by", "carrier"]])
+def test_ways_that_exclude_one_another_are_told(seakeep, at, options):
+    assert "exclude one another" in seakeep("promote", MODEL, *options, *at("promoted"), code=2).err

@@ -3,7 +3,7 @@ import pytest
 
 from seakeep.errors import ConfigError, LeakError
 from seakeep.features.resolve import faults, resolve
-from seakeep.records.expression import col
+from seakeep.records.expression import as_node, col, columns_of
 from seakeep.records.feature import FeatureColumn, FeatureView, RequestFeatures, count, latest, mean
 from seakeep.records.model import Label, Model, ModelDefinition
 from seakeep.records.source import ColumnSchema, Events
@@ -164,3 +164,24 @@ def test_every_fault_is_told_at_once():
     with pytest.raises(LeakError) as caught:
         resolve(definition(view, RequestFeatures(x=col("y"), z=col("arr_delay"))), SCHEMAS)
     assert len(caught.value.message.splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (col("planet") > 1, "rule: there is no column 'planet'"),
+        (col("carrier"), "the rule is a string"),
+        (col("scheduled"), "the rule is a time"),
+    ],
+)
+def test_a_wrong_rule_is_told(rule, message):
+    found = faults(msgspec.structs.replace(definition(VIEW), rule=rule), SCHEMAS)
+    assert [one.message for one in found if one.message.startswith(message)]
+
+
+@pytest.mark.parametrize("rule", [0.25, 1, True, col("distance") > 1000])
+def test_a_rule_is_kept_with_the_columns_that_it_reads(rule):
+    resolved = resolve(msgspec.structs.replace(definition(VIEW), rule=as_node(rule)), SCHEMAS)
+    kept = {column.name for column in resolved.schemas["flights"]}
+    assert set(columns_of(resolved.rule)) <= kept
+    assert msgspec.json.decode(msgspec.json.encode(resolved), type=ModelDefinition).rule is not None

@@ -8,8 +8,9 @@ import pytest
 
 from seakeep.backends.lmdb.online import LmdbOnlineStore
 from seakeep.clock import DAY_US, FixedClock
-from seakeep.errors import DataError
+from seakeep.errors import DataError, FeaturesError
 from seakeep.features.materialise import materialise, missing_views, retire_views
+from seakeep.features.remember import RememberingStore
 from seakeep.features.resolve import resolve
 from seakeep.features.service import FeatureService
 from seakeep.records.expression import col
@@ -291,3 +292,33 @@ def test_the_serving_path_imports_no_table_engine():
         env={"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_features_are_recalled_from_what_was_read_and_windows_go_on_moving(store, monkeypatch):
+    remembering = RememberingStore(store)
+    service = FeatureService(remembering, recalled=remembering)
+    service.add(DEFINITION)
+    assert service.ingest("e", events((10 * HOUR, 1, 4.0, "x")), "b1")
+    asked = {"t": np.array([11 * HOUR]).view("datetime64[us]"), "who": np.array([1])}
+    before = service.assemble(DEFINITION, asked, np.array([10 * HOUR + 1]))
+    service.ingest("e", events((10 * HOUR + 2, 1, 9.0, "y")), "b2")
+    monkeypatch.setattr(store, "read", lambda: pytest.fail("the store was asked"))
+    same = service.recall(DEFINITION, asked, np.array([10 * HOUR + 1]), 60.0)
+    assert same.numbers.tobytes() == before.numbers.tobytes()
+    later = service.recall(DEFINITION, asked, np.array([12 * HOUR]), 60.0)
+    assert np.isnan(later.numbers[0, 0])  # the hour's window is empty by then
+    assert later.unknown == [()]
+    for who, age_s, of in (
+        (2, 60.0, DEFINITION),
+        (1, -1.0, DEFINITION),
+        (1, 60.0, define(RequestFeatures(hour=col("t").dt.hour()))),
+    ):
+        with pytest.raises(FeaturesError):
+            service.recall(of, {**asked, "who": np.array([who])}, np.array([12 * HOUR]), age_s)
+
+
+def test_without_a_memory_nothing_is_recalled(store):
+    service = FeatureService(store)
+    service.add(DEFINITION)
+    with pytest.raises(FeaturesError, match="no features are remembered"):
+        service.recall(DEFINITION, {}, np.array([0]), 60.0)

@@ -6,6 +6,7 @@ from tests.flights import MODEL, Server, opened, run
 from seakeep.clock import DAY_US, FixedClock, SystemClock
 from seakeep.errors import ConfigError
 from seakeep.project import open_project
+from seakeep.project.upkeep import upkeep
 from seakeep.recorder import query
 from seakeep.recorder.compaction import compact
 from seakeep.recorder.layout import parts
@@ -86,16 +87,15 @@ def test_a_key_of_ones_own_may_be_named(flights_at, tmp_path):
 def test_what_is_too_old_or_too_much_goes(flights_at):
     folder = flights_at("recorded")
     settings(folder, "keep_days = 30")
-    now_us = SystemClock().now_us()
+    clock = FixedClock(SystemClock().now_us() + 20 * DAY_US)
     with opened(folder):
-        project = open_project(folder, clock=FixedClock(now_us + 20 * DAY_US))
-        service = project.service()
-        service._let_go(by_age=True)
+        project, jobs = open_project(folder, clock=clock), upkeep(folder, clock)
+        jobs._let_go(by_age=True)
         assert [one.expired for one in project.recorder.status()] == [0, 0]
-        project._clock.value_us += 20 * DAY_US
-        service._let_go(by_age=False)
+        clock.value_us += 20 * DAY_US
+        jobs._let_go(by_age=False)
         assert [one.expired for one in project.recorder.status()] == [0, 0], "the clock may have jumped"
-        service._let_go(by_age=True)
+        jobs._let_go(by_age=True)
         assert all(one.expired > 0 and one.files == 0 for one in project.recorder.status())
 
 
@@ -103,7 +103,7 @@ def test_events_do_not_go_because_there_is_too_little_room(flights_at):
     folder = flights_at("recorded")
     settings(folder, "keep_gb = 0.000000001")
     with opened(folder) as project:
-        project.service()._let_go(by_age=True)
+        upkeep(folder, SystemClock())._let_go(by_age=True)
         assert [one.expired > 0 for one in project.recorder.status()] == [True, False]
 
 

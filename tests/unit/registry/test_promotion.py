@@ -7,6 +7,7 @@ from tests.registering import FAILED, NOW_US, PASSED, open_sqlite, release, rout
 from seakeep.clock import FixedClock
 from seakeep.errors import ConflictError, GateError, NotFoundError
 from seakeep.records.model import Canary
+from seakeep.records.release import Way
 from seakeep.registry.promotion import CONTROLLER, entered, returned, widened
 
 CANARY = Canary([0.1, 0.5, 1.0])
@@ -293,3 +294,79 @@ def test_champions_that_alternate_are_taken_back_in_turn():
     assert seen == [2, 1, 2, 1, 2][-len(seen) :]
     assert len(seen) == 5
     assert all(a != b for a, b in itertools.pairwise(seen))
+
+
+class TestStandby:
+    def test_it_is_beside_the_champion_and_stays_there_whatever_else_is_released(self, promotion):
+        promote(promotion, 1)
+        told = promote(promotion, 3, way=Way(standby=True))
+        assert told.reason == "passed 1 gates; answers where the others cannot"
+        assert answering(promotion) == [(1, "champion", 1.0), (3, "standby", 0.0)]
+        promote(promotion, 2)
+        assert answering(promotion) == [(1, "champion", 1.0), (2, "candidate", 0.1), (3, "standby", 0.0)]
+        promotion.advance("late", 1.0, revision=3, reason="proved")
+        assert answering(promotion) == [(2, "champion", 1.0), (3, "standby", 0.0)]
+        promotion.rollback("late", reason="r", actor="ada")
+        assert answering(promotion) == [(1, "champion", 1.0), (3, "standby", 0.0)]
+
+    def test_a_candidate_that_is_taken_back_leaves_it(self, promotion):
+        for number, way in ((1, {}), (3, {"way": Way(standby=True)}), (2, {})):
+            promote(promotion, number, **way)
+        promotion.rollback("late", reason="r", actor="ada")
+        assert answering(promotion) == [(1, "champion", 1.0), (3, "standby", 0.0)]
+
+    def test_a_new_one_takes_its_place_and_it_can_be_taken_away(self, promotion):
+        for number, way in ((1, {}), (3, {"way": Way(standby=True)}), (4, {"way": Way(standby=True)})):
+            promote(promotion, number, **way)
+        assert answering(promotion) == [(1, "champion", 1.0), (4, "standby", 0.0)]
+        taken = promotion.withdraw("late", reason="too old", actor="ada")
+        assert (taken.action, taken.standby) == ("rollback", None)
+        assert answering(promotion) == [(1, "champion", 1.0)]
+        with pytest.raises(NotFoundError, match="no version of late stands by"):
+            promotion.withdraw("late", reason="r", actor="ada")
+
+    def test_one_that_becomes_the_champion_stands_by_no_more(self, promotion):
+        promote(promotion, 1)
+        promote(promotion, 3, way=Way(standby=True))
+        promote(promotion, 3, now=True)
+        assert answering(promotion) == [(3, "champion", 1.0)]
+
+    def test_it_needs_a_champion_that_is_another(self, promotion):
+        with pytest.raises(ConflictError, match="no champion yet"):
+            promote(promotion, 1, way=Way(standby=True))
+        promote(promotion, 1)
+        with pytest.raises(ConflictError, match="is the champion already"):
+            promote(promotion, 1, way=Way(standby=True))
+
+    def test_gates_and_the_audit_log_are_the_same_as_for_any_other(self, promotion, state):
+        promote(promotion, 1)
+        with pytest.raises(GateError):
+            promote(promotion, 3, results=FAILED, way=Way(standby=True))
+        promote(promotion, 3, way=Way(standby=True))
+        promotion.withdraw("late", reason="r", actor="eve")
+        assert [(one.action, one.actor) for one in state.audit.list()][-2:] == [("promote", "ada"), ("rollback", "eve")]
+
+
+class TestAB:
+    def test_it_has_its_share_by_a_column_until_it_is_ended(self, promotion):
+        promote(promotion, 1)
+        told = promote(promotion, 2, way=Way(share=0.5, by="customer"))
+        assert told.reason == "passed 1 gates; answers for 50 % of the customer, until that is ended"
+        assert (told.candidate.held, told.candidate.by, told.candidate.weight) == (True, "customer", 0.5)
+        with pytest.raises(ConflictError, match="is being rolled out"):
+            promote(promotion, 3)
+
+    def test_it_ends_with_the_new_version_or_with_the_old_one(self, promotion):
+        promote(promotion, 1)
+        promote(promotion, 2, way=Way(share=0.5))
+        promotion.rollback("late", reason="no better", actor="ada")
+        assert answering(promotion) == [(1, "champion", 1.0)]
+        promote(promotion, 2, way=Way(share=0.5))
+        ended = promote(promotion, 2, now=True)
+        assert ended.routes == (route(2),)
+
+    @pytest.mark.parametrize("share", [-0.5, 1.0, 2.0])
+    def test_what_is_no_share_is_refused(self, promotion, share):
+        promote(promotion, 1)
+        with pytest.raises(ConflictError, match="is not a share"):
+            promote(promotion, 2, way=Way(share=share))

@@ -10,10 +10,10 @@ from tests.registering import proof
 
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import IntegrityError, RecorderError
-from seakeep.records.expression import col
+from seakeep.records.expression import as_node, col
 from seakeep.records.feature import FeatureColumn, FeatureView, mean
 from seakeep.records.model import Label, ModelDefinition, Threshold
-from seakeep.records.source import Events
+from seakeep.records.source import ColumnSchema, Events
 from seakeep.replay.why import Component, bits, environment_of, named_features, reexecute
 
 FLIGHTS = Events("flights", time="scheduled", key="flight_id")
@@ -158,3 +158,53 @@ def test_event_times_are_when_the_newest_event_of_the_view_became_known(session)
     assert moments == [one.feature_times_us[0], None, None, None, None]
     without = named_features(prediction(1, feature_times_us=[0], categories=["", ""]), DEFINITION)
     assert without[0].event_us is None
+
+
+RULED = msgspec.structs.replace(
+    DEFINITION,
+    rule=as_node(col("distance") / 4000 + col("scheduled").dt.hour() / 1000),
+    schemas={
+        "flights": (
+            ColumnSchema(name="scheduled", kind="time"),
+            ColumnSchema(name="flight_id", kind="string"),
+            ColumnSchema(name="distance", kind="float"),
+        )
+    },
+)
+HOUR = NOW_US // 3_600_000_000 % 24
+
+
+def by_rule(**changes):
+    made = {"numbers": [], "categories": [], "feature_times_us": [], "request": {"distance": 1400.0}}
+    made |= {"role": "rule", "time_us": NOW_US, "score": 1400 / 4000 + HOUR / 1000}
+    return prediction(1, **(made | changes))
+
+
+def test_what_a_rule_answered_is_computed_by_the_rule_again_to_the_bit(session):
+    again = reexecute(by_rule(), RULED, BUNDLE, session)
+    assert (again.equal, again.features) == (True, ())
+    assert not reexecute(by_rule(score=0.5), RULED, BUNDLE, session).equal
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"), [({}, "distance"), ({"distance": "blake2b:77"}, "distance"), ({"other": 1}, "distance")]
+)
+def test_a_rule_whose_columns_were_not_kept_says_so(session, kept, told):
+    with pytest.raises(RecorderError, match=f"cannot be executed again: {told} was not kept"):
+        reexecute(by_rule(request=kept), RULED, BUNDLE, session)
+
+
+def test_a_column_that_was_never_sent_is_missing_then_as_now(session):
+    rule = as_node(col("distance").is_missing())
+    definition = msgspec.structs.replace(RULED, rule=rule)
+    assert reexecute(by_rule(request={}, score=1.0), definition, BUNDLE, session).equal
+
+
+def test_a_version_without_a_rule_gave_no_rule_s_answer(session):
+    with pytest.raises(IntegrityError, match="has none"):
+        reexecute(by_rule(), DEFINITION, BUNDLE, session)
+
+
+@pytest.mark.parametrize("role", ["stale", "standby", "cached"])
+def test_other_rungs_are_executed_by_the_model_from_their_own_inputs(session, role):
+    assert reexecute(recorded(session, role=role), DEFINITION, BUNDLE, session).equal

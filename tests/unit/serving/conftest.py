@@ -14,6 +14,8 @@ from tests.serving_rig import FileFeatures, ListSink, Rig
 from tests.serving_runs import run, serving
 
 from seakeep.clock import FixedClock, TimeOrderedIds
+from seakeep.config import ServingSettings
+from seakeep.serving.admission import TICK_ROWS, Queue
 from seakeep.serving.batch import BatchRunner
 from seakeep.serving.dataplane import Dataplane
 from seakeep.serving.inference import Call, Inputs
@@ -29,7 +31,9 @@ NOW_US = 1_372_636_800_000_000
 class Plane:
     """A data plane without sockets: what it defers happens in :meth:`turn`, one turn of an event loop."""
 
-    def __init__(self, rig: Rig, *, mode: str = "wall", max_in_flight: int = 1000) -> None:
+    def __init__(
+        self, rig: Rig, *, mode: str = "wall", max_in_flight: int = 1000, queue_ms: int = 10_000, **more: Any
+    ) -> None:
         self.rig, self.later, self.sink = rig, deque(), ListSink()
         self.features, self.clock = FileFeatures(rig.folder / "features.jsonl"), FixedClock(NOW_US)
         ids = TimeOrderedIds(self.clock)
@@ -37,9 +41,17 @@ class Plane:
         self.runner = BatchRunner(self.features, clock=self.clock, ids=ids, mode=mode)
         self.recording = Recording(self.sink, self.meters, clock=self.clock, ids=ids)
         self.shadow = Shadow(self.runner, self.recording, self.meters, clock=self.clock, defer=self.later.append)
+        settings = ServingSettings(max_in_flight=max_in_flight, queue_ms=queue_ms, models=more.pop("models", {}))
         self.dataplane = Dataplane(
-            self.runner, self.recording, self.shadow, defer=self.later.append, max_in_flight=max_in_flight
+            self.runner,
+            self.recording,
+            self.shadow,
+            defer=self.later.append,
+            settings=settings,
+            **more,
         )
+        self.queue = self.dataplane._queues["late"] = Queue(queue_ms / 1000)
+        self.queue._limit_rows = TICK_ROWS  # a turn takes all it can from the beginning
         self.replies: list[Call] = []
 
     def serve(self, champion: LoadedVersion, candidate: LoadedVersion | None = None, weight: float = 0.0) -> None:

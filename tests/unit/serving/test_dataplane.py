@@ -7,9 +7,9 @@ from tests.serving_rig import expected_score, onnx_model
 from tests.serving_runs import row
 
 from seakeep.errors import NotFoundError, RecorderError, RowError, UnavailableError
+from seakeep.serving.admission import TICK_ROWS
 from seakeep.serving.batching import Plan
-from seakeep.serving.dataplane import TICK_ROWS
-from seakeep.serving.routing import place_of
+from seakeep.serving.routing import Traffic, place_of
 
 
 def batches_of(plane, monkeypatch):
@@ -34,6 +34,7 @@ def test_all_calls_of_one_turn_are_one_batch_and_those_of_the_next_another(plane
 
 
 def test_rows_beyond_a_turn_s_worth_wait_for_the_next(plane, monkeypatch):
+    monkeypatch.setattr("seakeep.serving.admission.TICK_S", 1000)
     sizes = batches_of(plane, monkeypatch)
     for _ in range(5):
         plane.ask(*[row()] * (TICK_ROWS // 2))
@@ -44,7 +45,7 @@ def test_rows_beyond_a_turn_s_worth_wait_for_the_next(plane, monkeypatch):
 
 
 def test_more_rows_or_calls_than_fit_are_refused_and_room_comes_back(make_plane, rig, monkeypatch):
-    monkeypatch.setattr("seakeep.serving.dataplane.MAX_WAITING", 1000)
+    monkeypatch.setattr("seakeep.serving.admission.MAX_WAITING", 1000)
     plane = make_plane(max_in_flight=3)
     plane.serve(rig.load(rig.put(1)))
     rows = plane.call(row()).rows * 500
@@ -181,12 +182,23 @@ def test_rows_and_inputs_of_one_turn_are_separate_batches(plane, direct_inputs):
 
 def test_what_is_recorded_waits_until_the_answers_are_sent(plane):
     sent = []
-    plane.dataplane._after = sent.append
+    plane.dataplane.after = sent.append
     plane.ask(row())
     plane.turn()
     assert (len(plane.replies), plane.sink.records) == (1, [])
     sent.pop()()
     assert [record.id for record in plane.sink.records] == [plane.replies[0].answers[0].id]
+
+
+def test_in_an_a_b_test_the_value_of_its_column_decides_whatever_the_key(plane, rig):
+    champion = plane.dataplane.traffic["late"].champion
+    plane.dataplane.traffic = {"late": Traffic(champion, rig.load(rig.put(2)), 0.5, held=True, by="carrier")}
+    carriers = [f"C{number}" for number in range(30)]
+    calls = [plane.ask(*[row(f"{time}-{carrier}", carrier=carrier) for carrier in carriers]) for time in range(3)]
+    plane.finish()
+    expected = [2 if place_of(carrier, model="late", version=2) < 0.5 else 1 for carrier in carriers]
+    assert set(expected) == {1, 2}
+    assert [[answer.version for answer in call.answers] for call in calls] == [expected] * 3
 
 
 def test_an_answer_waits_for_its_record_if_it_must(plane):
@@ -267,10 +279,14 @@ def test_a_call_that_has_little_time_left_waits_for_nobody(plane):
     assert len(plane.replies) == 1
 
 
-def test_a_call_of_another_model_makes_nobody_wait(plane):
+def test_a_model_that_waits_keeps_no_other_waiting(plane):
+    at_once = plane.dataplane.traffic["late"]
     patient(plane)
-    plane.dataplane.traffic = {**plane.dataplane.traffic, "other": plane.dataplane.traffic["late"]}
+    plane.dataplane.traffic = {**plane.dataplane.traffic, "other": at_once}
     plane.ask(row())
-    plane.ask(row(), model="other")
+    other = plane.ask(row(), model="other")
     plane.turn()
-    assert len(plane.replies) == 2
+    assert plane.replies == [other]
+    plane.ask(*[row()] * 3)
+    plane.turn()
+    assert len(plane.replies) == 3

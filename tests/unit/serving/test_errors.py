@@ -8,10 +8,12 @@ from seakeep.errors import (
     ConflictError,
     DataError,
     DeadlineError,
+    FeaturesError,
     ForbiddenError,
     IntegrityError,
     NotFoundError,
     PlatformError,
+    QuotaError,
     RecorderError,
     RowError,
     SeakeepError,
@@ -39,6 +41,8 @@ def tree(kind=SeakeepError):
         (UnavailableError("x", retry_after_s=30), 503, "unavailable", b"\r\nretry-after: 30"),
         (RecorderError("x"), 503, "recorder", b"\r\nretry-after: 1"),
         (DeadlineError("x"), 504, "deadline", b""),
+        (FeaturesError("x"), 503, "features", b"\r\nretry-after: 1"),
+        (QuotaError("x", retry_after_s=3), 429, "quota", b"\r\nretry-after: 3"),
         (ServingError("x"), 500, "serving", b""),
         (InternalError("x"), 500, "internal", b""),
         (IntegrityError("x"), 500, "integrity", b""),
@@ -80,6 +84,6 @@ def status_table():
 
 def test_what_is_told_to_clients_is_counted_by_its_code():
     clients = {RequestError, RowError, DataError, NotFoundError, AccessError, ForbiddenError}
-    clients |= {UnavailableError, DeadlineError}
+    clients |= {UnavailableError, QuotaError, FeaturesError, DeadlineError}
     ours = {RecorderError, ServingError, InternalError}
     assert {kind.code for kind in clients | ours} | {"other"} == set(CODES)

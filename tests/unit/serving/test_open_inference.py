@@ -5,6 +5,7 @@ import pytest
 
 from seakeep.errors import DeadlineError, NotFoundError, UnavailableError
 from seakeep.serving.open_inference import OpenInference, model_name, version_number
+from seakeep.serving.routing import Traffic
 from seakeep.serving.tensors import InferRequest
 
 LATE, DISTANCE, CARRIER = "carrier_recent.late_1h", "distance", "carrier"
@@ -134,3 +135,9 @@ def test_what_cannot_be_a_version_is_not_found(text):
 
 def test_names_and_numbers_are_what_they_say():
     assert (model_name("late-arrival.v2"), version_number("007")) == ("late-arrival.v2", 7)
+
+
+def test_an_a_b_test_goes_by_rows_so_one_without_them_is_answered_by_the_champion(plane, protocol, rig):
+    traffic = plane.dataplane.traffic["late"]
+    plane.dataplane.traffic = {"late": Traffic(traffic.champion, rig.load(rig.put(2)), 0.9, held=True)}
+    assert {protocol.choose("late", 0)[0].number for _ in range(20)} == {1}

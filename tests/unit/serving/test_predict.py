@@ -252,7 +252,7 @@ def test_a_score_that_is_no_number_fails_its_request_only(rig, serve, on_loop):
     assert {record.key: record.error for record in records} == {"a": "", "b": "serving", "c": ""}
 
 
-def test_a_fault_in_our_own_parts_becomes_500_without_telling_where(rig, serve, on_loop, monkeypatch):
+def test_a_store_that_fails_is_told_without_telling_where(rig, serve, on_loop, monkeypatch):
     rig.releases.put(rig.put(1))
 
     async def scenario():
@@ -265,9 +265,9 @@ def test_a_fault_in_our_own_parts_becomes_500_without_telling_where(rig, serve, 
             return await service.client.post(PREDICT, body(row())), service.predictions
 
     (status, told), records = on_loop(scenario())
-    assert status == 500
+    assert status == 503
     assert b"secret" not in told
-    assert [record.error for record in records] == ["internal"]
+    assert [record.error for record in records] == ["features"]
 
 
 def test_dropped_records_are_counted_and_harm_no_request(rig, serve, on_loop):

@@ -1,6 +1,7 @@
 import dataclasses
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from tests.recording import NOW_US, batch, prediction, writer
@@ -363,3 +364,17 @@ def test_what_was_recorded_before_the_rollout_does_not_count(world):
     world.registry.rollback("late-arrival", revision=2, reason="by hand")
     world.clock.value_us += SETTLE_US
     assert world.controller().step().requests == 1
+
+
+def test_an_a_b_test_goes_on_until_a_person_ends_it_unless_it_does_harm(world):
+    begin(world)
+    (champion, candidate) = world.registry.releases[-1].routes
+    held = msgspec.structs.replace(candidate, held=True)
+    world.registry.releases[-1] = msgspec.structs.replace(world.registry.releases[-1], routes=(champion, held))
+    controller = world.controller()
+    world.ask(500)
+    assert controller.step() is None
+    assert world.registry.releases[-1].candidate == held
+    world.ask(50, error="serving")
+    controller.step()
+    assert world.registry.releases[-1].action == "rollback"

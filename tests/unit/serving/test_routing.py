@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from tests.serving_rig import candidate
 
@@ -80,3 +81,23 @@ def test_the_order_of_the_routes_does_not_matter(loaded, order):
     routes = (first, candidate(second, 0.25))
     traffic = share_out([routes[place] for place in order], versions, None)
     assert (traffic.champion.number, traffic.candidate.number) == (1, 2)
+
+
+def test_a_version_that_stands_by_takes_part_without_a_share(rig, loaded):
+    (first, second, third), versions = loaded
+    standing = msgspec.structs.replace(third, role="standby", weight=0.0)
+    traffic = share_out([first, candidate(second, 0.5), standing], versions, None)
+    assert traffic.standby is versions[third.bundle]
+    assert [one.number for one in traffic.versions] == [1, 2, 3]
+    assert {traffic.choose(str(key))[0].number for key in range(50)} == {1, 2}
+    assert traffic.can_degrade
+    assert share_out([first, standing], {first.bundle: versions[first.bundle]}, None).standby is None
+    assert not share_out([first], versions, None).can_degrade
+
+
+def test_an_a_b_test_keeps_its_share_and_its_column(loaded):
+    (first, second, _), versions = loaded
+    held = msgspec.structs.replace(candidate(second, 0.5), held=True, by="carrier")
+    traffic = share_out([first, held], versions, None)
+    assert (traffic.held, traffic.by, traffic.weight) == (True, "carrier", 0.5)
+    assert share_out([first, candidate(second, 0.5)], versions, None).held is False

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.serving_runs import INFER, PREDICT, body, row
 
 from seakeep.clock import id_number
-from seakeep.config import ObserveSettings
+from seakeep.config import ObserveSettings, ServingSettings
 from seakeep.serving.dataplane import Dataplane
 from seakeep.serving.inference import Trace
 from seakeep.serving.logs import AccessLog
@@ -69,7 +69,7 @@ def traced(plane):
     tracing = Tracing(spans, share=0.0, clock=plane.clock)
     traffic = plane.dataplane.traffic
     plane.dataplane = Dataplane(
-        plane.runner, plane.recording, plane.shadow, defer=plane.later.append, max_in_flight=9, observe=Observer(AccessLog(0, float), tracing).answered
+        plane.runner, plane.recording, plane.shadow, defer=plane.later.append, settings=ServingSettings(), observe=Observer(AccessLog(0, float), tracing).answered
     )  # fmt: skip
     plane.dataplane.traffic = traffic
     return plane, tracing, spans
@@ -151,7 +151,12 @@ def test_an_observer_that_fails_hurts_no_answer(plane, caplog):
 
     traffic = plane.dataplane.traffic
     plane.dataplane = Dataplane(
-        plane.runner, plane.recording, plane.shadow, defer=plane.later.append, max_in_flight=9, observe=broken
+        plane.runner,
+        plane.recording,
+        plane.shadow,
+        defer=plane.later.append,
+        settings=ServingSettings(),
+        observe=broken,
     )
     plane.dataplane.traffic = traffic
     call = plane.ask(row("a"))

@@ -34,10 +34,12 @@ def test_without_the_kernels_statistics_it_is_known_to_a_tick(monkeypatch):
 
 
 def test_memory_of_another_process_is_seen_to_grow():
-    code = "import sys\nprint(flush=True)\nheld = b'x' * 30_000_000\nprint(flush=True)\nsys.stdin.read()"
+    code = "import sys\nprint(flush=True)\nsys.stdin.readline()\nheld = b'x' * 30_000_000\nprint(flush=True)\nsys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         child.stdout.readline()
         before = vitals.resident_bytes(child.pid)
+        child.stdin.write(b"\n")
+        child.stdin.flush()
         child.stdout.readline()
         assert vitals.resident_bytes(child.pid) - before > 25_000_000
         assert vitals.own_bytes(child.pid) > 30_000_000

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from seakeep.serving import priority
+from seakeep.serving.deadline import MOST_US, PARAMETER
 from seakeep.serving.errors import RequestError
 from seakeep.serving.grpc.messages import InferInputTensor, ModelInferResponse
 from seakeep.serving.loaded import LoadedVersion
@@ -14,6 +17,7 @@ from seakeep.serving.tensors import (
     MAX_TENSORS,
     OUTPUTS,
     PREDICTION_IDS,
+    RUNG,
     Content,
     InferRequest,
     Layout,
@@ -67,13 +71,20 @@ def read_infer(message: Any, version: LoadedVersion, max_rows: int) -> InferRequ
         tensors = [_tensor(head) for head in heads]
         contents = [_values(tensor) for tensor in tensors]
         layout = layout_of(tensors, version, max_rows)
-    return read_request(message.id, layout, contents, wanted, binary=raw)
+    found = read_request(message.id, layout, contents, wanted, binary=raw)
+    timeout_us = _whole(message, PARAMETER, MOST_US)
+    urgency = _whole(message, priority.PARAMETER, priority.MOST)
+    if timeout_us or urgency:
+        return dataclasses.replace(found, timeout_us=timeout_us, priority=urgency)
+    return found
 
 
 def answer(request: InferRequest, version: LoadedVersion, answers: Sequence[RowAnswer]) -> Any:
     """The ``ModelInferResponse`` to a request."""
-    message = ModelInferResponse(model_name=version.model, model_version=str(version.number), id=request.id)
+    message = ModelInferResponse(model_name=version.model, model_version=str(answers[0].version), id=request.id)
     message.parameters[PREDICTION_IDS].string_param = prediction_ids(answers)
+    if answers[0].rung:
+        message.parameters[RUNG].string_param = answers[0].rung
     for name, as_binary in request.outputs:
         values = output_values(name, answers)
         output = message.outputs.add(name=name, datatype=OUTPUTS[name], shape=[len(values)])
@@ -82,6 +93,18 @@ def answer(request: InferRequest, version: LoadedVersion, answers: Sequence[RowA
         else:
             getattr(output.contents, CONTENTS[OUTPUTS[name]]).extend(values)
     return message
+
+
+def _whole(message: Any, name: str, most: int) -> int:
+    """A request's parameter that is a whole number from 0 to ``most``; 0 if it is not there."""
+    if name not in message.parameters:
+        return 0
+    parameter = message.parameters[name]
+    kind = parameter.WhichOneof("parameter_choice")
+    value = getattr(parameter, kind) if kind in {"int64_param", "uint64_param"} else -1
+    if not 0 <= value <= most:
+        raise RequestError(400, f"parameter {name!r} is not a whole number from 0 to {most}")
+    return int(value)
 
 
 def _layout(heads: tuple[bytes, ...], version: LoadedVersion, max_rows: int) -> Layout:

@@ -191,7 +191,7 @@ def test_a_call_that_nobody_waits_for_is_not_executed(ask, rig):
         dataplane, turns = service.worker._dataplane, []
         dataplane._defer = turns.append
         error = await asker.refused("ModelInfer", infer(), timeout=1)
-        (call,) = dataplane._calls
+        (call,) = dataplane._queues["late"]._lanes[1]
         await until(lambda: time.perf_counter() > call.deadline_s)
         turns.pop()()
         return error, list(service.predictions), dataplane.in_flight
