@@ -20,7 +20,7 @@ from seakeep.records.feature import FeatureColumn
 
 SIZE = 8
 FRAMEWORKS = ["xgboost", "lightgbm"]
-few = settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,7 +37,7 @@ def sample():
 
 @pytest.fixture(scope="module")
 def unseen():
-    return data.draw(100, 1)
+    return data.draw(60, 1)
 
 
 def zoo(framework):

@@ -13,7 +13,7 @@ from seakeep.conversion.parity import prove
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import ConversionError
 
-SIZE, ROWS = 4, 90
+SIZE, ROWS = 3, 70
 CONVERTED = {name: entry for name, entry in scikit_learn.MODELS.items() if name not in scikit_learn.REFUSED}
 
 
@@ -76,7 +76,7 @@ def parts(value, found):
 
 def test_the_zoo_has_every_kind_that_has_an_emitter(sample):
     families.load()
-    known = frozenset().union(*registry.registered())
+    known = {kind for kinds in registry.registered() for kind in kinds if kind.__module__.startswith("sklearn.")}
     found = set()
     for make, _, _ in CONVERTED.values():
         parts(make(SIZE), found)
