@@ -4,40 +4,52 @@ from pathlib import Path
 import msgspec
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec import inspect
 
 from seakeep.config import FILE_NAME, Settings, load_settings
 from seakeep.errors import ProjectFaults
 
 SECTIONS = {section.name: section.type for section in msgspec.structs.fields(Settings)}
-FIELDS = [(section, field) for section, kind in SECTIONS.items() for field in msgspec.structs.fields(kind)]
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=20)
-VALUES = {
-    "int": st.integers(1, 65_535),
-    "str": TEXTS,
-    "tuple": st.lists(TEXTS, max_size=3).map(tuple),
-    "clock": st.sampled_from(["wall", "request"]),
+
+
+MAKERS = {
+    inspect.BoolType: lambda _: st.booleans(),
+    inspect.IntType: lambda kind: st.integers(kind.ge or 1, kind.le or 65_535),
+    inspect.FloatType: lambda kind: st.integers(1, 8 * (kind.le or 1_000)).map(lambda eighths: eighths / 8),
+    inspect.StrType: lambda _: TEXTS,
+    inspect.LiteralType: lambda kind: st.sampled_from(kind.values),
+    inspect.VarTupleType: lambda _: st.lists(TEXTS, max_size=3).map(tuple),
 }
+"""How values that a setting may have are made, by its type; none for a table of settings."""
 
 
-def values_of(field):
-    if field.name == "clock":
-        return VALUES["clock"]
-    if field.type is str:
-        return VALUES["str"]
-    return VALUES["tuple"] if isinstance(field.default, tuple) else VALUES["int"]
+def values_of(kind):
+    make = MAKERS.get(type(kind))
+    return make(kind) if make else None
+
+
+STRATEGIES = {
+    (section, field.name): values_of(inspect.type_info(field.type))
+    for section, kind in SECTIONS.items()
+    for field in msgspec.structs.fields(kind)
+}
+FIELDS = [name for name, values in STRATEGIES.items() if values is not None]
+CHOICES = {("serving", "clock"), ("recorder", "commit"), ("observe", "logs")}
+"""Of these the environment needs no quotes."""
+TABLES = {("serving", "keys"), ("serving", "models")}
 
 
 @st.composite
 def chosen(draw):
     """Some settings: value by section and key."""
-    fields = draw(st.lists(st.sampled_from(FIELDS), unique_by=lambda one: (one[0], one[1].name)))
-    return {(section, field.name): draw(values_of(field)) for section, field in fields}
+    return {name: draw(STRATEGIES[name]) for name in draw(st.lists(st.sampled_from(FIELDS), unique=True))}
 
 
 def toml(value):
     if isinstance(value, tuple):
         return f"[{', '.join(map(toml, value))}]"
-    return msgspec.json.encode(value).decode() if isinstance(value, str) else str(value)
+    return msgspec.json.encode(value).decode()
 
 
 def load(content, environ=None):
@@ -65,13 +77,17 @@ def written(settings):
 
 def variables(settings):
     return {
-        f"SEAKEEP_{section}__{key}".upper(): value if isinstance(value, str) and key == "clock" else toml(value)
+        f"SEAKEEP_{section}__{key}".upper(): value if (section, key) in CHOICES else toml(value)
         for (section, key), value in settings.items()
     }
 
 
 def values(settings):
-    return {(section, field.name): getattr(getattr(settings, section), field.name) for section, field in FIELDS}
+    return {(section, key): getattr(getattr(settings, section), key) for section, key in FIELDS}
+
+
+def test_only_tables_of_settings_are_left_out():
+    assert set(STRATEGIES) - set(FIELDS) == TABLES
 
 
 DEFAULTS = values(load('[project]\nname = "x"\n'))
@@ -100,7 +116,7 @@ def test_any_file_is_settings_or_clear_faults_with_a_line_of_it(content):
 
 @given(
     st.dictionaries(
-        st.sampled_from([f"SEAKEEP_{section}__{field.name}".upper() for section, field in FIELDS])
+        st.sampled_from([f"SEAKEEP_{section}__{key}".upper() for section, key in STRATEGIES])
         | st.from_regex(r"SEAKEEP_[A-Z]{0,9}(__[A-Z_]{0,9})?", fullmatch=True),
         st.text(max_size=12),
         max_size=4,

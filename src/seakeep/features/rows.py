@@ -85,7 +85,7 @@ class RequestDecoder:
         self._rows = _RowDecoder(schema, required)
         read = {view.entity for view in definition.views}
         read.update(name for node in definition.request_features.values() for name in columns_of(node))
-        read.update(columns_of(definition.rule) if definition.rule else ())
+        read.update(() if definition.rule is None else columns_of(definition.rule))
         self._read = [(name, kind) for name, kind in self._rows.kinds.items() if name in read]
         self._time, self._key = request.time, request.key
 

@@ -122,7 +122,7 @@ def test_what_is_no_plain_file_is_found(folders, folder, tmp_path, name, kind):
     }[kind]()
     open_before = len(list(Path("/proc/self/fd").iterdir()))
     assert refused(folders, folder.name)
-    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= open_before
 
 
 def test_files_that_changed_places_are_found(folders, folder):

@@ -28,16 +28,16 @@ def test_a_training_that_is_killed_is_told_and_leaves_nothing(shop):
 @pytest.mark.slow
 def test_an_estimator_that_cannot_be_converted_is_told_and_registers_nothing(shop):
     learn = (
-        "from sklearn.compose import ColumnTransformer\nfrom sklearn.neighbors import KNeighborsClassifier\n"
+        "from sklearn.compose import ColumnTransformer\nfrom sklearn.gaussian_process import GaussianProcessClassifier\n"
         "from sklearn.pipeline import Pipeline\nfrom sklearn.impute import SimpleImputer\n\n\n"
         "def train(frame):\n"
         "    columns = ColumnTransformer([('price', SimpleImputer(), ['price'])])\n"
-        "    model = Pipeline([('columns', columns), ('model', KNeighborsClassifier())])\n"
+        "    model = Pipeline([('columns', columns), ('model', GaussianProcessClassifier(optimizer=None))])\n"
         "    return model.fit(frame.to_pandas(), frame.label)\n\n\ntrain_hastily = train\n"
     )
     project = open_project(shop(learn=learn), clock=NOW)
     run = project.train()
-    with pytest.raises(ConversionError, match="KNeighborsClassifier") as caught:
+    with pytest.raises(ConversionError, match="GaussianProcessClassifier has no exact emitter") as caught:
         project.convert(run.id)
     assert caught.value.hint
     assert project.stores.versions.list("returned") == []
