@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
@@ -37,16 +39,21 @@ class RememberingStore:
         self._store, self._most_bytes, self._now_s = store, most_bytes, now_s
         self._known: dict[bytes, _Known] = {}
         self._bytes = self._version = 0
-        self._seen_s = 0.0
+        self._seen_s = -math.inf
         self._recalls = itertools.count(2)
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Snapshot]:
         """Open a consistent view; what is read of it is remembered."""
+        since_s = self._now_s()
         with self._store.read() as snapshot:
             # What was read of a version still holds when the store is seen not to have changed since.
-            self._version, self._seen_s = snapshot.id(), self._now_s()
-            yield _Remembering(snapshot, self._remember)
+            version = snapshot.id()
+            with self._lock:
+                if since_s >= self._seen_s:  # else a thread that began later has seen more
+                    self._version, self._seen_s = version, since_s
+            yield _Remembering(snapshot, version, since_s, self._remember)
 
     def update(self, change: Callable[[OnlineTransaction], T]) -> T:
         """Run a change in one transaction."""
@@ -54,8 +61,9 @@ class RememberingStore:
 
     def scrub(self, texts: Sequence[bytes]) -> int:
         """Write over what was deleted, and forget everything."""
-        self._known.clear()
-        self._bytes = 0
+        with self._lock:
+            self._known.clear()
+            self._bytes = 0
         return self._store.scrub(texts)
 
     def close(self) -> None:
@@ -65,38 +73,45 @@ class RememberingStore:
     def recall(self, most_age_s: float) -> Snapshot:
         """What is remembered; asking it for what is not, or longer than ``most_age_s``, is a FeaturesError."""
         since_s = self._now_s() - most_age_s
-        fresh = self._version if self._seen_s >= since_s else None
+        with self._lock:
+            fresh = self._version if self._seen_s >= since_s else None
         return _Recalled(self._known, since_s, fresh, -next(self._recalls))
 
-    def _remember(self, key: bytes, value: bytes | memoryview | None) -> None:
-        before = self._known.pop(key, None)
-        if before:
-            self._bytes -= _weight(key, before.value)
-        kept = None if value is None else bytes(value)
-        self._known[key] = _Known(kept, self._version, self._now_s())
-        self._bytes += _weight(key, kept)
-        while self._bytes > self._most_bytes:
-            oldest = next(iter(self._known))
-            self._bytes -= _weight(oldest, self._known.pop(oldest).value)
+    def _remember(self, key: bytes, known: _Known) -> None:
+        with self._lock:
+            before = self._known.pop(key, None)
+            if before:
+                self._bytes -= _weight(key, before.value)
+                if before.read_s > known.read_s:
+                    known = before  # a thread that still reads an older view does not undo what is newer
+            self._known[key] = known
+            self._bytes += _weight(key, known.value)
+            while self._bytes > self._most_bytes:
+                oldest = next(iter(self._known))
+                self._bytes -= _weight(oldest, self._known.pop(oldest).value)
 
 
 class _Known(NamedTuple):
+    """A value as it was in a version of the store, which was opened no earlier than ``read_s``."""
+
     value: bytes | None
     version: int
     read_s: float
 
 
 class _Remembering:
-    def __init__(self, snapshot: Snapshot, remember: Callable[[bytes, bytes | memoryview | None], None]) -> None:
-        self._snapshot, self._remember = snapshot, remember
+    def __init__(
+        self, snapshot: Snapshot, version: int, since_s: float, remember: Callable[[bytes, _Known], None]
+    ) -> None:
+        self._snapshot, self._version, self._since_s, self._remember = snapshot, version, since_s, remember
 
     def get(self, key: bytes) -> bytes | memoryview | None:
         value = self._snapshot.get(key)
-        self._remember(key, value)
+        self._remember(key, _Known(None if value is None else bytes(value), self._version, self._since_s))
         return value
 
     def id(self) -> int:
-        return self._snapshot.id()
+        return self._version
 
 
 class _Recalled:

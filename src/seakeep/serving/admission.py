@@ -127,6 +127,10 @@ class Queue:
         if call.deadline_s is not None:
             self._soonest_s = min(self._soonest_s, call.deadline_s)
 
+    def below(self, rank: int) -> tuple[int, int]:
+        """How many calls, and rows, of lower classes than ``rank`` wait: what :meth:`displace` may take out."""
+        return sum(map(len, self._lanes[rank + 1 :])), sum(self._rows[rank + 1 :])
+
     def displace(self, rank: int) -> Call | None:
         """Take out the newest call of the lowest class, if that is lower than ``rank``: it makes room."""
         for lower in range(len(self._lanes) - 1, rank, -1):

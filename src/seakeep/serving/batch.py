@@ -1,7 +1,8 @@
 """Answers the requests of one tick that go to one version together: decode, assemble, score.
 
-Together means once for all rows; the answer to a row does not depend on what it is batched with. If anything fails, each
-request is tried alone, so that only the one at fault fails.
+Together means once for all rows; the answer to a row does not depend on what it is batched with. If anything fails, the halves
+are tried, and theirs, so that only the request at fault fails; but where the store of features does not answer, it is not asked
+again for each.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -78,7 +80,7 @@ class BatchRunner:
 
     def __init__(self, features: FeatureSource, *, clock: Clock, ids: Ids, mode: ClockMode) -> None:
         self._features, self._clock, self._ids, self._mode = features, clock, ids, mode
-        self._looking: dict[str, float] = {}
+        self._looking: dict[int, float] = {}
 
     def run(self, version: LoadedVersion, parts: list[Part]) -> list[Batch]:
         """Execute the parts of calls to a version; a part that fails has an ``error``."""
@@ -86,9 +88,11 @@ class BatchRunner:
         try:
             return [self._execute(version, parts, started_s)]
         except Exception as error:  # noqa: BLE001 -- the request border
-            if len(parts) > 1:
-                return [batch for part in parts for batch in self.run(version, [part])]
-            return [self.failed(parts[0], self._told(error, parts[0]), started_s)]
+            if len(parts) > 1 and not _of_store(error):
+                middle = len(parts) // 2
+                return self.run(version, parts[:middle]) + self.run(version, parts[middle:])
+            told = self._told(error, parts[0])
+            return [self.failed(part, told, started_s) for part in parts]
 
     def failed(self, part: Part, error: SeakeepError, started_s: float) -> Batch:
         """A part that could not be executed."""
@@ -96,9 +100,17 @@ class BatchRunner:
         answers = [self._unanswered(part.version, key) for key in _keys(part.version, part)]
         return Batch(version=part.version, parts=[part], inputs=part.call.direct, answers=answers, started_s=started_s)
 
-    def looking_since(self, model: str) -> float | None:
-        """Since when (``time.perf_counter()``) the features of a model are being looked up; None: they are not."""
-        return self._looking.get(model)
+    def looks_up_from(self, since_s: float) -> None:
+        """Let the next lookup of this thread count from an earlier moment (``time.perf_counter()``) than its own."""
+        self._looking[threading.get_ident()] = since_s
+
+    def looked_up(self) -> None:
+        """Tell that this thread looks nothing up."""
+        self._looking.pop(threading.get_ident(), None)
+
+    def looking_since(self, thread: int) -> float | None:
+        """Since when (``time.perf_counter()``) a thread has been looking features up; None: it does not."""
+        return self._looking.get(thread)
 
     def inputs(self, version: LoadedVersion, rows: Sequence[msgspec.Raw], times_us: list[int] | None = None) -> Inputs:
         """Decode rows and look their features up.
@@ -112,9 +124,7 @@ class BatchRunner:
         decoded = self._decoded(version, rows)
         moments = self._moments(version, decoded, times_us)
         decoded_s = time.perf_counter()
-        first = version.model not in self._looking
-        if first:
-            self._looking[version.model] = decoded_s
+        self._looking.setdefault(threading.get_ident(), decoded_s)
         try:
             assembled = self._features.assemble(version.definition, decoded.table, moments)
         except SeakeepError:
@@ -122,8 +132,7 @@ class BatchRunner:
         except Exception as error:  # a store raises its own unrelated types
             raise FeaturesError("the features cannot be looked up", hint="try again in a moment") from error
         finally:
-            if first:
-                del self._looking[version.model]
+            self.looked_up()
         return _inputs(decoded, moments, assembled, began_s, decoded_s)
 
     def recalled(self, parts: list[Part], most_age_s: float) -> Batch:
@@ -221,6 +230,8 @@ class BatchRunner:
                 self.inputs(part.version, part.call.rows)
             except RowError as whole:
                 return whole
+            except Exception:  # noqa: BLE001 -- it is looked at again for its wording alone
+                return error
         return error
 
     def _moments(self, version: LoadedVersion, decoded: DecodedRows, times_us: list[int] | None) -> NDArray[np.int64]:
@@ -256,6 +267,11 @@ def _inputs(
         decode_us=(decoded_s - began_s) * 1e6,
         features_us=(time.perf_counter() - decoded_s) * 1e6,
     )
+
+
+def _of_store(error: Exception) -> bool:
+    """Whether the store of features is at fault, whoever asks it: it says so itself, or the system does."""
+    return isinstance(error, FeaturesError) and (error.__cause__ is None or isinstance(error.__cause__, OSError))
 
 
 def _keys(version: LoadedVersion, part: Part) -> list[str]:

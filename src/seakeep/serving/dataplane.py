@@ -9,16 +9,15 @@ apart: all that came while a batch was executed is its next one.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import logging
-import math
 import operator
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from seakeep.config import ServingSettings
-from seakeep.errors import FeaturesError, NotFoundError, SeakeepError, UnavailableError
+from seakeep.errors import NotFoundError, SeakeepError, UnavailableError
 from seakeep.records.prediction import FULL
 from seakeep.serving import deadline
 from seakeep.serving.admission import TICK_S, Queue
@@ -26,8 +25,8 @@ from seakeep.serving.apart import Apart
 from seakeep.serving.batch import Batch, BatchRunner, hand_out
 from seakeep.serving.batching import ALONE
 from seakeep.serving.cache import AnswerCache, Kept, caches_of, key_of
-from seakeep.serving.errors import InternalError
 from seakeep.serving.inference import Call, Part
+from seakeep.serving.jobs import Job, fault, looks_up, lookup_limit_s, no_features
 from seakeep.serving.ladder import below, declared
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.recording import Recording
@@ -40,26 +39,6 @@ REFUSING_S = TICK_S / 8
 """How long calls are turned away before those that wait get a turn."""
 
 _log = logging.getLogger("seakeep.serving")
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class _Job:
-    """Calls that are executed together.
-
-    Attributes
-    ----------
-    groups
-        Their parts, by what is executed at once.
-    abandoned
-        Whether they were answered without waiting for what it gives.
-    """
-
-    calls: list[Call]
-    groups: list[list[Part]]
-    rows: int
-    began_s: float
-    done: bool = False
-    abandoned: bool = False
 
 
 class Dataplane:
@@ -185,9 +164,12 @@ class Dataplane:
         queue = self._queues.get(call.model)
         if queue is None or call.deadline_s is not None or not queue.calm():
             queue = self._queue_for(call)
+        crowded = self.in_flight >= self._max_in_flight or not queue.has_room(call.size)
+        if crowded:
+            self._check_room(queue, call)
         if self._terms:
             self._terms.spend(call)
-        if self.in_flight >= self._max_in_flight or not queue.has_room(call.size):
+        if crowded:
             self._make_room(queue, call)
         self.in_flight += 1
         queue.add(call)
@@ -243,13 +225,18 @@ class Dataplane:
             raise
         return queue
 
+    def _check_room(self, queue: Queue, call: Call) -> None:
+        """Refuse a call for which there would be no room even without the waiting calls of lower classes."""
+        _, rows = queue.below(call.rank)
+        calls = sum(one.below(call.rank)[0] for one in self._queues.values())
+        if self.in_flight - calls >= self._max_in_flight or not queue.has_room(call.size - rows):
+            raise queue.full(call.size, call.parsed_s)
+
     def _make_room(self, queue: Queue, call: Call) -> None:
-        """Turn away waiting calls of lower classes while there is no room."""
+        """Turn away waiting calls of lower classes until there is room."""
         while self.in_flight >= self._max_in_flight or not queue.has_room(call.size):
             others = [queue] if not queue.has_room(call.size) else [queue, *self._queues.values()]
-            other = next(filter(None, (one.displace(call.rank) for one in others)), None)
-            if other is None:
-                raise queue.full(call.size, call.parsed_s)
+            other = next(filter(None, (one.displace(call.rank) for one in others)))  # it was counted that there is one
             other.error = queue.full(other.size, call.parsed_s)
             self._unrouted(other)
 
@@ -277,7 +264,12 @@ class Dataplane:
             if queue.rows and self._waits(model, queue, began_s):
                 self._schedule()
                 continue
-            self._execute(queue, queue.take(), began_s)
+            calls = queue.take()
+            try:
+                self._execute(model, queue, calls, began_s)
+            except Exception:  # noqa: BLE001 -- the request border
+                queue.busy = False
+                self._give_up(calls)
             if queue.rows and not queue.busy:
                 self._schedule()
 
@@ -287,22 +279,21 @@ class Dataplane:
         plan = traffic.champion.plan if traffic else ALONE
         return plan.patience_s > 0 and not queue.stuck and queue.gathers(plan, now_s)
 
-    def _execute(self, queue: Queue, calls: list[Call], began_s: float) -> None:
+    def _execute(self, name: str, queue: Queue, calls: list[Call], began_s: float) -> None:
         groups: dict[tuple[int, bool, bool], list[Part]] = {}
         for call in calls:
             for part in self._parts(call):
                 groups.setdefault((id(part.version), call.direct is None, part.role == "rule"), []).append(part)
-        job = _Job(calls, list(groups.values()), sum([call.size for call in calls]), began_s)
+        job = Job(calls, list(groups.values()), sum([call.size for call in calls]), began_s)
         limit_s = self._stand_ins.limit_s(calls[0].model) if calls else None
         if queue.stuck:
             self._settle(calls, self._without_features(job))
         elif self.apart and groups and (limit_s or queue.apart(job.rows)):
             queue.busy = True
+            self.apart.run(name, functools.partial(self._run_apart, job), functools.partial(self._returned, queue, job))
             self._watch(calls)
             if limit_s:
-                self._watch_lookup(queue, job, _limit_s(calls, limit_s, began_s))
-            work = functools.partial(self._run_apart, job.groups)
-            self.apart.run(calls[0].model + calls[0].rung, work, functools.partial(self._returned, queue, job))
+                self._watch_lookup(queue, job, lookup_limit_s(calls, limit_s, began_s))
         else:
             cpu_s = time.thread_time()
             self._settle(calls, self._run(job.groups))
@@ -310,14 +301,23 @@ class Dataplane:
             queue.worked(job.rows, time.thread_time() - cpu_s, began_s, self._worked_s)
 
     def _run(self, groups: list[list[Part]]) -> list[Batch]:
-        return [batch for parts in groups for batch in self._runner.run(parts[0].version, parts)]
+        try:
+            return [batch for parts in groups for batch in self._runner.run(parts[0].version, parts)]
+        except Exception:  # noqa: BLE001 -- the request border: calls without an answer are told so
+            _log.exception("a turn could not be executed")
+            return []
 
-    def _run_apart(self, groups: list[list[Part]]) -> tuple[list[Batch], float]:
+    def _run_apart(self, job: Job) -> tuple[list[Batch], float]:
         """Batches, and the processor seconds that they took."""
         began_s = time.thread_time()
-        return self._run(groups), time.thread_time() - began_s
+        if job.looks_up_first:
+            self._runner.looks_up_from(job.began_s)
+        job.thread = threading.get_ident()
+        batches = self._run(job.groups)
+        self._runner.looked_up()
+        return batches, time.thread_time() - began_s
 
-    def _returned(self, queue: Queue, job: _Job, done: tuple[list[Batch], float]) -> None:
+    def _returned(self, queue: Queue, job: Job, done: tuple[list[Batch], float]) -> None:
         """Batches that were executed apart are back."""
         queue.busy = queue.stuck = False
         if not job.abandoned:
@@ -328,28 +328,29 @@ class Dataplane:
         if queue.rows:
             self._schedule()
 
-    def _watch_lookup(self, queue: Queue, job: _Job, limit_s: float) -> None:
+    def _watch_lookup(self, queue: Queue, job: Job, limit_s: float) -> None:
         """Go on without the features if they do not come in time."""
         if job.done or not self.apart:
             return
-        since_s = self._runner.looking_since(job.calls[0].model)
+        since_s = self._runner.looking_since(job.thread) if job.thread else job.began_s
         left_s = limit_s if since_s is None else since_s + limit_s - time.perf_counter()
         if left_s > 0:
             self.apart.after(left_s, functools.partial(self._watch_lookup, queue, job, limit_s))
             return
         job.abandoned = job.done = queue.stuck = True
-        self._settle(job.calls, self._without_features(job))
+        try:
+            self._settle(job.calls, self._without_features(job))
+        except Exception:  # noqa: BLE001 -- the request border
+            self._give_up(job.calls)
         if queue.rows:
             self._schedule()
 
-    def _without_features(self, job: _Job) -> list[Batch]:
+    def _without_features(self, job: Job) -> list[Batch]:
         """What can be said while the features do not come; only clients that sent theirs are not concerned."""
         found: list[Batch] = []
         for part in (part for parts in job.groups for part in parts):
-            if part.call.direct or part.role == "rule":
-                found += self._runner.run(part.version, [part])
-            else:
-                found.append(self._runner.failed(part, _no_features(), job.began_s))
+            failed = self._runner.failed(part, no_features(), job.began_s) if looks_up(part) else None
+            found += [failed] if failed else self._runner.run(part.version, [part])
         return found
 
     def _watch(self, calls: list[Call]) -> None:
@@ -368,6 +369,22 @@ class Dataplane:
 
     def _settle(self, calls: list[Call], batches: list[Batch]) -> None:
         """Hand out what was computed, and record it."""
+        try:
+            self._hand_out(batches)
+            if self._recording.comes_first:
+                self._finish_all(batches)
+                self._recording.settle(calls)
+        except Exception:  # noqa: BLE001 -- the request border
+            self._give_up(calls)
+            return
+        self._reply_all(calls)
+        if self._recording.comes_first:
+            self._tell(calls, batches)
+        else:
+            self.after(functools.partial(self._conclude, calls, batches))
+
+    def _hand_out(self, batches: list[Batch]) -> None:
+        """Give calls their answers, or those of what stands in; ``batches`` gets these too."""
         stood_in: list[Batch] = []
         for batch in batches:
             for part, failed in hand_out(batch):
@@ -380,14 +397,14 @@ class Dataplane:
         batches += stood_in
         for batch in batches:
             self._recording.number(batch)
-        if self._recording.comes_first:
-            self._finish_all(batches)
-            self._recording.settle(calls)
-            self._reply_all(calls)
-            self._tell(calls, batches)
-        else:
-            self._reply_all(calls)
-            self.after(functools.partial(self._conclude, calls, batches))
+
+    def _give_up(self, calls: list[Call]) -> None:
+        """Answer what is left of a turn that went wrong; to be called while the exception is handled."""
+        _log.exception("a turn could not be brought to its end")
+        for call in calls:
+            if not call.answered:
+                call.error = call.error or fault()
+                self._unrouted(call)
 
     def _reply_all(self, calls: list[Call]) -> None:
         now_s = time.perf_counter()
@@ -410,18 +427,30 @@ class Dataplane:
         self._tell([call], [])
 
     def _reply(self, call: Call, now_s: float) -> float:
-        """Answer a call, once; ``time.perf_counter()`` then."""
+        """Answer a call, once, and never with silence; ``time.perf_counter()`` then."""
         if call.answered:
             return now_s
         call.answered = True
+        if not call.error and len(call.answers) != call.size:
+            call.error = fault()
         self.in_flight -= 1
         call.replied_s = now_s
         try:
             call.reply(call)
         except Exception:  # noqa: BLE001 -- the request border
             _log.exception("an answer could not be sent")
+            self._send_fault(call)
         call.done_s = time.perf_counter()
         return call.done_s
+
+    @staticmethod
+    def _send_fault(call: Call) -> None:
+        """Answer with an error in the place of an answer that could not be made."""
+        call.error = fault()
+        try:
+            call.reply(call)
+        except Exception:  # noqa: BLE001 -- the request border: nothing can be sent to this client
+            _log.exception("nor could the error that tells of it")
 
     def _tell(self, calls: list[Call], batches: list[Batch]) -> None:
         """Count what was answered and recorded, and let others know."""
@@ -452,10 +481,12 @@ class Dataplane:
             if call.version and not call.rung:
                 return [Part(call, call.version, call.role)]
             traffic = self.traffic_of(call.model)
-            if call.rung == "standby" and traffic.standby:
-                return [Part(call, traffic.standby, "standby")]
-            if call.rung == "rule":
-                return [Part(call, traffic.champion, "rule")]
+            # What it was let in for may have been taken back while it waited.
+            if call.rung and call.rung in declared(call, traffic, stale=False):
+                version = traffic.standby if call.rung == "standby" else None
+                return [Part(call, version or traffic.champion, call.rung)]
+            if call.version:
+                return [Part(call, call.version, call.role)]
             if traffic.split:
                 return split(call, traffic)
             version, role = traffic.choose("")
@@ -464,16 +495,6 @@ class Dataplane:
             call.error = error
         except Exception:  # noqa: BLE001 -- the request border
             _log.exception("a request to %s could not be routed", call.model)
-            call.error = InternalError("a fault in the server")
+            call.error = fault()
         self._recording.unrouted(call.error.code)
         return []
-
-
-def _limit_s(calls: list[Call], limit_s: float, now_s: float) -> float:
-    """How long a lookup may take: so long that half the time is left that the most impatient gives."""
-    soonest_s = min((call.deadline_s for call in calls if call.deadline_s is not None), default=math.inf)
-    return min(limit_s, max(0.0, soonest_s - now_s) / 2)
-
-
-def _no_features() -> FeaturesError:
-    return FeaturesError("the features do not come in time", hint="try again in a moment")

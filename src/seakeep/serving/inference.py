@@ -79,7 +79,7 @@ class Call:
     direct, version, role
         Inputs as sent, with the version that was chosen when they were read, and its role; else None.
     reply
-        Called once, with the call; ``answers`` or ``error`` is set by then.
+        Called with the call; ``answers`` or ``error`` is set by then. Once, or again with an error if it raises.
     arrived_s, parsed_s
         ``time.perf_counter()`` when the request had arrived, and when it was queued.
     deadline_s

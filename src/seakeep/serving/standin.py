@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from seakeep.config import ModelSettings, ServingSettings
@@ -14,6 +15,8 @@ from seakeep.serving.routing import Traffic
 
 LOOKUP_S = 0.02
 """How long a lookup may take where older features may stand in and nothing else is said, in seconds."""
+
+_log = logging.getLogger("seakeep.serving")
 
 
 class StandIns:
@@ -62,13 +65,17 @@ class StandIns:
         elif rung == "rule" and version.rule is None:
             version = traffic.champion
         other = Part(part.call, version, rung, part.positions)
-        if rung != "stale":
-            (batch,) = self._runner.run(version, [other])
-            return None if other.error else batch
         try:
-            return self._runner.recalled([other], self._stale_s[version.model])
+            if rung == "stale":
+                batch = self._runner.recalled([other], self._stale_s[version.model])
+            else:
+                (batch,) = self._runner.run(version, [other])
         except SeakeepError:
             return None
+        except Exception:  # noqa: BLE001 -- the request border: the next rung may still answer
+            _log.exception("%s could not stand in for %s:%s", rung, version.model, version.number)
+            return None
+        return None if other.error else batch
 
 
 def _limit_s(settings: ModelSettings) -> float:

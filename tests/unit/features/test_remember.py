@@ -1,4 +1,6 @@
 import contextlib
+import sys
+import threading
 
 import pytest
 
@@ -113,3 +115,46 @@ def test_what_is_recalled_passes_for_no_version_of_the_store_nor_for_another_tim
     numbers = {store.recall(1.0).id() for _ in range(3)}
     assert len(numbers) == 3
     assert max(numbers) < -1  # where a lookup begins
+
+
+def test_what_an_older_view_shows_passes_neither_for_newer_nor_undoes_it(make, clock):
+    inner = Store(a=b"old", b=b"old")
+    store = make(inner)
+    with store.read() as older:
+        frozen = dict(inner.values)
+        clock[0] += 1
+        inner.version, inner.values = 2, {b"a": b"new", b"b": b"new"}
+        assert read(store, b"a") == [b"new"]
+        inner.values = frozen
+        assert (older.get(b"a"), older.get(b"b")) == (b"old", b"old")
+        assert older.id() == 1
+    assert store.recall(60.0).get(b"a") == b"new"
+    assert store.recall(60.0).get(b"b") == b"old"
+    with pytest.raises(FeaturesError):
+        store.recall(0.5).get(b"b")  # it is not known of version 2
+
+
+def test_threads_that_read_while_much_is_forgotten_disturb_nobody_and_no_byte_is_lost_count_of(make):
+    keys = [b"%d" % number for number in range(200)]
+    store, faults = make(Store(**{key.decode(): b"x" * 100 for key in keys}), most_bytes=20_000), []
+
+    def go_on(step):
+        try:
+            for turn in range(20):
+                read(store, *keys[turn::step])
+        except Exception as error:  # noqa: BLE001 -- whatever it is
+            faults.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=go_on, args=(step,)) for step in (1, 2, 3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert faults == []
+    held = sum(len(key) + len(one.value) + 200 for key, one in store._known.items())
+    assert 0 < store._bytes == held <= 20_000

@@ -1,10 +1,12 @@
 import math
+import threading
 
 import numpy as np
 import pytest
 from tests.serving_rig import definition, expected_score, onnx_model
 from tests.serving_runs import row
 
+from seakeep.errors import FeaturesError
 from seakeep.serving.inference import Part
 
 
@@ -125,3 +127,48 @@ def test_the_decision_is_the_score_against_the_version_s_threshold(rig, make_pla
         strict = rig.load(type(route)(model="late", version=1, bundle=digest, role="champion", weight=1.0))
         (batch,) = plane.runner.run(strict, parts(strict, plane.call(row("a", 0.0, "UA"), row("b", 500.0))))
         assert [one.decision for one in batch.answers] == decisions
+
+
+def counted(monkeypatch, owner, name):
+    """Calls of a method, which goes on as before."""
+    asked, method = [], getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *given: asked.append(given) or method(*given))
+    return asked
+
+
+@pytest.mark.parametrize("fault", [FeaturesError("down"), ConnectionError("gone")])
+def test_a_store_that_does_not_answer_is_asked_once_for_a_whole_batch(plane, monkeypatch, caplog, fault):
+    def down(*_):
+        raise fault
+
+    monkeypatch.setattr(plane.features, "assemble", down)
+    asked = counted(monkeypatch, plane.features, "assemble")
+    calls = [plane.call(row(f"k{n}")) for n in range(32)]
+    batches = plane.runner.run(version := plane.dataplane.traffic["late"].champion, parts(version, *calls))
+    assert errors(batches, calls) == ["features"] * 32
+    assert len(asked) == 1
+
+
+def test_the_one_at_fault_is_found_by_halves(plane, monkeypatch):
+    tries = counted(monkeypatch, plane.runner, "_execute")
+    calls = [plane.call(row(f"k{n}", "far" if n == 41 else 5.0)) for n in range(64)]
+    batches = plane.runner.run(version := plane.dataplane.traffic["late"].champion, parts(version, *calls))
+    assert [n for n, error in enumerate(errors(batches, calls)) if error] == [41]
+    assert len(tries) == 1 + 2 * 6
+
+
+def test_each_thread_tells_since_when_it_looks_features_up(plane, monkeypatch):
+    version, me = plane.dataplane.traffic["late"].champion, threading.get_ident()
+    seen, assemble = [], plane.features.assemble
+
+    def watched(*given):
+        seen.append((plane.runner.looking_since(me), plane.runner.looking_since(-1)))
+        return assemble(*given)
+
+    monkeypatch.setattr(plane.features, "assemble", watched)
+    plane.runner.looks_up_from(5.0)
+    for _ in range(2):
+        plane.runner.inputs(version, plane.call(row()).rows)
+        assert plane.runner.looking_since(me) is None
+    assert seen[0] == (5.0, None)
+    assert seen[1][0] > 5.0

@@ -1,14 +1,17 @@
 import dataclasses
 import math
 import time
+from types import SimpleNamespace
 
 import pytest
 from tests.serving_rig import expected_score, onnx_model
 from tests.serving_runs import row
 
-from seakeep.errors import NotFoundError, RecorderError, RowError, UnavailableError
-from seakeep.serving.admission import TICK_ROWS
+from seakeep.config import ModelSettings
+from seakeep.errors import NotFoundError, QuotaError, RecorderError, RowError, UnavailableError
+from seakeep.serving.admission import TICK_ROWS, Queue
 from seakeep.serving.batching import Plan
+from seakeep.serving.priority import NORMAL, SHEDDABLE
 from seakeep.serving.routing import Traffic, place_of
 
 
@@ -290,3 +293,161 @@ def test_a_model_that_waits_keeps_no_other_waiting(plane):
     plane.ask(*[row()] * 3)
     plane.turn()
     assert len(plane.replies) == 3
+
+
+def explode(*_arguments):
+    raise ZeroDivisionError("/home/secret")
+
+
+@pytest.mark.parametrize("where", ["runner.run", "dataplane._stand_ins.answer", "recording.number", "queue.apart"])
+def test_whatever_goes_wrong_in_a_turn_its_calls_are_answered_and_the_next_turn_is_as_ever(
+    plane, monkeypatch, caplog, where
+):
+    plane.dataplane.apart = Elsewhere()
+    with monkeypatch.context() as broken:
+        *path, name = where.split(".")
+        owner = plane
+        for step in path:
+            owner = getattr(owner, step)
+        broken.setattr(owner, name, explode)
+        calls = [plane.ask(row("a")), plane.ask(row("b", "far"))]
+        plane.finish()
+    assert plane.replies == calls
+    assert calls[0].error is None or calls[0].error.code == "internal"
+    assert calls[1].error.code in {"internal", "row"}
+    assert plane.dataplane.in_flight == 0
+    after = plane.ask(row("c"))
+    plane.finish()
+    assert (after.error, len(after.answers)) == (None, 1)
+
+
+def test_a_client_whose_answer_cannot_be_made_is_told_of_a_fault(plane, caplog):
+    told = []
+
+    def unwritable(call):
+        told.append(call.error and call.error.code)
+        if not call.error:
+            raise ValueError("not JSON")
+
+    plane.ask(row("a"), reply=unwritable)
+    plane.turn()
+    assert told == [None, "internal"]
+    assert [record.error for record in plane.sink.records] == ["internal"]
+
+
+@pytest.mark.parametrize("sent", ["rows", "inputs"])
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_one_let_in_for_a_version_that_is_gone_when_its_turn_comes_is_answered_by_those_there_are(
+    plane, rig, direct_inputs, sent, weight
+):
+    champion, other = plane.dataplane.traffic["late"].champion, rig.load(rig.put(2))
+    plane.dataplane.traffic = {"late": Traffic(champion, other, weight, standby=other)}
+    given = {"direct": direct_inputs(1.0), "version": champion} if sent == "inputs" else {}
+    call = plane.ask(*([] if given else [row()]), rung="standby", **given)
+    plane.serve(champion, other, weight)
+    plane.finish()
+    assert (call.error, len(call.answers), call.answers[0].rung) == (None, 1, "")
+
+
+class Elsewhere:
+    """Work apart that begins when it is told to, and time that passes when it is told to."""
+
+    def __init__(self):
+        self.given, self.later = [], []
+
+    def run(self, model, work, done):
+        self.given.append((model, work, done))
+
+    def after(self, _seconds, act):
+        self.later.append(act)
+
+
+@pytest.fixture
+def limited(make_plane, rig):
+    """Version 1 answers alone, its lookups may take a millisecond, and they are made elsewhere."""
+    plane = make_plane(models={"late": ModelSettings(features_ms=1)})
+    plane.serve(rig.load(rig.put(1)))
+    plane.dataplane.apart = Elsewhere()
+    return plane
+
+
+def test_a_lookup_that_has_not_begun_in_its_time_is_not_waited_for(limited):
+    call = limited.ask(row())
+    limited.turn()
+    time.sleep(0.002)
+    limited.dataplane.apart.later.pop()()
+    assert limited.replies == [call]
+    assert call.error.code == "features"
+    ((_, work, done),) = limited.dataplane.apart.given
+    done(work())
+    assert (len(limited.replies), limited.queue.busy, limited.queue.stuck) == (1, False, False)
+
+
+def test_whatever_goes_wrong_when_a_lookup_is_given_up_its_calls_are_answered(limited, monkeypatch, caplog):
+    call = limited.ask(row())
+    limited.turn()
+    time.sleep(0.002)
+    monkeypatch.setattr(limited.runner, "failed", explode)
+    limited.dataplane.apart.later.pop()()
+    assert limited.replies == [call]
+    assert (call.error.code, limited.dataplane.in_flight) == ("internal", 0)
+
+
+def test_a_model_that_scores_for_longer_than_its_lookup_may_take_is_waited_for(limited, monkeypatch):
+    call = limited.ask(row())
+    limited.turn()
+    ((_, work, done),) = limited.dataplane.apart.given
+    batches = work()
+    time.sleep(0.002)
+    limited.dataplane.apart.later.pop()()
+    assert limited.replies == []
+    done(batches)
+    assert (call.error, len(call.answers)) == (None, 1)
+
+
+def test_each_queue_has_a_thread_of_its_own_whatever_models_are_called(limited):
+    champion = limited.dataplane.traffic["late"].champion
+    limited.dataplane.traffic = {"late": Traffic(champion), "laterule": Traffic(champion)}
+    for name in ("late", "late rule"):
+        queue = limited.dataplane._queues.setdefault(name, Queue(10.0))
+        queue.add(limited.call(row(), rung="rule" if name == "late rule" else ""))
+    limited.dataplane._queues["laterule"] = other = Queue(10.0)
+    other._heavy = True
+    other.add(limited.call(row(), model="laterule"))
+    limited.dataplane._tick()
+    assert sorted(model for model, _, _ in limited.dataplane.apart.given) == ["late", "late rule", "laterule"]
+
+
+class TestRoom:
+    @pytest.fixture
+    def full(self, make_plane, rig, monkeypatch):
+        monkeypatch.setattr("seakeep.serving.admission.MAX_WAITING", 100)
+        plane = make_plane(queue_ms=100_000)
+        plane.serve(rig.load(rig.put(1)))
+        for rank in (NORMAL, NORMAL, SHEDDABLE):
+            plane.ask(*[row()] * 30, rank=rank)
+        return plane
+
+    def test_nobody_is_turned_away_for_one_for_whom_there_is_no_room_all_the_same(self, full):
+        with pytest.raises(UnavailableError, match="too many requests"):
+            full.ask(*[row()] * 60, rank=NORMAL)
+        assert full.replies == []
+        full.ask(*[row()] * 40, rank=NORMAL)
+        assert [call.rank for call in full.replies] == [SHEDDABLE]
+
+    def test_a_quota_is_spent_for_what_is_let_in_alone(self, full):
+        spent = []
+        full.dataplane._terms = SimpleNamespace(settle=lambda _call: None, spend=lambda call: spent.append(call.size))
+        with pytest.raises(UnavailableError):
+            full.ask(*[row()] * 60)
+        full.ask(row())
+        assert spent == [1]
+
+    def test_nobody_is_turned_away_for_one_who_has_used_up_what_it_may(self, full):
+        def spend(_call):
+            raise QuotaError("used up")
+
+        full.dataplane._terms = SimpleNamespace(settle=lambda _call: None, spend=spend)
+        with pytest.raises(QuotaError):
+            full.ask(*[row()] * 40, rank=NORMAL)
+        assert full.replies == []

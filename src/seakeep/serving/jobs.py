@@ -1,0 +1,62 @@
+"""What is executed at once, and how long its lookups may take."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from seakeep.errors import FeaturesError
+from seakeep.serving.errors import InternalError
+from seakeep.serving.inference import Call, Part
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Job:
+    """Calls that are executed together.
+
+    Attributes
+    ----------
+    groups
+        Their parts, by what is executed at once.
+    began_s
+        ``time.perf_counter()`` when it was taken from its queue.
+    thread
+        Where it is executed apart; 0: nowhere yet.
+    abandoned
+        Whether they were answered without waiting for what it gives.
+    """
+
+    calls: list[Call]
+    groups: list[list[Part]]
+    rows: int
+    began_s: float
+    thread: int = 0
+    done: bool = False
+    abandoned: bool = False
+
+    @property
+    def looks_up_first(self) -> bool:
+        """Whether it begins with a lookup of features."""
+        return bool(self.groups) and looks_up(self.groups[0][0])
+
+
+def looks_up(part: Part) -> bool:
+    """Whether features are needed for a part: its client did not send them, and no rule answers."""
+    return part.call.direct is None and part.role != "rule"
+
+
+def lookup_limit_s(calls: Sequence[Call], limit_s: float, now_s: float) -> float:
+    """How long a lookup may take: so long that half the time is left that the most impatient gives."""
+    soonest_s = min((call.deadline_s for call in calls if call.deadline_s is not None), default=math.inf)
+    return min(limit_s, max(0.0, soonest_s - now_s) / 2)
+
+
+def no_features() -> FeaturesError:
+    """What to tell those for whom the features did not come."""
+    return FeaturesError("the features do not come in time", hint="try again in a moment")
+
+
+def fault() -> InternalError:
+    """What to tell those whose call met a fault of ours."""
+    return InternalError("a fault in the server")

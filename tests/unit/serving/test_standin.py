@@ -1,0 +1,50 @@
+"""What stands in may itself fail: the next rung is asked, and whatever comes of it nobody is left without an answer."""
+
+import msgspec
+import pytest
+from tests.serving_rig import TROUBLE, definition, onnx_model
+from tests.serving_runs import row
+
+from seakeep.config import ModelSettings
+from seakeep.errors import FeaturesError
+from seakeep.records.expression import as_node, col
+
+TROUBLES = [onnx_model(nan_below=TROUBLE), onnx_model(trouble="error")]
+
+
+@pytest.fixture
+def make_poor(make_plane, rig):
+    """A plane whose store does not answer any more, and that remembers all."""
+
+    def made(model, of=None):
+        plane = make_plane(models={"late": ModelSettings(stale_s=600)})
+        plane.serve(rig.load(rig.put(1, model=model, of=of)))
+        assemble = plane.features.assemble
+
+        def down(*_):
+            raise FeaturesError("down")
+
+        plane.features.assemble = down
+        plane.features.recall = lambda definition, table, times_us, _age: assemble(definition, table, times_us)
+        return plane
+
+    return made
+
+
+@pytest.mark.parametrize("model", TROUBLES, ids=["gives NaN", "raises"])
+def test_older_features_with_which_the_model_fails_cost_the_request_at_fault_alone(make_poor, model, caplog):
+    plane = make_poor(model)
+    calls = [plane.ask(row(f"k{n}", 2 * TROUBLE if n == 1 else 5.0)) for n in range(3)]
+    plane.finish()
+    assert plane.replies == calls
+    assert [call.error.code if call.error else "" for call in calls] == ["", "features", ""]
+    assert [[one.rung for one in call.answers] for call in calls] == [["stale"], [], ["stale"]]
+    assert plane.dataplane.in_flight == 0
+
+
+@pytest.mark.parametrize("model", TROUBLES, ids=["gives NaN", "raises"])
+def test_where_older_features_do_not_help_the_rule_is_asked(make_poor, model, caplog):
+    plane = make_poor(model, msgspec.structs.replace(definition(), rule=as_node(col("distance") / (4 * TROUBLE))))
+    call = plane.ask(row("k", 2 * TROUBLE))
+    plane.finish()
+    assert [(one.rung, one.score) for one in call.answers] == [("rule", 0.5)]
