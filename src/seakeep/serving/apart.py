@@ -21,8 +21,9 @@ T = TypeVar("T")
 SWITCH_S = 0.0005
 """How long a thread may keep the interpreter while another waits for it; the loop must not wait for a batch."""
 
-LEAVE_S = 1.0
-"""How long threads may go on with what they have begun when nobody needs them any more, in seconds."""
+LEAVE_S = 15.0
+"""How long threads may go on with what they have begun when nobody needs them any more, in seconds: the interpreter must
+not end under native code that would come back."""
 
 
 class Loop(Protocol):
@@ -80,12 +81,20 @@ class Daemons(Executor):
     """Threads like those of a :class:`~concurrent.futures.ThreadPoolExecutor`, but nobody waits for them at the end."""
 
     def __init__(self, threads: int, name: str) -> None:
-        self._room, self._name = threads, name
+        self._room, self._name, self._over = threads, name, False
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Call ``fn`` in the next thread that is free."""
+        """Call ``fn`` in the next thread that is free.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing is begun any more.
+        """
+        if self._over:
+            raise RuntimeError("cannot schedule new futures after shutdown")
         future: Future[T] = Future()
         if len(self._threads) < self._room:
             thread = threading.Thread(target=self._serve, name=f"{self._name} {len(self._threads)}", daemon=True)
@@ -95,7 +104,8 @@ class Daemons(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 -- as inherited
-        """Let idle threads end, give the others a moment, and leave those that hang."""
+        """Let idle threads end, give the others some time, and leave those that hang."""
+        self._over = True
         for _ in self._threads:
             self._inbox.put(None)
         until_s = time.monotonic() + (LEAVE_S if wait else 0.0)

@@ -149,37 +149,38 @@ class Worker:
             loop.add_signal_handler(number, self.stop)
         if context.lifeline is not None:
             loop.add_reader(context.lifeline, self._feel, context.lifeline)
-        with Daemons(THREADS, "load") as loading, ThreadPoolExecutor(1, "commit") as committing:
-            self._wire(loop, loading, committing)
-            sweeper = loop.create_task(self._sweep())
-            follower = loop.create_task(self._loader.follow())
-            listening = listen(settings.host, settings.port)
-            stopping = loop.create_task(self._stop.wait())
-            settled = loop.create_task(self._loader.settled())
-            await asyncio.wait((stopping, settled), return_when=asyncio.FIRST_COMPLETED)
-            gc.collect()
-            gc.freeze()  # what is loaded stays: collections need not look at it again
-            gc.set_threshold(*_COLLECT)
-            self._meters.settled(anonymous_bytes(os.getpid()))
-            server = await loop.create_server(
-                functools.partial(Connection, self._http), sock=listening, backlog=_BACKLOG
-            )
-            grpc_listening = listen(settings.host, settings.grpc_port, "serving.grpc_port") if self._grpc else None
-            if self._grpc and grpc_listening:
-                await self._grpc.start(grpc_listening, _BACKLOG)
-            self._pulse.start()
-            self._listening = True
-            self._report()
-            await stopping
-            if self._grpc and grpc_listening:
-                await _accept_waiting(loop, grpc_listening, self._grpc.connection)
-            await self._drain(loop, server, listening)
-            self._pulse.stop()
-            for task in (sweeper, follower, settled):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-        self._close()
+        with Daemons(THREADS, "load") as loading:
+            with ThreadPoolExecutor(1, "commit") as committing:
+                self._wire(loop, loading, committing)
+                sweeper = loop.create_task(self._sweep())
+                follower = loop.create_task(self._loader.follow())
+                listening = listen(settings.host, settings.port)
+                stopping = loop.create_task(self._stop.wait())
+                settled = loop.create_task(self._loader.settled())
+                await asyncio.wait((stopping, settled), return_when=asyncio.FIRST_COMPLETED)
+                gc.collect()
+                gc.freeze()  # what is loaded stays: collections need not look at it again
+                gc.set_threshold(*_COLLECT)
+                self._meters.settled(anonymous_bytes(os.getpid()))
+                server = await loop.create_server(
+                    functools.partial(Connection, self._http), sock=listening, backlog=_BACKLOG
+                )
+                grpc_listening = listen(settings.host, settings.grpc_port, "serving.grpc_port") if self._grpc else None
+                if self._grpc and grpc_listening:
+                    await self._grpc.start(grpc_listening, _BACKLOG)
+                self._pulse.start()
+                self._listening = True
+                self._report()
+                await stopping
+                if self._grpc and grpc_listening:
+                    await _accept_waiting(loop, grpc_listening, self._grpc.connection)
+                await self._drain(loop, server, listening)
+                self._pulse.stop()
+                for task in (sweeper, follower, settled):
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
+            self._close()  # before loads that hang are waited for: whoever loses patience then loses no record
 
     def stop(self) -> None:
         """Let :meth:`run` finish what was begun and end."""

@@ -99,6 +99,8 @@ class TestDaemons:
                 daemons.submit(divmod, 1, 0).result(20)
             assert len(daemons._threads) == 2
         assert not any(thread.is_alive() for thread in daemons._threads)
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            daemons.submit(pow, 2, 2)
 
     def test_what_was_cancelled_before_its_turn_is_not_done(self):
         gate, done = threading.Event(), []

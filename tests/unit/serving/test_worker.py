@@ -130,7 +130,9 @@ sys.path[:0] = {path!r}
 from pathlib import Path
 from tests.serving_rig import FileBundles, Rig
 from seakeep.config import ServingSettings
-from seakeep.serving import worker
+from seakeep.serving import apart, worker
+
+apart.LEAVE_S = 0.1
 
 def hang(*_):
     print("hangs", flush=True)
