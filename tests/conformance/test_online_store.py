@@ -7,7 +7,7 @@ from tests.recording import start
 
 from seakeep.backends.lmdb.online import LmdbOnlineStore
 
-STORES = {"lmdb": lambda folder: LmdbOnlineStore(folder / "online", map_bytes=1 << 20)}
+STORES = {"lmdb": lambda folder: LmdbOnlineStore(folder / "online")}
 
 
 @pytest.fixture(params=STORES)
@@ -120,7 +120,7 @@ def test_others_read_and_write_while_it_is_scrubbed(tmp_path):
     code = (
         "import sys, pathlib\n"
         "from seakeep.backends.lmdb.online import LmdbOnlineStore\n"
-        "store = LmdbOnlineStore(pathlib.Path(sys.argv[1]) / 'online', map_bytes=1 << 20)\n"
+        "store = LmdbOnlineStore(pathlib.Path(sys.argv[1]) / 'online')\n"
         "with store.read() as snapshot:\n"
         "    value = bytes(snapshot.get(b'a'))\n"
         "print(value.decode(), flush=True)\n"

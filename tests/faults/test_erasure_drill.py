@@ -127,7 +127,7 @@ def test_fifty_of_a_hundred_are_erased_and_fifty_are_as_before(tmp_path, definit
 def test_nothing_of_an_entity_is_left_in_the_online_store_not_even_in_free_pages(tmp_path):
     from tests.unit.recorder.test_policy import definition as made
 
-    store = LmdbOnlineStore(tmp_path / "online", map_bytes=1 << 20)
+    store = LmdbOnlineStore(tmp_path / "online")
     service = FeatureService(store, clock=FixedClock(NOW_US))
     by_name = made(entity="flight_id")
     service.add(by_name)

@@ -117,13 +117,13 @@ def test_half_a_key_is_never_found_on_a_full_disk(small_disk, fill, make):
 def test_the_online_store_cannot_be_made_on_a_full_disk(small_disk, fill):
     make_room = fill()
     with pytest.raises(PlatformError, match="cannot open the online store"):
-        LmdbOnlineStore(small_disk / "online", map_bytes=1 << 16)
+        LmdbOnlineStore(small_disk / "online")
     make_room()
-    LmdbOnlineStore(small_disk / "online", map_bytes=1 << 16).close()
+    LmdbOnlineStore(small_disk / "online").close()
 
 
 def test_the_online_store_says_that_the_disk_is_full_and_goes_on_when_there_is_room(small_disk, fill):
-    store = LmdbOnlineStore(small_disk / "online", map_bytes=1 << 22)
+    store = LmdbOnlineStore(small_disk / "online")
     store.update(lambda transaction: transaction.put(b"a", b"1"))
     make_room = fill()
     with pytest.raises(PlatformError, match="online store cannot be written") as raised:

@@ -61,7 +61,7 @@ CHILD = """
 import sys
 sys.path.insert(0, sys.argv[2])
 from test_kill_during_ingest import *
-service = FeatureService(LmdbOnlineStore(Path(sys.argv[1]), map_bytes=1 << 16))
+service = FeatureService(LmdbOnlineStore(Path(sys.argv[1])))
 service.add(DEFINITION)
 for number in range(BATCHES):
     service.ingest("e", batch(number), str(number))
@@ -90,7 +90,7 @@ def test_killed_at_any_moment(tmp_path, acknowledged):
     last = int(rest[-1]) if rest and rest[-1].isdecimal() else last
     assert last < BATCHES - 1  # it was killed at work
 
-    store = LmdbOnlineStore(tmp_path / "store", map_bytes=1 << 16)
+    store = LmdbOnlineStore(tmp_path / "store")
     found = read(store)
     applied = int(found[0, 0])
     assert applied in {last + 1, last + 2}  # acknowledged, and perhaps one more that was not yet told

@@ -111,7 +111,7 @@ def folder():
 
 
 def fresh(folder):
-    return LmdbOnlineStore(Path(tempfile.mkdtemp(dir=folder)), map_bytes=1 << 20)
+    return LmdbOnlineStore(Path(tempfile.mkdtemp(dir=folder)))
 
 
 def batches_of(rows, random):

@@ -39,9 +39,13 @@ class Beside:
             self._due_s = time.monotonic() + AGAIN_S
         if self._process is None and time.monotonic() >= self._due_s:
             # A group of its own: Ctrl-C reaches this process alone.
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, pass_fds=self._handles, start_new_session=True
-            )
+            try:
+                self._process = subprocess.Popen(
+                    self._command, stdin=subprocess.PIPE, pass_fds=self._handles, start_new_session=True
+                )
+            except OSError:  # no room for another process at present
+                _log.exception("%s cannot be started; it is tried again", " ".join(self._command[3:]))
+                self._due_s = time.monotonic() + AGAIN_S
 
     def close(self) -> None:
         """End it."""

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -98,10 +99,8 @@ class Service:
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             while not self._stop.wait(STEP_S):
-                self._supervisor.look()
-                for process in self._beside:
-                    process.look()
-                self._lead()
+                for look in (self._supervisor.look, *(process.look for process in self._beside), self._lead):
+                    _guarded(look)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -159,6 +158,14 @@ class Service:
                 clock=self._clock,
             )
         return self._controllers[model]
+
+
+def _guarded(step: Callable[[], None]) -> None:
+    """Run one of the service's jobs; what it raises ends neither the others nor the workers."""
+    try:
+        step()
+    except Exception:  # noqa: BLE001 -- the job border: the others go on
+        _log.exception("a job of the service failed; it is tried again")
 
 
 def _take_lock(home: Home) -> int:

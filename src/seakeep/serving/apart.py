@@ -1,6 +1,7 @@
-"""A thread for each model whose batches would hold the event loop: meanwhile the loop reads, answers and turns away.
+"""Threads for what may never come back: they do not keep the process from ending.
 
-A thread that never comes back harms its own model alone, and does not keep the process from ending.
+A model whose batches would hold the event loop has one of its own: meanwhile the loop reads, answers and turns away, and
+a thread that never comes back harms its own model alone. Loading has a few.
 """
 
 from __future__ import annotations
@@ -9,14 +10,20 @@ import functools
 import queue
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
 SWITCH_S = 0.0005
 """How long a thread may keep the interpreter while another waits for it; the loop must not wait for a batch."""
+
+LEAVE_S = 15.0
+"""How long threads may go on with what they have begun when nobody needs them any more, in seconds: the interpreter must
+not end under native code that would come back."""
 
 
 class Loop(Protocol):
@@ -68,3 +75,54 @@ class Apart:
 def _work(inbox: queue.SimpleQueue[Callable[[], None]]) -> None:
     while True:
         inbox.get()()
+
+
+class Daemons(Executor):
+    """Threads like those of a :class:`~concurrent.futures.ThreadPoolExecutor`, but nobody waits for them at the end."""
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._room, self._name, self._over = threads, name, False
+        self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Call ``fn`` in the next thread that is free.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing is begun any more.
+        """
+        if self._over:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        future: Future[T] = Future()
+        if len(self._threads) < self._room:
+            thread = threading.Thread(target=self._serve, name=f"{self._name} {len(self._threads)}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        self._inbox.put(lambda: _fulfil(future, functools.partial(fn, *args, **kwargs)))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 -- as inherited
+        """Let idle threads end, give the others some time, and leave those that hang."""
+        self._over = True
+        for _ in self._threads:
+            self._inbox.put(None)
+        until_s = time.monotonic() + (LEAVE_S if wait else 0.0)
+        for thread in self._threads:
+            thread.join(max(0.0, until_s - time.monotonic()))
+
+    def _serve(self) -> None:
+        while work := self._inbox.get():
+            work()
+
+
+def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001 -- whoever waits for it gets it
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -134,13 +134,19 @@ class Ingest:
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            batches, self._waiting = self._waiting, []
-            outcomes = await loop.run_in_executor(self._executor, self._settle, batches)
-            for batch, outcome in zip(batches, outcomes, strict=True):
-                self.in_flight -= 1
-                batch.reply(outcome)
-        self._task = None
+        try:
+            while self._waiting:
+                batches, self._waiting = self._waiting, []
+                try:
+                    outcomes = await loop.run_in_executor(self._executor, self._settle, batches)
+                except RuntimeError:  # no thread can be started at present
+                    _log.exception("events could not be recorded")
+                    outcomes = [InternalError("a fault in the server")] * len(batches)
+                for batch, outcome in zip(batches, outcomes, strict=True):
+                    self.in_flight -= 1
+                    _tell(batch, outcome)
+        finally:
+            self._task = None
 
     def _settle(self, batches: list[_Waiting]) -> list[EventsAnswer | SeakeepError]:
         """Make batches durable and apply them; in a thread."""
@@ -164,6 +170,13 @@ class Ingest:
             _log.exception("events of %s were recorded but not applied", one.batch.source)
             return InternalError("a fault in the server")
         return EventsAnswer(accepted=one.rows, duplicate=not fresh)
+
+
+def _tell(batch: _Waiting, outcome: EventsAnswer | SeakeepError) -> None:
+    try:
+        batch.reply(outcome)
+    except Exception:  # noqa: BLE001 -- the job border: the other batches are told
+        _log.exception("what became of a batch of events could not be told")
 
 
 def intakes_of(definitions: list[ModelDefinition], decoders: EventDecoders) -> dict[str, Intake]:

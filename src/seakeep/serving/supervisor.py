@@ -58,6 +58,12 @@ class _Seat:
         self.started_s = time.monotonic()
         return before
 
+    def postpone(self, now_s: float) -> None:
+        """Start the next worker after a delay, longer each time."""
+        self.due_s = now_s + self.delay_s
+        self.delay_s = min(LONGEST_DELAY_S, max(FIRST_DELAY_S, self.delay_s * 2))
+        self.restarts += 1
+
 
 class Supervisor:
     """Runs the workers of one service.
@@ -80,7 +86,7 @@ class Supervisor:
         self._seats = [_Seat(index, index + settings.workers) for index in range(settings.workers)]
         self._leaving: list[tuple[Process, float]] = []
         self._weighed_s = 0.0
-        self._told_low = False
+        self._told_low = self._blind = False
         self._stop = threading.Event()
         self._reserved: list[socket.socket] = []
         self._watchdog = Watchdog(settings.hang_s)
@@ -129,7 +135,7 @@ class Supervisor:
     def status(self) -> list[metrics.WorkerStatus]:
         """What the living workers say of themselves."""
         alive = {seat.process.pid for seat in self._seats if seat.process}
-        return [worker for worker in metrics.statuses(self._metrics) if worker.pid in alive]
+        return [worker for worker in self._told() if worker.pid in alive]
 
     def look(self) -> None:
         """End what hangs, start again what has ended, and replace what has grown too large; to be called often."""
@@ -146,15 +152,13 @@ class Supervisor:
                     continue
                 if now_s - seat.started_s > _STEADY_S:
                     seat.delay_s = 0.0
-                seat.due_s = now_s + seat.delay_s
-                seat.delay_s = min(LONGEST_DELAY_S, max(FIRST_DELAY_S, seat.delay_s * 2))
-                seat.restarts += 1
+                seat.postpone(now_s)
             if seat.process is None and now_s >= seat.due_s:
                 self._spawn(seat)
         self._see_off(now_s)
         if now_s - self._weighed_s > _WEIGH_S and self._settings.worker_memory_mb:
             self._weighed_s = now_s
-            told = {worker.pid: worker for worker in metrics.statuses(self._metrics)}
+            told = {worker.pid: worker for worker in self._told()}
             for seat in self._seats:
                 if seat.successor:
                     self._await(seat, seat.successor, told.get(seat.successor.pid), now_s)
@@ -215,13 +219,33 @@ class Supervisor:
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._stop.set()
 
-    def _spawn(self, seat: _Seat) -> None:
-        seat.process = self._begin(seat.index)
-        seat.started_s = time.monotonic()
+    def _told(self) -> tuple[metrics.WorkerStatus, ...]:
+        """What workers say of themselves; nothing while it cannot be read, for want of descriptors for example."""
+        try:
+            told = metrics.statuses(self._metrics)
+        except OSError:
+            if not self._blind:
+                _log.exception("how the workers are cannot be read; they are left alone")
+            self._blind = True
+            return ()
+        self._blind = False
+        return told
 
-    def _begin(self, number: int) -> Process:
-        # A group of its own: Ctrl-C reaches the supervisor alone, which then drains the workers.
-        return subprocess.Popen(list(self._command(number, self.port)), stdin=subprocess.PIPE, start_new_session=True)
+    def _spawn(self, seat: _Seat) -> None:
+        seat.started_s = time.monotonic()
+        seat.process = self._begin(seat.index)
+        if seat.process is None:
+            seat.postpone(seat.started_s)
+
+    def _begin(self, number: int) -> Process | None:
+        """Start a worker; None if the host has no room for another process at present."""
+        command = list(self._command(number, self.port))
+        try:
+            # A group of its own: Ctrl-C reaches the supervisor alone, which then drains the workers.
+            return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        except OSError:
+            _log.exception("worker %d cannot be started; it is tried again", number)
+            return None
 
     def _weigh(self, seat: _Seat, process: Process, ready_bytes: int, now_s: float) -> None:
         """Look at a worker's memory; only one successor at a time is on its way."""
@@ -241,6 +265,8 @@ class Supervisor:
         _log.warning("worker %d has grown to %d MiB and is replaced", seat.index, used_bytes // 2**20)
         if not busy:
             seat.successor, seat.succeeding_s = self._begin(seat.spare), now_s
+            if seat.successor is None:
+                seat.due_s = now_s + LONGEST_DELAY_S
         if verdict == "end":
             process.terminate()
 

@@ -16,7 +16,7 @@ import random
 import signal
 import socket
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from seakeep.clock import Clock, Ids
 from seakeep.config import ObserveSettings, ServingSettings
 from seakeep.errors import PlatformError, RecorderError
 from seakeep.serving import descriptors
-from seakeep.serving.apart import Apart
+from seakeep.serving.apart import Apart, Daemons
 from seakeep.serving.batch import BatchRunner
 from seakeep.serving.dataplane import Dataplane
 from seakeep.serving.exchange import Limits
@@ -149,45 +149,44 @@ class Worker:
             loop.add_signal_handler(number, self.stop)
         if context.lifeline is not None:
             loop.add_reader(context.lifeline, self._feel, context.lifeline)
-        with ThreadPoolExecutor(THREADS, "load") as loading, ThreadPoolExecutor(1, "commit") as committing:
-            self._wire(loop, loading, committing)
-            sweeper = loop.create_task(self._sweep())
-            follower = loop.create_task(self._loader.follow())
-            listening = listen(settings.host, settings.port)
-            stopping = loop.create_task(self._stop.wait())
-            settled = loop.create_task(self._loader.settled())
-            await asyncio.wait((stopping, settled), return_when=asyncio.FIRST_COMPLETED)
-            gc.collect()
-            gc.freeze()  # what is loaded stays: collections need not look at it again
-            gc.set_threshold(*_COLLECT)
-            self._meters.settled(anonymous_bytes(os.getpid()))
-            server = await loop.create_server(
-                functools.partial(Connection, self._http), sock=listening, backlog=_BACKLOG
-            )
-            grpc_listening = listen(settings.host, settings.grpc_port, "serving.grpc_port") if self._grpc else None
-            if self._grpc and grpc_listening:
-                await self._grpc.start(grpc_listening, _BACKLOG)
-            self._pulse.start()
-            self._listening = True
-            self._report()
-            await stopping
-            if self._grpc and grpc_listening:
-                await _accept_waiting(loop, grpc_listening, self._grpc.connection)
-            await self._drain(loop, server, listening)
-            self._pulse.stop()
-            for task in (sweeper, follower, settled):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-        self._close()
+        with Daemons(THREADS, "load") as loading:
+            with ThreadPoolExecutor(1, "commit") as committing:
+                self._wire(loop, loading, committing)
+                sweeper = loop.create_task(self._sweep())
+                follower = loop.create_task(self._loader.follow())
+                listening = listen(settings.host, settings.port)
+                stopping = loop.create_task(self._stop.wait())
+                settled = loop.create_task(self._loader.settled())
+                await asyncio.wait((stopping, settled), return_when=asyncio.FIRST_COMPLETED)
+                gc.collect()
+                gc.freeze()  # what is loaded stays: collections need not look at it again
+                gc.set_threshold(*_COLLECT)
+                self._meters.settled(anonymous_bytes(os.getpid()))
+                server = await loop.create_server(
+                    functools.partial(Connection, self._http), sock=listening, backlog=_BACKLOG
+                )
+                grpc_listening = listen(settings.host, settings.grpc_port, "serving.grpc_port") if self._grpc else None
+                if self._grpc and grpc_listening:
+                    await self._grpc.start(grpc_listening, _BACKLOG)
+                self._pulse.start()
+                self._listening = True
+                self._report()
+                await stopping
+                if self._grpc and grpc_listening:
+                    await _accept_waiting(loop, grpc_listening, self._grpc.connection)
+                await self._drain(loop, server, listening)
+                self._pulse.stop()
+                for task in (sweeper, follower, settled):
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
+            self._close()  # before loads that hang are waited for: whoever loses patience then loses no record
 
     def stop(self) -> None:
         """Let :meth:`run` finish what was begun and end."""
         self._stop.set()
 
-    def _wire(
-        self, loop: asyncio.AbstractEventLoop, loading: ThreadPoolExecutor, committing: ThreadPoolExecutor
-    ) -> None:
+    def _wire(self, loop: asyncio.AbstractEventLoop, loading: Executor, committing: Executor) -> None:
         context, settings, meters = self._context, self._context.settings, self._meters
         clock, ids = context.clock, context.ids
         self._pulse = Pulse(loop)
@@ -277,7 +276,10 @@ class Worker:
         server.close()
         deadline_s = loop.time() + DRAIN_S
         closing = loop.create_task(self._grpc.close(DRAIN_S)) if self._grpc else None
-        while (self._http.connections or self._ingest.in_flight) and loop.time() < deadline_s:  # noqa: ASYNC110 -- of many
+        # Also what nobody waits for any more is answered, and so recorded.
+        while loop.time() < deadline_s and (  # noqa: ASYNC110 -- of many
+            self._http.connections or self._ingest.in_flight or self._dataplane.in_flight
+        ):
             await asyncio.sleep(0.02)
         for connection in list(self._http.connections):
             connection.expire()

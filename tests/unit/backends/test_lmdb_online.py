@@ -66,18 +66,18 @@ def test_a_folder_that_cannot_be_used(tmp_path):
 GROW = """
 import sys, pathlib
 from seakeep.backends.lmdb.online import LmdbOnlineStore
-store = LmdbOnlineStore(pathlib.Path(sys.argv[1]), map_bytes=1 << 16)
+store = LmdbOnlineStore(pathlib.Path(sys.argv[1]))
 print("ready", flush=True)
 for number in range(3_000):
     store.update(lambda transaction: transaction.put(b"k%d" % number, bytes(5_000)))
 """
 
 
-def test_it_opens_while_another_process_makes_it_grow(tmp_path):
+def test_it_opens_while_another_process_fills_it(tmp_path):
     process = start(GROW, tmp_path, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     while process.poll() is None:
-        LmdbOnlineStore(tmp_path, map_bytes=1 << 16).close()
+        LmdbOnlineStore(tmp_path).close()
     process.stdout.close()
     assert process.returncode == 0
     store = LmdbOnlineStore(tmp_path)
@@ -104,7 +104,7 @@ def test_what_is_no_store_is_told(tmp_path):
 
 
 def count_up(path, times):
-    store = LmdbOnlineStore(path, map_bytes=1 << 16)
+    store = LmdbOnlineStore(path)
 
     def change(transaction):
         value = transaction.get(b"n")
@@ -117,8 +117,8 @@ def count_up(path, times):
 
 
 @pytest.mark.slow
-def test_several_processes_write_and_read_while_it_grows(tmp_path):
-    store = LmdbOnlineStore(tmp_path, map_bytes=1 << 16)
+def test_several_processes_write_and_read(tmp_path):
+    store = LmdbOnlineStore(tmp_path)
     workers = [SPAWN.Process(target=count_up, args=(tmp_path, 60)) for _ in range(2)]
     for worker in workers:
         worker.start()
@@ -131,4 +131,64 @@ def test_several_processes_write_and_read_while_it_grows(tmp_path):
         assert worker.exitcode == 0
     assert seen == sorted(seen)
     assert get(store, b"n") == b"120"
+    store.close()
+
+
+def test_threads_read_while_it_is_filled_far_beyond_what_they_began_with(tmp_path):
+    """In a process of its own: what goes wrong here is a fault of memory, which ends the process."""
+    process = start(THREADS, tmp_path, stdout=subprocess.PIPE)
+    told, _ = process.communicate(timeout=60)
+    assert (process.returncode, told) == (0, b"whole\n")
+
+
+THREADS = """
+import pathlib, sys, threading, time
+from seakeep.backends.lmdb.online import LmdbOnlineStore
+sys.setswitchinterval(1e-5)
+store = LmdbOnlineStore(pathlib.Path(sys.argv[1]))
+names = [b"k%d" % number for number in range(300)]
+
+def fill(transaction, round_):
+    for name in names * 3:
+        transaction.put(name, bytes([round_]) * 1_500)
+        transaction.put(name + b"-%d" % round_, bytes(9_000))
+
+store.update(lambda transaction: fill(transaction, 0))
+filled, torn = threading.Event(), []
+
+def read():
+    while not filled.is_set():
+        with store.read() as snapshot:
+            found = {bytes(snapshot.get(name)) for name in names}
+        if len(found) != 1:
+            torn.append(found)
+
+threads = [threading.Thread(target=read) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for round_ in range(1, 12):
+    store.update(lambda transaction: fill(transaction, round_))
+    time.sleep(0.02)
+filled.set()
+for thread in threads:
+    thread.join()
+print("torn" if torn else "whole")
+"""
+
+
+def test_a_store_takes_no_more_than_it_may_and_stays_as_it_was(tmp_path):
+    store = LmdbOnlineStore(tmp_path, map_bytes=1 << 20)
+    put(store, b"a", b"1")
+    with pytest.raises(PlatformError, match="is full: it may take 1 MiB"):
+        put(store, b"b", bytes(2 << 20))
+    assert (get(store, b"a"), get(store, b"b")) == (b"1", None)
+    put(store, b"b", b"2")
+    assert get(store, b"b") == b"2"
+    store.close()
+
+
+def test_an_empty_store_takes_next_to_nothing_of_the_disk(tmp_path):
+    store = LmdbOnlineStore(tmp_path)
+    put(store, b"a", b"1")
+    assert (tmp_path / "data.mdb").stat().st_size < 1 << 20
     store.close()

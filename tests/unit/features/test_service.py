@@ -59,7 +59,7 @@ DEFINITION = define(FeatureView("v", SOURCE, "who", ZETA), RequestFeatures(hour=
 
 @pytest.fixture
 def store(tmp_path):
-    store = LmdbOnlineStore(tmp_path / "online", map_bytes=1 << 22)
+    store = LmdbOnlineStore(tmp_path / "online")
     yield store
     store.close()
 
@@ -262,7 +262,7 @@ def test_materialise_of_an_empty_history(store):
 
 @pytest.mark.slow
 def test_a_large_history_of_many_entities(tmp_path):
-    store = LmdbOnlineStore(tmp_path / "large", map_bytes=1 << 20)  # and it grows
+    store = LmdbOnlineStore(tmp_path / "large")
     table = history(200_000, 40_000)
     (done,) = materialise([DEFINITION], {"e": table}, store, as_of_us=4 * DAY_US)
     assert (done.entities, done.events) == (len(np.unique(table["who"])), 200_000)

@@ -1,5 +1,6 @@
 """Processes beside a service: started when due, again when they ended, gone at the end."""
 
+import errno
 import os
 import sys
 
@@ -43,6 +44,22 @@ def test_one_that_ends_is_told_and_started_again(tmp_path, monkeypatch, caplog):
     wait_for(lambda: process.look() or len(begun(file)) >= 3)
     process.close()
     assert "ended with 3" in caplog.text
+
+
+def test_one_that_cannot_be_started_is_told_and_tried_again(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(beside, "AGAIN_S", 0.0)
+    process = Beside(command(tmp_path / "lives"))
+    with monkeypatch.context() as patched:
+        patched.setattr(beside.subprocess, "Popen", no_room)
+        process.look()
+    assert "cannot be started" in caplog.text
+    assert begun(tmp_path / "lives") == []
+    wait_for(lambda: process.look() or begun(tmp_path / "lives"))
+    process.close()
+
+
+def no_room(*_, **__):
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
 
 def test_it_inherits_the_handles_that_it_is_given_and_no_others(tmp_path):

@@ -1,5 +1,6 @@
 """A running service in this process: what it settles before, and what it leaves behind."""
 
+import errno
 import os
 import signal
 import socket
@@ -52,6 +53,22 @@ def test_it_runs_until_it_is_stopped_and_keeps_its_workers_alive(project):
         port = service.port
     assert set(children(os.getpid())) == before
     assert not listens(port)
+
+
+def test_a_job_that_fails_stops_no_other(project, monkeypatch, caplog):
+    with project.service() as service:
+        looks = []
+
+        def fail():
+            looks.append("failed")
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr(service._supervisor, "look", fail)
+        monkeypatch.setattr(service, "_lead", lambda: len(looks) < 3 or service.stop())
+        service.run()
+        assert listens(service.port)
+    assert looks == ["failed"] * 3
+    assert "a job of the service failed" in caplog.text
 
 
 def test_a_signal_ends_it_and_the_handlers_before_are_put_back(project):

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from seakeep.serving.apart import SWITCH_S, Apart
+from seakeep.serving.apart import SWITCH_S, Apart, Daemons
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +88,36 @@ def test_something_can_be_done_later(on_loop):
         return True
 
     assert on_loop(scenario())
+
+
+class TestDaemons:
+    def test_work_gives_its_result_or_what_it_raised(self):
+        with Daemons(2, "d") as daemons:
+            assert [daemons.submit(pow, 2, power).result(20) for power in range(5)] == [1, 2, 4, 8, 16]
+            assert daemons.submit(int, "11", base=2).result(20) == 3
+            with pytest.raises(ZeroDivisionError):
+                daemons.submit(divmod, 1, 0).result(20)
+            assert len(daemons._threads) == 2
+        assert not any(thread.is_alive() for thread in daemons._threads)
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            daemons.submit(pow, 2, 2)
+
+    def test_what_was_cancelled_before_its_turn_is_not_done(self):
+        gate, done = threading.Event(), []
+        with Daemons(1, "d") as daemons:
+            first = daemons.submit(gate.wait, 20)
+            second = daemons.submit(done.append, 1)
+            assert second.cancel()
+            gate.set()
+            assert first.result(20)
+        assert done == []
+
+    def test_one_that_hangs_is_left(self, monkeypatch):
+        monkeypatch.setattr("seakeep.serving.apart.LEAVE_S", 0.0)
+        gate = threading.Event()
+        with Daemons(2, "d") as daemons:
+            hanging = daemons.submit(gate.wait, 20)
+            assert daemons.submit(int, "1").result(20) == 1
+        assert not hanging.done()
+        gate.set()
+        assert hanging.result(20)

@@ -11,7 +11,7 @@ from tests.serving_runs import run, until
 from seakeep.clock import FixedClock, TimeOrderedIds
 from seakeep.errors import NotFoundError, RecorderError, RowError, UnavailableError
 from seakeep.records.model import Label
-from seakeep.serving.errors import RequestError
+from seakeep.serving.errors import InternalError, RequestError
 from seakeep.serving.ingest import Ingest, intakes_of
 
 
@@ -263,3 +263,42 @@ def test_events_submitted_while_others_settle_are_not_forgotten(taking):
             return await one.all_told()
 
     assert [outcome.accepted for outcome in run(scenario())] == [1] * 100
+
+
+def test_a_batch_whose_reply_fails_leaves_the_others_told_and_later_ones_taken(taking, caplog):
+    async def scenario():
+        with taking() as one:
+
+            def fail(_outcome):
+                raise ValueError("the connection is gone")
+
+            rows = [msgspec.Raw(msgspec.json.encode(event("a")))]
+            one.ingest.submit("arrivals", rows, "", fail)
+            one.send(event("b"))
+            await one.all_told()
+            one.send(event("c"))
+            return await one.all_told(), one.ingest.in_flight
+
+    outcomes, in_flight = run(scenario())
+    assert [outcome.accepted for outcome in outcomes] == [1, 1]
+    assert in_flight == 0
+    assert "could not be told" in caplog.text
+
+
+def test_batches_for_which_no_thread_can_be_started_are_refused_and_later_ones_taken(taking, monkeypatch):
+    async def scenario():
+        with taking() as one:
+            with monkeypatch.context() as patched:
+                patched.setattr(one.ingest._executor, "submit", cannot_start)
+                one.send(event("a"))
+                await one.all_told()
+            one.send(event("b"))
+            return await one.all_told(), one.ingest.in_flight
+
+    (refused, taken), in_flight = run(scenario())
+    assert isinstance(refused, InternalError)
+    assert (taken.accepted, in_flight) == (1, 0)
+
+
+def cannot_start(*_):
+    raise RuntimeError("can't start new thread")

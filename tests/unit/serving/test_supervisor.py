@@ -1,5 +1,6 @@
 """The supervisor with real processes: small ones that are not workers, where it does not matter what they do."""
 
+import errno
 import os
 import signal
 import socket
@@ -123,6 +124,43 @@ def test_a_worker_that_dies_is_replaced_and_the_others_are_left_alone(supervise)
     after = pids(one)
     assert after[0] != before[0]
     assert after[1] == before[1]
+
+
+def no_room(*_, **__):
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again_and_the_others_are_left_alone(supervise, monkeypatch, caplog):
+    one = supervise(READY.format(before=""))
+    one.start()
+    one.wait_ready(60)
+    before = pids(one)
+    with monkeypatch.context() as patched:
+        patched.setattr(module.subprocess, "Popen", no_room)
+        os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda: one.look() or one._seats[0].restarts == 3)
+        assert pids(one) == {1: before[1]}
+        assert one._seats[0].delay_s > module.FIRST_DELAY_S
+    assert "worker 0 cannot be started" in caplog.text
+    wait_until(lambda: one.look() or len(pids(one)) == 2)
+    assert pids(one)[1] == before[1]
+
+
+def test_workers_of_which_nothing_can_be_read_are_left_alone_and_that_is_told_once(supervise, monkeypatch, caplog):
+    one = supervise(READY.format(before=""), hang_s=0.01)
+    one.start()
+    one.wait_ready(60)
+    before = pids(one)
+
+    def statuses(_folder):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(module.metrics, "statuses", statuses)
+    for _ in range(5):
+        one.look()
+        assert one.status() == []
+    assert pids(one) == before
+    assert caplog.text.count("cannot be read") == 1
 
 
 BEATS = """
@@ -337,6 +375,19 @@ class TestCeiling:
         one.look()
         assert pids(one) == before
         assert one._seats[0].successor is None
+
+    def test_a_successor_that_cannot_be_started_leaves_the_worker_in_its_place(
+        self, supervise, tmp_path, monkeypatch, caplog
+    ):
+        one = supervise(GROWING.replace("150 <<", "130 <<"), workers=1, worker_memory_mb=150)
+        self.begin(one, tmp_path)
+        before = pids(one)
+        monkeypatch.setattr(module.subprocess, "Popen", no_room)
+        wait_until(lambda: one.look() or "worker 1 cannot be started" in caplog.text)
+        for _ in range(5):
+            one.look()
+        assert pids(one) == before
+        assert caplog.text.count("cannot be started") == 1
 
     def test_a_worker_that_is_killed_while_its_successor_starts_is_succeeded_by_it(self, supervise, tmp_path):
         one = supervise(GROWING, workers=1, worker_memory_mb=128)

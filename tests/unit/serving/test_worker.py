@@ -3,6 +3,9 @@ import errno
 import os
 import signal
 import socket
+import struct
+import subprocess
+import sys
 
 import pytest
 from tests.serving_rig import ListSink
@@ -121,6 +124,40 @@ def test_a_worker_that_is_stopped_while_it_loads_ends(rig):
     run(scenario())
 
 
+HANGS = """
+import sys, threading
+sys.path[:0] = {path!r}
+from pathlib import Path
+from tests.serving_rig import FileBundles, Rig
+from seakeep.config import ServingSettings
+from seakeep.serving import apart, worker
+
+apart.LEAVE_S = 0.1
+
+def hang(*_):
+    print("hangs", flush=True)
+    threading.Event().wait()
+
+FileBundles.open = hang
+rig = Rig(Path(sys.argv[1]))
+context = rig.context(0, ServingSettings(port=0), lifeline=0)
+worker.run_worker(context)
+print("closed" if context.predictions.closed and context.events.closed else "open", flush=True)
+"""
+
+
+def test_a_worker_whose_load_hangs_ends_when_its_starter_is_gone(rig):
+    rig.releases.put(rig.put(1))
+    command = [sys.executable, "-c", HANGS.format(path=sys.path), str(rig.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.readline() == b"hangs\n"
+            told, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, told) == (0, b"closed\n")
+
+
 def test_requests_on_their_way_are_answered_and_recorded_when_it_ends(rig, serve, on_loop, monkeypatch):
     monkeypatch.setattr("seakeep.serving.worker._QUIET_S", 0.1)
     rig.releases.put(rig.put(1))
@@ -184,6 +221,33 @@ def test_a_client_that_never_ends_its_request_does_not_keep_the_worker(rig, serv
 
     assert statuses(on_loop(scenario())) == [408]
     assert read(rig.metrics).workers[0].state == "stopped"
+
+
+def test_an_answer_whose_client_has_left_is_recorded_before_it_ends(rig, serve, on_loop, monkeypatch):
+    monkeypatch.setattr("seakeep.serving.worker._QUIET_S", 0.05)
+    rig.releases.put(rig.put(1))
+    held = []
+
+    async def scenario():
+        async with serve() as service:
+            dataplane = service.worker._dataplane
+            monkeypatch.setattr(dataplane, "_defer", held.append)
+            async with service.connect() as (_, writer):
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.write(request(PREDICT, body(row("left"))))
+                await until(lambda: held)
+                writer.transport.abort()
+            await until(lambda: len(service.worker._http.connections) == 1)  # the fixture's own
+            service.worker.stop()
+            await until(lambda: not service.worker._http.connections)
+            await asyncio.sleep(0.1)
+            assert not service.context.predictions.closed
+            dataplane._defer = asyncio.get_running_loop().call_soon
+            held.pop()()
+            await until(lambda: service.context.predictions.closed)
+            return service.context.predictions.records
+
+    assert [record.key for record in on_loop(scenario())] == ["left"]
 
 
 def test_what_waits_for_its_shadow_is_scored_before_it_ends(rig, serve, on_loop):

@@ -3,6 +3,10 @@
 Writes are not synced to disk one by one: what a killed process committed is safe in the page cache, but a host that
 loses power may tear the file. The store holds only what history and the event log can give again, so after every boot
 of the host it starts empty and must be filled again (:mod:`seakeep.features.materialise`).
+
+The memory map is as large as the store may ever become and never changes: LMDB moves it when it grows, under the feet of
+whatever else reads in this process (http://www.lmdb.tech/doc/group__mdb.html, ``mdb_env_set_mapsize``). It is address
+space alone; the file and the memory take what is used.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,21 +28,21 @@ from seakeep.security.residue import places
 T = TypeVar("T")
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_MAP_BYTES = 1 << 30
+_MAP_BYTES = 1 << 37
 _READERS = 512
 
 
 class LmdbOnlineStore:
     """Keys and values in a folder.
 
-    Open it once in a process, after any fork, and use it from one thread.
+    Open it once in a process, after any fork. Any thread may read and update; none while it scrubs or closes.
 
     Parameters
     ----------
     path
         The folder; made on first use.
     map_bytes
-        Size of the memory map to start with; it doubles when it is full. The file takes only what is used.
+        What the store may take at most; the file takes only what is used.
 
     Raises
     ------
@@ -62,13 +66,8 @@ class LmdbOnlineStore:
 
     def read(self) -> AbstractContextManager[Snapshot]:
         """Open a consistent view; its values are memory of the store, valid only inside."""
-        try:
-            transaction: AbstractContextManager[Snapshot] = self._environment.begin(buffers=True)
-        except lmdb.MapResizedError:
-            # Another process let the map grow: take its size.
-            self._environment.set_mapsize(0)
-            transaction = self._environment.begin(buffers=True)
-        return transaction
+        view: AbstractContextManager[Snapshot] = self._environment.begin(buffers=True)
+        return view
 
     def update(self, change: Callable[[OnlineTransaction], T]) -> T:
         """Run a change in one transaction; nothing remains of one that raises.
@@ -76,7 +75,7 @@ class LmdbOnlineStore:
         Raises
         ------
         PlatformError
-            The disk is full.
+            The disk is full, or the store.
         """
         return self._update(lambda transaction: change(_Transaction(transaction)))
 
@@ -98,24 +97,18 @@ class LmdbOnlineStore:
         self._environment.close()
 
     def _update(self, change: Callable[[Any], T]) -> T:
-        while True:
-            try:
-                with self._environment.begin(write=True, buffers=True) as transaction:
-                    return change(transaction)
-            except lmdb.MapResizedError:
-                self._environment.set_mapsize(0)
-            except lmdb.MapFullError:
-                self._environment.set_mapsize(2 * self._environment.info()["map_size"])
-            except lmdb.DiskError as error:
-                raise PlatformError(f"the online store cannot be written: {error}", hint="free some disk") from error
+        try:
+            with self._environment.begin(write=True, buffers=True) as transaction:
+                return change(transaction)
+        except lmdb.MapFullError as error:
+            message = f"the online store in {self._path} is full: it may take {self._map_bytes >> 20} MiB"
+            raise PlatformError(message, hint="let models use fewer views, or keep fewer entities") from error
+        except lmdb.DiskError as error:
+            raise PlatformError(f"the online store cannot be written: {error}", hint="free some disk") from error
 
 
 def _open(path: Path, map_bytes: int) -> Any:
-    while True:
-        with suppress(lmdb.MapResizedError):  # another process let the map grow meanwhile: take its size
-            return lmdb.open(
-                str(path), map_size=map_bytes, max_readers=_READERS, sync=False, metasync=False, mode=0o600
-            )
+    return lmdb.open(str(path), map_size=map_bytes, max_readers=_READERS, sync=False, metasync=False, mode=0o600)
 
 
 class _Transaction:
