@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 from tests.asking import Asker, settle
 from tests.faults.test_serving_workers import owner
-from tests.serving_rig import TROUBLE, Rig, expected_score, onnx_model
+from tests.serving_rig import TROUBLE, Rig, candidate, expected_score, onnx_model
 from tests.serving_runs import PREDICT, body, row, run, serving, supervised, until
+
+from seakeep.conversion.session import ScoringSession
+from seakeep.serving.metrics import read
 
 BAD = 2 * TROUBLE
 
@@ -86,3 +90,35 @@ def test_a_worker_whose_model_does_not_return_says_where_is_replaced_and_the_oth
     told = capfd.readouterr().err
     assert "most recent call first" in told
     assert "in score" in told, "the traceback of the worker names where it hung"
+
+
+def test_a_candidate_that_hangs_in_the_shadow_holds_no_answer_and_is_counted_when_the_worker_ends(rig, monkeypatch):
+    rig.releases.put(rig.put(1), candidate(rig.put(2), 0.0))
+    monkeypatch.setattr("seakeep.serving.shadow.FINISH_S", 0.05)
+    score, hangs, release = ScoringSession.score, asyncio.Event(), threading.Event()
+
+    async def scenario():
+        async with serving(rig) as service:
+            await until(lambda: service.worker._dataplane.traffic["late"].candidate)
+            other, loop = service.worker._dataplane.traffic["late"].candidate.session, asyncio.get_running_loop()
+
+            def hanging(self, *inputs):
+                if self is other:
+                    loop.call_soon_threadsafe(hangs.set)
+                    release.wait(60)
+                return score(self, *inputs)
+
+            monkeypatch.setattr(ScoringSession, "score", hanging)
+            first = await service.predict(row("a"))
+            await hangs.wait()
+            answers = [first, *[await service.predict(row(key)) for key in "bcd"]]
+            return answers, service.predictions
+
+    try:
+        answers, records = run(scenario())
+    finally:
+        release.set()
+    assert [answer["predictions"][0]["version"] for answer in answers] == [1] * 4
+    assert [record.role for record in records] == ["champion"] * 4
+    (counted,) = [one for one in read(rig.metrics).versions if one.version == 2]
+    assert counted.counters["shadow_dropped"] == 4

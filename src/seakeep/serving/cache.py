@@ -8,8 +8,11 @@ again beyond a switch.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from seakeep.config import ServingSettings
 from seakeep.serving.inference import Inputs, Part
@@ -17,8 +20,11 @@ from seakeep.serving.v1 import RowAnswer
 
 Key = tuple[str, bytes, tuple[str, ...]]
 
-_ROW_BYTES = 1_000
-"""About what a row weighs beside its key and its inputs: its answer, and the objects that hold it all."""
+LARGEST = 0.25
+"""Part of a cache that one request's answers may take; larger ones are not kept, so that one client pushes out few others."""
+
+_ENTRY_BYTES = 400
+"""About what keeping an entry takes beside what it holds."""
 
 
 class Kept(NamedTuple):
@@ -43,12 +49,12 @@ class AnswerCache:
     stale_s
         How old an answer may be.
     most_bytes
-        About how much may be held; the oldest goes first.
+        How much may be held; the oldest goes first.
     """
 
     def __init__(self, stale_s: float, most_bytes: int) -> None:
         self._stale_s, self._most_bytes = stale_s, most_bytes
-        self._kept: dict[Key, Kept] = {}
+        self._kept: dict[Key, tuple[Kept, int]] = {}
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -56,25 +62,33 @@ class AnswerCache:
 
     def get(self, key: Key, now_s: float) -> Kept | None:
         """The answers under a key, unless they are too old."""
-        kept = self._kept.get(key)
-        if kept is None:
+        found = self._kept.get(key)
+        if found is None:
             return None
+        kept, _ = found
         if now_s - kept.since_s > self._stale_s:
             self._drop(key)
             return None
         return kept
 
     def put(self, key: Key, kept: Kept) -> None:
-        """Keep answers, in the place of older ones."""
+        """Keep answers, in the place of older ones; what is too old by then is not kept any longer."""
         if key in self._kept:
             self._drop(key)
-        self._kept[key] = kept
-        self.bytes += _weight(key, kept)
-        while self.bytes > self._most_bytes:
+        weight = _weight(key, kept)
+        if weight > self._most_bytes * LARGEST:
+            return
+        self._kept[key] = kept, weight
+        self.bytes += weight
+        while self.bytes > self._most_bytes or kept.since_s - self._oldest_s() > self._stale_s:
             self._drop(next(iter(self._kept)))
 
+    def _oldest_s(self) -> float:
+        return next(iter(self._kept.values()))[0].since_s
+
     def _drop(self, key: Key) -> None:
-        self.bytes -= _weight(key, self._kept.pop(key))
+        _, weight = self._kept.pop(key)
+        self.bytes -= weight
 
 
 def caches_of(settings: ServingSettings) -> dict[str, AnswerCache]:
@@ -95,5 +109,21 @@ def key_of(part: Part) -> Key:
 
 
 def _weight(key: Key, kept: Kept) -> int:
-    rows = len(kept.answers)
-    return 3 * len(key[1]) + sum(map(len, key[2])) + kept.inputs.numbers.nbytes + rows * _ROW_BYTES
+    """Bytes that an entry takes, with all that it holds; what it shares with others counts for each."""
+    inputs = kept.inputs
+    found: list[Any] = [
+        key[1], key[2], kept.answers, inputs.numbers, inputs.categories, inputs.categories.ravel().tolist(),
+        inputs.keys, inputs.times_us, inputs.raw, inputs.view_times_us, inputs.unknown,
+    ]  # fmt: skip
+    weight = _ENTRY_BYTES
+    while found:
+        one = found.pop()
+        weight += sys.getsizeof(one)
+        if isinstance(one, dict):
+            found.extend(one)
+            found.extend(one.values())
+        elif isinstance(one, list | tuple):
+            found.extend(one)
+        elif isinstance(one, msgspec.Struct):
+            found.extend(msgspec.structs.astuple(one))
+    return weight

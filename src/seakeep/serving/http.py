@@ -26,6 +26,8 @@ from seakeep.serving.exchange import Exchange, Limits, check_head, decompress, t
 
 SWEEP_S = 0.5
 """How often deadlines are looked at, in seconds."""
+PIECE_BYTES = 1024
+"""The parser is given no more at once, but for the rest of a body: it cannot be stopped, and small requests are many."""
 
 _log = logging.getLogger("seakeep.serving")
 _SINGLE = frozenset(
@@ -115,6 +117,9 @@ class Connection(asyncio.Protocol):
         self._head_bytes = self._partial_bytes = self._head_count = self._chunks = 0
         self._body_bytes = self._framing_bytes = 0
         self._body: list[bytes] = []
+        self._unread: bytes | memoryview = b""
+        self._taken = 0
+        self._resuming = False
 
     # From the event loop
 
@@ -133,6 +138,7 @@ class Connection(asyncio.Protocol):
         for exchange in self._queue:
             self._server.buffered_bytes -= len(exchange.body)
         self._queue.clear()
+        self._unread = b""
         self._drop_body()
         self._server.connections.discard(self)
 
@@ -140,26 +146,12 @@ class Connection(asyncio.Protocol):
         """Some bytes have arrived."""
         if self._closing or self._refused:
             return
-        headers, count = self._headers, self._head_count
-        in_head = self._receiving and self._exchange is None
-        exchange, body_bytes = self._exchange, self._body_bytes
-        size = len(data)
-        while data and not self._refused:
-            try:
-                self._parser.feed_data(data)
-                data = b""
-            except httptools.HttpParserUpgrade as upgrade:  # we stay with HTTP/1.1, as a server may
-                data = data[upgrade.args[0] :]
-            except httptools.HttpParserError as error:
-                self._refuse(RequestError(400, f"not HTTP/1.1: {error}"))
-        in_head = in_head and self._receiving and self._exchange is None
-        if in_head and self._headers is headers and self._head_count == count:
-            self._partial_bytes += size  # all of it belongs to one header that is not yet complete
-            self._check_head_size()
-        elif exchange and exchange is self._exchange:  # nothing of it belongs to another request
-            self._framing_bytes += size - (self._body_bytes - body_bytes)
-            if self._framing_bytes > self._server.limits.framing_bytes:
-                self._refuse(RequestError(413, "the body comes with too much beside it: chunk sizes, trailers"))
+        if self._unread:
+            self._unread = bytes(self._unread) + data  # one read more than was paused for
+        elif len(data) <= PIECE_BYTES:
+            self._feed(data)
+        else:
+            self._take(memoryview(data))
 
     def eof_received(self) -> bool:
         """The client sends no more: it may still wait for its answers."""
@@ -273,6 +265,7 @@ class Connection(asyncio.Protocol):
         self._receiving = False
         self._allow(math.inf)
         self._queue.append(exchange)
+        self._taken += 1
         try:
             exchange.body = decompress(exchange, body, server.limits) if b"content-encoding" in self._headers else body
             server.buffered_bytes += len(exchange.body)
@@ -336,6 +329,59 @@ class Connection(asyncio.Protocol):
 
     # Inside
 
+    def _take(self, data: memoryview) -> None:
+        """Hand the parser as many requests as one turn may take; the rest waits until others had their turn."""
+        most = self._taken + self._server.limits.pipelined
+        while data and self._taken < most and not (self._full() or self._refused or self._closing):
+            size = max(PIECE_BYTES, self._body_left())
+            self._feed(data[:size])
+            data = data[size:]
+        self._unread = b"" if self._refused or self._closing else data
+        if self._unread and self._receiving:
+            self._allow(math.inf)  # it is we who let the rest of it wait
+        self._regulate()
+
+    def _resume(self) -> None:
+        self._resuming = False
+        if self._transport is None or self._closing or self._full():
+            return
+        data, self._unread = self._unread, b""
+        if self._receiving:
+            limits = self._server.limits
+            self._allow(limits.body_s if self._exchange else limits.header_s)
+        self._take(memoryview(data))
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        headers, count = self._headers, self._head_count
+        in_head = self._receiving and self._exchange is None
+        exchange, body_bytes = self._exchange, self._body_bytes
+        size = len(data)
+        while data and not self._refused:
+            try:
+                self._parser.feed_data(data)
+                data = b""
+            except httptools.HttpParserUpgrade as upgrade:  # we stay with HTTP/1.1, as a server may
+                data = data[upgrade.args[0] :]
+            except httptools.HttpParserError as error:
+                self._refuse(RequestError(400, f"not HTTP/1.1: {error}"))
+        in_head = in_head and self._receiving and self._exchange is None
+        if in_head and self._headers is headers and self._head_count == count:
+            self._partial_bytes += size  # all of it belongs to one header that is not yet complete
+            self._check_head_size()
+        elif exchange and exchange is self._exchange:  # nothing of it belongs to another request
+            self._framing_bytes += size - (self._body_bytes - body_bytes)
+            if self._framing_bytes > self._server.limits.framing_bytes:
+                self._refuse(RequestError(413, "the body comes with too much beside it: chunk sizes, trailers"))
+
+    def _body_left(self) -> int:
+        """How many bytes are certain to belong to the body that is on its way."""
+        length = self._exchange.headers.get(b"content-length") if self._exchange else None
+        return int(length) - self._body_bytes if length else 0
+
+    def _full(self) -> bool:
+        """Whether the client does not take its answers, or has too many requests on their way."""
+        return self._blocked or len(self._queue) >= self._server.limits.pipelined
+
     def _refuse(self, error: SeakeepError) -> None:
         """Answer with an error after what was asked before, and take nothing more from this client."""
         if self._refused:
@@ -381,10 +427,14 @@ class Connection(asyncio.Protocol):
             self.deadline_s = self._server.now_s + seconds
 
     def _regulate(self) -> None:
-        """Read no more while the client does not take its answers, or has too many requests on their way."""
+        """Read no more while too much is on its way, or while what was read still waits for its turn."""
         if self._transport is None or self._closing:
             return
-        throttle = self._blocked or len(self._queue) >= self._server.limits.pipelined
+        full = self._full()
+        if self._unread and not full and not self._resuming:
+            self._resuming = True
+            asyncio.get_running_loop().call_soon(self._resume)
+        throttle = full or bool(self._unread)
         if throttle != self._throttled:
             self._throttled = throttle
             if throttle:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,8 @@ from seakeep.serving.v1 import EventsAnswer, PredictAnswer, parse_events, parse_
 
 _INFER_LENGTH = b"inference-header-content-length"
 _MAX_ROUTES = 1024
+METRICS_S = 0.5
+"""How long a rendered page of metrics is given again, in seconds: to render it takes as long as many predictions."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -72,6 +75,7 @@ class Rest:
         self._authenticator, self._meters, self._folder = authenticator, meters, metrics
         self._observer = observer
         self._routes: dict[bytes, Route] = {}
+        self._page, self._page_s = b"", -math.inf
 
     # The protocol's application
 
@@ -193,7 +197,10 @@ class Rest:
         exchange.respond(200, openapi.document(self._protocol.server().version))
 
     def _metrics(self, exchange: Exchange) -> None:
-        exchange.respond(200, prometheus.render(read(self._folder)), prometheus.CONTENT_TYPE)
+        now_s = time.monotonic()
+        if now_s - self._page_s >= METRICS_S:
+            self._page, self._page_s = prometheus.render(read(self._folder)), now_s
+        exchange.respond(200, self._page, prometheus.CONTENT_TYPE)
 
 
 def _answer_rows(exchange: Exchange, call: Call) -> None:

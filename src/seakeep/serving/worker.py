@@ -192,7 +192,8 @@ class Worker:
         self._pulse = Pulse(loop)
         runner = BatchRunner(context.features, clock=clock, ids=ids, mode=settings.clock)
         recording = Recording(context.predictions, meters, clock=clock, ids=ids)
-        self._shadow = Shadow(runner, recording, meters, clock=clock, defer=loop.call_soon)
+        beside = BatchRunner(context.features, clock=clock, ids=ids, mode=settings.clock)
+        self._shadow = Shadow(beside, recording, meters, clock=clock, defer=loop.call_soon)
         observer = _observer(context)
         self._dataplane = Dataplane(
             runner,
@@ -204,6 +205,7 @@ class Worker:
             observe=observer.answered,
         )
         self._dataplane.apart, self._dataplane.after = Apart(loop), loop.call_soon
+        self._shadow.apart = self._dataplane.apart
         self._ingest = Ingest(
             context.events, context.features, committing, clock=clock, ids=ids, max_waiting=settings.max_in_flight
         )

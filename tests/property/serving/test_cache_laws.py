@@ -8,7 +8,7 @@ from seakeep.serving.cache import AnswerCache, Kept
 from seakeep.serving.inference import Inputs
 
 STALE_S = 10.0
-MOST_BYTES = 6_000
+MOST_BYTES = 15_000
 steps = st.lists(
     st.tuples(
         st.sampled_from(["v1", "v2"]), st.sampled_from("abcdefgh"), st.floats(0, 8), st.integers(1, 3), st.booleans()

@@ -1,3 +1,7 @@
+import gc
+import tracemalloc
+
+import msgspec
 import numpy as np
 import pytest
 from tests.serving_runs import row
@@ -37,15 +41,58 @@ def test_a_newer_answer_takes_the_place_of_an_older_one(direct_inputs):
 
 
 def test_memory_is_bounded_and_the_oldest_goes_first(direct_inputs):
-    cache = AnswerCache(5.0, 10_000)
+    cache = AnswerCache(5.0, 20_000)
     for number in range(100):
         cache.put(key(str(number)), kept(direct_inputs))
-        assert cache.bytes <= 10_000
-    assert 5 < len(cache) < 11
+        assert cache.bytes <= 20_000
+    assert 5 < len(cache) < 20
     assert cache.get(key("0"), 0.0) is None
     assert cache.get(key("99"), 0.0) is not None
+
+
+def test_answers_that_would_take_more_than_a_quarter_are_not_kept_and_push_nothing_out(direct_inputs):
+    cache = AnswerCache(5.0, 20_000)
+    cache.put(key("small"), kept(direct_inputs))
+    weight = cache.bytes
     cache.put(key("large"), kept(direct_inputs, rows=20))
+    cache.put(key("x" * 5_001), kept(direct_inputs))
+    assert cache.get(key("large"), 0.0) is None
+    assert (len(cache), cache.bytes) == (1, weight)
+    cache.put(key("small"), kept(direct_inputs, rows=20))
     assert (len(cache), cache.bytes) == (0, 0)
+
+
+def test_what_is_too_old_goes_when_something_newer_comes(direct_inputs):
+    cache = AnswerCache(5.0, 100_000)
+    for number in range(4):
+        cache.put(key(str(number)), kept(direct_inputs, float(number)))
+    cache.put(key("newest"), kept(direct_inputs, 7.5))
+    assert len(cache) == 2
+    assert cache.get(key("3"), 7.5) is not None
+
+
+def test_an_entry_weighs_at_least_what_it_takes_its_decoded_rows_included(direct_inputs):
+    def entry(number):
+        decoded = [
+            msgspec.json.decode(b'{"a": "%080d", "b": [%s], "c": {"d": %d}}' % (number, b"1.5, " * 40 + b"2", number))
+        ]
+        one = direct_inputs(float(number))
+        one.raw, one.keys = decoded, [f"key {number}"]
+        answers = [RowAnswer(f"0123456789-{number}", one.keys[0], number / 7, True, 1, ())]
+        return key(f"{number:0400}"), Kept(one, answers, 0.0)
+
+    cache = AnswerCache(5.0, 100_000_000)
+    entry(0)
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            cache.put(*entry(number))
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(cache) == 300
+    assert taken <= cache.bytes < 2 * taken
 
 
 def test_only_models_that_declare_one_have_a_cache():

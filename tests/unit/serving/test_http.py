@@ -380,6 +380,63 @@ class TestSizes:
         assert 4 <= taken < 40
         assert statuses(answers) == [200] * 81
 
+    @pytest.mark.parametrize("half", [False, True], ids=["open", "ends"])
+    def test_many_requests_in_one_read_are_answered_in_order_and_others_have_their_turn_between_them(self, half):
+        wanted = [f"/{n}" for n in range(1500)]
+
+        async def scenario():
+            loop = asyncio.get_running_loop()
+            async with served() as one:
+                with socket.create_connection(("127.0.0.1", one.port)) as other:
+                    await until(lambda: one.server.connections)
+                    answer, connections = one.echo.answer, []
+
+                    def ask_beside(exchange):
+                        if not connections:
+                            other.sendall(request("/beside", b"", CLOSE))
+                        connections.append(exchange.path)
+                        answer(exchange)
+
+                    one.echo.answer = ask_beside
+                    with socket.create_connection(("127.0.0.1", one.port)) as many:
+                        sent = b"".join(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode() for path in wanted)
+                        many.sendall(sent + b"GET /last HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+                        if half:
+                            many.shutdown(socket.SHUT_WR)
+                        many.setblocking(False)
+                        answers = b""
+                        while piece := await loop.sock_recv(many, 65_536):
+                            answers += piece
+                        return answers, connections
+
+        answers, order = run(scenario())
+        assert [part.partition(b"HTTP/1.1 200")[0].decode() for part in answers.split(b"\r\n\r\n")[1:]] == [
+            *wanted,
+            "/last",
+        ]
+        assert order.index(b"/beside") < 300
+
+    def test_what_was_read_waits_while_the_queue_is_full_and_its_deadline_too(self):
+        requests = b"".join(request(f"/{n}") for n in range(400))
+
+        async def scenario():
+            async with served(header_s=0.02, body_s=0.02) as one:
+                one.echo.hold = True
+                asking = asyncio.create_task(one.raw(requests + request("/last", b"x" * 900, CLOSE)))
+                (connection,) = await until(lambda: one.server.connections)
+                await until(lambda: connection._unread)
+                taken = len(one.echo.handled)
+                await asyncio.sleep(0.06)
+                assert len(one.echo.handled) == taken
+                one.echo.hold = False
+                for exchange in list(one.echo.handled):
+                    one.echo.answer(exchange)
+                return taken, await asking
+
+        taken, answers = run(scenario())
+        assert 32 <= taken < 100
+        assert statuses(answers) == [200] * 401
+
 
 class TestCompression:
     def test_a_compressed_body_is_read_and_an_uncompressed_one_may_say_so(self):

@@ -176,6 +176,23 @@ def test_metrics_count_answers_errors_and_what_led_nowhere(rig, serve, on_loop):
     assert 'seakeep_workers{state="ready"} 1' in page
 
 
+def test_a_page_of_metrics_is_rendered_once_for_all_who_ask_within_a_moment(rig, serve, on_loop, monkeypatch):
+    rig.releases.put(rig.put(1))
+
+    async def scenario():
+        async with serve() as service:
+            monkeypatch.setattr("seakeep.serving.rest.METRICS_S", 1000.0)
+            first = (await service.client.get("/metrics"))[1]
+            await service.predict(row())
+            again = (await service.client.get("/metrics"))[1]
+            monkeypatch.setattr("seakeep.serving.rest.METRICS_S", 0.0)
+            return first, again, (await service.client.get("/metrics"))[1].decode()
+
+    first, again, later = on_loop(scenario())
+    assert first == again
+    assert 'seakeep_requests_total{model="late",version="1"} 1' in later
+
+
 def test_tensors_for_which_the_model_has_no_score_are_an_error_and_recorded_as_one(rig, serve, on_loop):
     rig.releases.put(rig.put(1, model=onnx_model(nan_below=50.0)))
 

@@ -5,6 +5,7 @@ from tests.serving_rig import definition, expected_score, onnx_model
 from tests.serving_runs import row
 
 from seakeep.recorder.pairs import Pairing
+from seakeep.serving import shadow
 from seakeep.serving.shadow import MAX_WAITING
 
 
@@ -160,3 +161,105 @@ def test_what_there_is_no_room_for_is_dropped_and_counted_and_the_answers_stand(
     plane.shadow.finish()
     assert plane.shadow.waiting == 0
     assert len(shadows(plane)) == MAX_WAITING
+
+
+class Held:
+    """Where work is done only when it is let."""
+
+    def __init__(self) -> None:
+        self.waiting, self.models, self.finished = [], [], []
+
+    def run(self, model, work, done) -> None:
+        self.models.append(model)
+        self.waiting.append((work, done))
+
+    def work(self) -> None:
+        work, done = self.waiting.pop(0)
+        result = work()
+        self.finished.append(lambda: done(result))
+
+    def collect(self) -> None:
+        while self.finished:
+            self.finished.pop(0)()
+
+
+@pytest.fixture
+def held(plane):
+    plane.shadow.apart = Held()
+    return plane.shadow.apart
+
+
+def ask(plane, *keys):
+    """One batch, and the turn in which its shadow may be looked at."""
+    plane.ask(*map(row, keys))
+    plane.turn()
+    plane.turn()
+
+
+def test_what_is_not_known_to_be_short_is_scored_apart_and_what_is_between_the_ticks(plane, versions, held):
+    ask(plane, "a")
+    ask(plane, "b")
+    assert held.models == ["late shadow"], "one at a time"
+    held.work()
+    assert shadows(plane) == [], "records are written on the loop"
+    plane.shadow._lanes["late"].row_s[2] = 0.0
+    held.collect()
+    plane.finish()
+    assert [record.key for record in shadows(plane)] == ["a", "b"]
+    plane.shadow._lanes["late"].row_s[2] = 1.0
+    ask(plane, "c")
+    assert (len(shadows(plane)), len(held.waiting)) == (2, 1)
+    held.work()
+    held.collect()
+    assert (len(shadows(plane)), plane.shadow.waiting) == (3, 0)
+
+
+def test_a_shadow_that_looks_features_up_does_so_apart_however_short_it_is(plane, rig, held):
+    plane.serve(plane.dataplane.traffic["late"].champion, rig.load(rig.put(2, of=definition(version=2))))
+    for key in "ab":
+        ask(plane, key)
+        assert len(held.waiting) == 1
+        held.work()
+        held.collect()
+    assert [record.key for record in shadows(plane)] == ["a", "b"]
+
+
+def test_a_batch_that_fails_apart_is_tried_row_by_row(plane, rig, held):
+    broken = rig.load(rig.put(2, model=onnx_model(nan_below=50.0)))
+    plane.serve(plane.dataplane.traffic["late"].champion, broken)
+    plane.ask(row("a", 500.0), row("b", 5.0))
+    plane.finish()
+    while held.waiting:
+        held.work()
+        held.collect()
+        plane.finish()
+    assert [(record.key, record.error) for record in shadows(plane)] == [("a", ""), ("b", "serving")]
+    assert plane.shadow.waiting == 0
+
+
+def test_a_candidate_that_hangs_holds_its_own_shadow_only_and_what_is_left_at_the_end_is_counted(
+    plane, versions, held, monkeypatch
+):
+    for _ in range(MAX_WAITING // 4096):
+        ask(plane, *["k"] * 4096)
+    ask(plane, "no room")
+    assert len(plane.replies) == MAX_WAITING // 4096 + 1
+    assert plane.counted()["late:2"]["shadow_dropped"] == 1
+    monkeypatch.setattr(shadow, "FINISH_S", 0.01)
+    plane.shadow.finish()
+    assert (plane.shadow.waiting, shadows(plane)) == (0, [])
+    assert plane.counted()["late:2"]["shadow_dropped"] == 1 + MAX_WAITING
+    held.work()
+    held.collect()
+    assert shadows(plane) == [], "whoever comes back later is too late"
+    ask(plane, "after the end")
+    assert plane.counted()["late:2"]["shadow_dropped"] == 2 + MAX_WAITING
+
+
+def test_what_waits_at_the_end_is_worked_off_apart_too(plane, versions, held, monkeypatch):
+    ask(plane, "a")
+    ask(plane, "b")
+    monkeypatch.setattr(held, "collect", lambda: (held.waiting and held.work(), Held.collect(held)))
+    plane.shadow.finish()
+    assert [record.key for record in shadows(plane)] == ["a", "b"]
+    assert plane.counted()["late:2"]["shadow_dropped"] == 0
