@@ -92,6 +92,47 @@ def test_a_worker_whose_model_does_not_return_says_where_is_replaced_and_the_oth
     assert "in score" in told, "the traceback of the worker names where it hung"
 
 
+def test_a_model_that_hangs_apart_is_given_up_after_a_while_and_the_worker_ends_in_order(rig, monkeypatch, caplog):
+    """Meanwhile what waits behind it stays little, and other models answer; who asked in vain is told."""
+    rig.releases.put(rig.put(1), rig.put(1, name="other"))
+    release, held = threading.Event(), threading.Event()
+
+    async def scenario():
+        async with serving(rig, hang_s=1, queue_ms=50) as service:
+            await service.predict(row("a"))
+            plane, score = service.worker._dataplane, ScoringSession.score
+            plane._queues["late"]._heavy = True
+            late = plane.traffic["late"].champion.session
+
+            def hanging(self, *inputs):
+                if self is late and not held.is_set():
+                    held.set()
+                    release.wait(60)
+                return score(self, *inputs)
+
+            monkeypatch.setattr(ScoringSession, "score", hanging)
+            hung = asyncio.ensure_future(service.client.post(PREDICT, body(row("hung"))))
+            await until(held.is_set)
+            waiting = [asyncio.ensure_future(service.client.post(PREDICT, body(row(f"w{n}")))) for n in range(3)]
+            await asyncio.sleep(0.3)
+            refused = await service.client.post(PREDICT, body(row("refused")))
+            other = await service.client.post("/v1/models/other/predict", body(row("other")))
+            await until(lambda: service.worker._stop.is_set())
+            return await hung, await asyncio.gather(*waiting), refused, other, service.predictions
+
+    try:
+        hung, waiting, refused, other, records = run(scenario())
+    finally:
+        release.set()
+    assert (hung[0], json.loads(hung[1])["code"]) == (500, "internal")
+    assert [status for status, _ in waiting] == [200] * 3
+    assert (refused[0], other[0]) == (503, 200)
+    assert {record.key: record.error for record in records} == dict.fromkeys(["a", "other", "w0", "w1", "w2"], "") | {
+        "hung": "internal"
+    }
+    assert "late does not come back" in caplog.text
+
+
 def test_a_candidate_that_hangs_in_the_shadow_holds_no_answer_and_is_counted_when_the_worker_ends(rig, monkeypatch):
     rig.releases.put(rig.put(1), candidate(rig.put(2), 0.0))
     monkeypatch.setattr("seakeep.serving.shadow.FINISH_S", 0.05)

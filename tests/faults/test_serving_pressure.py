@@ -372,7 +372,7 @@ class TestLadder:
                 direct = await service.client.post(INFER, infer())
                 features.fails = False
                 features.gate.set()
-                await until(lambda: not service.worker._dataplane._queues["late"].busy)
+                await until(lambda: not service.worker._dataplane._queues["late"].stuck)
                 after = await service.predict(row("after", 300.0, "DL"))
                 metrics = await service.client.get("/metrics")
                 return [full, *found, after], live, direct, metrics[1], service.predictions
@@ -403,7 +403,7 @@ class TestLadder:
                 told = [await service.client.post(PREDICT, body(row())) for _ in range(3)]
                 pinned = await service.client.post("/v2/models/other/infer", infer())
                 features.gate.set()
-                await until(lambda: not service.worker._dataplane._queues["late"].busy)
+                await until(lambda: not service.worker._dataplane._queues["late"].stuck)
                 return told, pinned, await service.predict()
 
         told, pinned, after = run(scenario())

@@ -61,10 +61,8 @@ class Queue:
         How many wait.
     row_s
         Seconds a row has taken lately, with all that goes with it.
-    busy
-        Whether a batch of it is being executed apart: nothing else is taken meanwhile.
     stuck
-        Whether that batch was given up: what is taken is answered without features.
+        Whether a lookup of it was given up and has not come back: what is taken is answered without features.
     """
 
     def __init__(self, wait_s: float) -> None:
@@ -80,10 +78,26 @@ class Queue:
         self._heavy = False
         self._gathering = Gathering()
         self.row_s = 0.0
-        self.busy = self.stuck = False
+        self.stuck = False
+        self._busy_since_s: float | None = None
+        self._busy_until_s = 0.0
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch of it is being executed apart: nothing else is taken meanwhile."""
+        return self._busy_since_s is not None
+
+    def began(self, rows: int, now_s: float) -> None:
+        """A batch is executed apart from now on."""
+        self._busy_since_s = now_s
+        self._busy_until_s = now_s + self._wait_s + 2 * rows * self.row_s
+
+    def ended(self) -> None:
+        """No batch is executed apart any more."""
+        self._busy_since_s = None
 
     def has_room(self, rows: int) -> bool:
         """Whether so many more rows fit, whatever time they take."""
@@ -91,7 +105,7 @@ class Queue:
 
     def calm(self) -> bool:
         """Whether all that waits is worked off in a fraction of the longest wait: nobody is turned away then."""
-        return self.rows * self.row_s <= self._calm_s
+        return self._busy_since_s is None and self.rows * self.row_s <= self._calm_s
 
     def waits_s(self, rank: int) -> float:
         """How long a call of a rank would wait, in seconds."""
@@ -107,9 +121,13 @@ class Queue:
         """
         if deadline_s is None and self.calm():
             return
-        wait_s = self.waits_s(rank)
-        if now_s - self._oldest_s(rank, now_s) < self._wait_s * STANDING:
+        if now_s - self._oldest_s(rank, now_s) < self._calm_s:
             return
+        wait_s = self.waits_s(rank)
+        if self._busy_since_s is not None and now_s > self._busy_until_s:
+            wait_s += (
+                now_s - self._busy_since_s
+            )  # it is late by far: who knows when it ends; as long again is a fair guess
         if wait_s > self._wait_s * SHARES[rank]:
             message = "more is asked than can be answered in time"
         elif deadline_s is not None and now_s + wait_s > deadline_s:

@@ -21,6 +21,8 @@ T = TypeVar("T")
 SWITCH_S = 0.0005
 """How long a thread may keep the interpreter while another waits for it; the loop must not wait for a batch."""
 
+_Inbox = queue.SimpleQueue[Callable[[], None] | None]
+
 LEAVE_S = 15.0
 """How long threads may go on with what they have begun when nobody needs them any more, in seconds: the interpreter must
 not end under native code that would come back."""
@@ -44,7 +46,7 @@ class Apart:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._done: deque[Callable[[], object]] = deque()
-        self._inboxes: dict[str, queue.SimpleQueue[Callable[[], None]]] = {}
+        self._inboxes: dict[str, _Inbox] = {}
 
     def run(self, model: str, work: Callable[[], T], done: Callable[[T], object]) -> None:
         """Run ``work``, which must not raise, in the thread of a model, and then ``done`` with its result on the loop."""
@@ -53,7 +55,13 @@ class Apart:
             sys.setswitchinterval(SWITCH_S)
             inbox = self._inboxes[model] = queue.SimpleQueue()
             threading.Thread(target=_work, args=(inbox,), name=f"model {model}", daemon=True).start()
-        inbox.put(lambda: self._tell(done, work()))
+        inbox.put(lambda: self._tell(model, inbox, functools.partial(done, work())))
+
+    def leave(self, model: str) -> None:
+        """Leave the thread of a model to itself: what comes of it is not heard of, and what is next gets a new one."""
+        inbox = self._inboxes.pop(model, None)
+        if inbox:
+            inbox.put(None)
 
     def after(self, seconds: float, act: Callable[[], object]) -> None:
         """Call something later, on the loop."""
@@ -64,17 +72,19 @@ class Apart:
         while self._done:
             self._done.popleft()()
 
-    def _tell(self, done: Callable[[T], object], result: T) -> None:
-        self._done.append(functools.partial(done, result))
+    def _tell(self, model: str, inbox: _Inbox, done: Callable[[], object]) -> None:
+        if self._inboxes.get(model) is not inbox:
+            return
+        self._done.append(done)
         try:
             self._loop.call_soon_threadsafe(self.collect)
         except RuntimeError:
             return  # the loop has ended, and with it whoever waited
 
 
-def _work(inbox: queue.SimpleQueue[Callable[[], None]]) -> None:
-    while True:
-        inbox.get()()
+def _work(inbox: _Inbox) -> None:
+    while work := inbox.get():
+        work()
 
 
 class Daemons(Executor):
@@ -82,7 +92,7 @@ class Daemons(Executor):
 
     def __init__(self, threads: int, name: str) -> None:
         self._room, self._name, self._over = threads, name, False
-        self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._inbox: _Inbox = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:

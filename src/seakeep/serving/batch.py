@@ -323,16 +323,26 @@ def _check_scores(version: LoadedVersion, parts: list[Part], scores: NDArray[np.
         start += part.size
 
 
-def hand_out(batch: Batch) -> list[tuple[Part, list[str]]]:
-    """Give each call the answers to its rows; the parts that failed, each with the ids of its answers."""
+def failures(batch: Batch) -> list[tuple[Part, list[str]]]:
+    """The parts that failed, each with the ids of its answers."""
     failed: list[tuple[Part, list[str]]] = []
+    start = 0
+    for part in batch.parts:
+        if part.error:
+            failed.append((part, [answer.id for answer in batch.answers[start : start + part.size]]))
+        start += part.size
+    return failed
+
+
+def hand_out(batch: Batch) -> None:
+    """Give each call the answers to its rows; a part that failed and that nothing stood in for fails its call."""
     start = 0
     for part in batch.parts:
         answers = batch.answers[start : start + part.size]
         start += part.size
         call = part.call
-        if part.error and not call.error:
-            failed.append((part, [answer.id for answer in answers]))
+        if part.error and not part.stood_in:
+            call.error = call.error or part.error
         if part.error or call.error:
             continue
         if part.positions is None:
@@ -342,4 +352,3 @@ def hand_out(batch: Batch) -> list[tuple[Part, list[str]]]:
             call.answers = [answers[0]] * call.size
         for position, answer in zip(part.positions, answers, strict=True):
             call.answers[position] = answer
-    return failed

@@ -12,7 +12,6 @@ import contextlib
 import functools
 import logging
 import operator
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -21,12 +20,12 @@ from seakeep.errors import NotFoundError, SeakeepError, UnavailableError
 from seakeep.records.prediction import FULL
 from seakeep.serving import deadline
 from seakeep.serving.admission import TICK_S, Queue
-from seakeep.serving.apart import Apart
 from seakeep.serving.batch import Batch, BatchRunner, hand_out
 from seakeep.serving.batching import ALONE
 from seakeep.serving.cache import AnswerCache, Kept, caches_of, key_of
+from seakeep.serving.execution import Execution
 from seakeep.serving.inference import Call, Part
-from seakeep.serving.jobs import Job, fault, looks_up, lookup_limit_s, no_features
+from seakeep.serving.jobs import Job, fault
 from seakeep.serving.ladder import below, declared
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.recording import Recording
@@ -63,8 +62,8 @@ class Dataplane:
         By model; None for a model of which no version is loaded yet. Replaced as a whole, never changed.
     in_flight
         Calls taken and not yet answered.
-    apart
-        Where models work that would hold the event loop; None: there, all the same.
+    execution
+        Executes what is taken from the queues, on the event loop or apart.
     after
         Calls a function once the answers of this turn are sent, so that recording is not in their way: ``call_soon``, for
         an event loop that sends what was written at the end of a turn. At once, if left alone.
@@ -84,11 +83,13 @@ class Dataplane:
         self._runner, self._recording, self._shadow = runner, recording, shadow
         self._defer, self._terms, self._observe = defer, terms or None, observe
         self._max_in_flight, self._wait_s = settings.max_in_flight, settings.queue_ms / 1000
-        self.apart: Apart | None = None
         self.after: Callable[[Callable[[], None]], object] = operator.call
         self.traffic: Mapping[str, Traffic | None] = {}
         self.in_flight = 0
-        self._stand_ins, self._caches = StandIns(runner, settings), caches_of(settings)
+        self._caches = caches_of(settings)
+        self.execution = Execution(
+            runner, StandIns(runner, settings), settle=self._settle, reply=self._reply, resume=self._schedule
+        )
         self._queues: dict[str, Queue] = {}
         self._scheduled = False
         self._worked_s = 0.0
@@ -142,8 +143,7 @@ class Dataplane:
         except UnavailableError:
             # An event loop may read hundreds of sockets between two turns; those who wait must not wait for all of them.
             if time.perf_counter() - self._worked_s > REFUSING_S:
-                if self.apart:
-                    self.apart.collect()
+                self.execution.collect()
                 self._tick()
             raise
 
@@ -173,9 +173,9 @@ class Dataplane:
             self._make_room(queue, call)
         self.in_flight += 1
         queue.add(call)
-        if queue.busy and not queue.stuck:
-            if self.apart and call.deadline_s is not None:
-                self.apart.after(call.deadline_s - call.parsed_s, self._schedule)
+        if queue.busy:
+            if call.deadline_s is not None:
+                self.execution.after(call.deadline_s - call.parsed_s, self._schedule)
         elif not self._scheduled:
             self._schedule()
 
@@ -259,7 +259,7 @@ class Dataplane:
             for call in queue.overdue(began_s):
                 call.error = deadline.over()
                 self._unrouted(call)
-            if queue.busy and not queue.stuck:
+            if queue.busy:
                 continue
             if queue.rows and self._waits(model, queue, began_s):
                 self._schedule()
@@ -267,8 +267,9 @@ class Dataplane:
             calls = queue.take()
             try:
                 self._execute(model, queue, calls, began_s)
+                self._worked_s = time.perf_counter()
             except Exception:  # noqa: BLE001 -- the request border
-                queue.busy = False
+                queue.ended()
                 self._give_up(calls)
             if queue.rows and not queue.busy:
                 self._schedule()
@@ -284,88 +285,9 @@ class Dataplane:
         for call in calls:
             for part in self._parts(call):
                 groups.setdefault((id(part.version), call.direct is None, part.role == "rule"), []).append(part)
-        job = Job(calls, list(groups.values()), sum([call.size for call in calls]), began_s)
-        limit_s = self._stand_ins.limit_s(calls[0].model) if calls else None
-        if queue.stuck:
-            self._settle(calls, self._without_features(job))
-        elif self.apart and groups and (limit_s or queue.apart(job.rows)):
-            queue.busy = True
-            self.apart.run(name, functools.partial(self._run_apart, job), functools.partial(self._returned, queue, job))
-            self._watch(calls)
-            if limit_s:
-                self._watch_lookup(queue, job, lookup_limit_s(calls, limit_s, began_s))
-        else:
-            cpu_s = time.thread_time()
-            self._settle(calls, self._run(job.groups))
-            self._worked_s = time.perf_counter()
-            queue.worked(job.rows, time.thread_time() - cpu_s, began_s, self._worked_s)
-
-    def _run(self, groups: list[list[Part]]) -> list[Batch]:
-        try:
-            return [batch for parts in groups for batch in self._runner.run(parts[0].version, parts)]
-        except Exception:  # noqa: BLE001 -- the request border: calls without an answer are told so
-            _log.exception("a turn could not be executed")
-            return []
-
-    def _run_apart(self, job: Job) -> tuple[list[Batch], float]:
-        """Batches, and the processor seconds that they took."""
-        began_s = time.thread_time()
-        if job.looks_up_first:
-            self._runner.looks_up_from(job.began_s)
-        job.thread = threading.get_ident()
-        batches = self._run(job.groups)
-        self._runner.looked_up()
-        return batches, time.thread_time() - began_s
-
-    def _returned(self, queue: Queue, job: Job, done: tuple[list[Batch], float]) -> None:
-        """Batches that were executed apart are back."""
-        queue.busy = queue.stuck = False
-        if not job.abandoned:
-            job.done = True
-            batches, cpu_s = done
-            self._settle(job.calls, batches)
-            queue.worked(job.rows, cpu_s, job.began_s, time.perf_counter())
-        if queue.rows:
-            self._schedule()
-
-    def _watch_lookup(self, queue: Queue, job: Job, limit_s: float) -> None:
-        """Go on without the features if they do not come in time."""
-        if job.done or not self.apart:
-            return
-        since_s = self._runner.looking_since(job.thread) if job.thread else job.began_s
-        left_s = limit_s if since_s is None else since_s + limit_s - time.perf_counter()
-        if left_s > 0:
-            self.apart.after(left_s, functools.partial(self._watch_lookup, queue, job, limit_s))
-            return
-        job.abandoned = job.done = queue.stuck = True
-        try:
-            self._settle(job.calls, self._without_features(job))
-        except Exception:  # noqa: BLE001 -- the request border
-            self._give_up(job.calls)
-        if queue.rows:
-            self._schedule()
-
-    def _without_features(self, job: Job) -> list[Batch]:
-        """What can be said while the features do not come; only clients that sent theirs are not concerned."""
-        found: list[Batch] = []
-        for part in (part for parts in job.groups for part in parts):
-            failed = self._runner.failed(part, no_features(), job.began_s) if looks_up(part) else None
-            found += [failed] if failed else self._runner.run(part.version, [part])
-        return found
-
-    def _watch(self, calls: list[Call]) -> None:
-        """Tell those whose time is over while their batch is executed apart."""
-        timed = [call for call in calls if call.deadline_s is not None and not call.answered]
-        if not timed or not self.apart:
-            return
-        now_s = time.perf_counter()
-        for call in timed:
-            if call.deadline_s is not None and call.deadline_s <= now_s:
-                call.error = deadline.over()
-                self._reply(call, now_s)
-        waiting = [call.deadline_s for call in timed if call.deadline_s is not None and call.deadline_s > now_s]
-        if waiting:
-            self.apart.after(min(waiting) - now_s, functools.partial(self._watch, timed))
+        rows = sum([call.size for call in calls])
+        traffic = self.traffic.get(calls[0].model) if calls else None
+        self.execution.execute(name, queue, Job(calls, list(groups.values()), rows, began_s, traffic))
 
     def _settle(self, calls: list[Call], batches: list[Batch]) -> None:
         """Hand out what was computed, and record it."""
@@ -384,17 +306,9 @@ class Dataplane:
             self.after(functools.partial(self._conclude, calls, batches))
 
     def _hand_out(self, batches: list[Batch]) -> None:
-        """Give calls their answers, or those of what stands in; ``batches`` gets these too."""
-        stood_in: list[Batch] = []
+        """Give calls their answers."""
         for batch in batches:
-            for part, failed in hand_out(batch):
-                other = self._stand_ins.answer(part, self.traffic.get(part.call.model), failed)
-                if other:
-                    hand_out(other)
-                    stood_in.append(other)
-                else:
-                    part.call.error = part.error
-        batches += stood_in
+            hand_out(batch)
         for batch in batches:
             self._recording.number(batch)
 

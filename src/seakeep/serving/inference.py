@@ -133,7 +133,9 @@ class Part:
     positions
         Of the rows in the call; None: all.
     error
-        Why this version did not answer; another may have stood in for it.
+        Why this version did not answer.
+    stood_in
+        Whether something else answered in its place.
     instead_of
         For answers that stand in, the ids of those that failed, or of the first ones that are told again; by row.
     """
@@ -143,6 +145,7 @@ class Part:
     role: Role
     positions: list[int] | None = None
     error: SeakeepError | None = None
+    stood_in: bool = False
     instead_of: Sequence[str] = ()
 
     @property

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Sequence
 
 from seakeep.errors import FeaturesError
 from seakeep.serving.errors import InternalError
 from seakeep.serving.inference import Call, Part
+from seakeep.serving.routing import Traffic
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -21,19 +23,30 @@ class Job:
         Their parts, by what is executed at once.
     began_s
         ``time.perf_counter()`` when it was taken from its queue.
+    traffic
+        How the model's requests were shared out then.
     thread
         Where it is executed apart; 0: nowhere yet.
+    features
+        Whether features are looked up; else they do not come, and what can be said without them is.
     abandoned
-        Whether they were answered without waiting for what it gives.
+        Whether its lookup was given up.
     """
 
     calls: list[Call]
     groups: list[list[Part]]
     rows: int
     began_s: float
+    traffic: Traffic | None = None
     thread: int = 0
+    features: bool = True
     done: bool = False
     abandoned: bool = False
+
+    def again(self, *, features: bool = True) -> Job:
+        """The same, to be executed anew, whatever a thread still does with this one."""
+        groups = [list(map(dataclasses.replace, parts)) for parts in self.groups]
+        return Job(self.calls, groups, self.rows, time.perf_counter(), self.traffic, features=features)
 
     @property
     def looks_up_first(self) -> bool:
@@ -55,6 +68,11 @@ def lookup_limit_s(calls: Sequence[Call], limit_s: float, now_s: float) -> float
 def no_features() -> FeaturesError:
     """What to tell those for whom the features did not come."""
     return FeaturesError("the features do not come in time", hint="try again in a moment")
+
+
+def no_return() -> InternalError:
+    """What to tell those whose model does not come back."""
+    return InternalError("the model does not come back", hint="look at the recorded inputs")
 
 
 def fault() -> InternalError:

@@ -1,16 +1,18 @@
-"""Answers in the place of those that failed, from the best rung that can give them."""
+"""Answers in the place of those that failed, each from the best rung that can give it."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from seakeep.config import ModelSettings, ServingSettings
 from seakeep.errors import SeakeepError
 from seakeep.records.prediction import Rung
-from seakeep.serving.batch import Batch, BatchRunner
+from seakeep.serving.batch import Batch, BatchRunner, failures
 from seakeep.serving.inference import Part
 from seakeep.serving.ladder import below, declared, trigger_of
+from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.routing import Traffic
 
 LOOKUP_S = 0.02
@@ -44,38 +46,70 @@ class StandIns:
             return ()
         return below(trigger, declared(part.call, traffic, stale=part.version.model in self._stale_s))
 
-    def answer(self, part: Part, traffic: Traffic | None, failed: Sequence[str]) -> Batch | None:
-        """Answers to the rows of a part that failed; None if nothing can stand in.
+    def answers(self, batches: Iterable[Batch], traffic: Traffic | None) -> list[Batch]:
+        """Answers in the place of those that failed; what one rung of one version answers is computed together."""
+        waiting = [
+            _Failed(part, ids, list(self.rungs(part, traffic))) for batch in batches for part, ids in failures(batch)
+        ]
+        found: list[Batch] = []
+        while traffic and (waiting := [failed for failed in waiting if failed.rungs]):
+            groups: dict[tuple[Rung, int, bool], dict[Part, _Failed]] = {}
+            for failed in waiting:
+                part, rung = failed.part, failed.rungs.pop(0)
+                other = Part(part.call, _version(rung, part, traffic), rung, part.positions, instead_of=failed.ids)
+                groups.setdefault((rung, id(other.version), part.call.direct is None), {})[other] = failed
+            for group in groups.values():
+                answered = self._answered(list(group))
+                found += answered
+                for part in (part for batch in answered for part in batch.parts):
+                    failed = group[part]
+                    failed.part.stood_in = True
+                    failed.rungs = []
+        return found
 
-        Parameters
-        ----------
-        failed
-            Ids of the answers that failed, by row.
-        """
-        for rung in self.rungs(part, traffic):
-            if traffic and (batch := self._try(rung, part, traffic)):
-                batch.parts[0].instead_of = failed
-                return batch
-        return None
+    def _answered(self, parts: list[Part]) -> list[Batch]:
+        """Batches of parts that are alike, without those that fail."""
+        role, version = parts[0].role, parts[0].version
+        batches = self._recalled(parts) if role == "stale" else self._runner.run(version, parts)
+        found: list[Batch] = []
+        for batch in batches:
+            sound = [part for part in batch.parts if not part.error]
+            if len(sound) == len(batch.parts):
+                found.append(batch)
+            elif sound:
+                found += self._answered(sound)
+        return found
 
-    def _try(self, rung: Rung, part: Part, traffic: Traffic) -> Batch | None:
-        version = part.version
-        if rung == "standby" and traffic.standby:
-            version = traffic.standby
-        elif rung == "rule" and version.rule is None:
-            version = traffic.champion
-        other = Part(part.call, version, rung, part.positions)
+    def _recalled(self, parts: list[Part]) -> list[Batch]:
+        """Answers with features as they were last known, where they are."""
         try:
-            if rung == "stale":
-                batch = self._runner.recalled([other], self._stale_s[version.model])
-            else:
-                (batch,) = self._runner.run(version, [other])
-        except SeakeepError:
-            return None
-        except Exception:  # noqa: BLE001 -- the request border: the next rung may still answer
-            _log.exception("%s could not stand in for %s:%s", rung, version.model, version.number)
-            return None
-        return None if other.error else batch
+            return [self._runner.recalled(parts, self._stale_s[parts[0].version.model])]
+        except Exception as error:  # noqa: BLE001 -- the request border: the next rung may still answer
+            middle = len(parts) // 2
+            if middle:
+                return self._recalled(parts[:middle]) + self._recalled(parts[middle:])
+            if not isinstance(error, SeakeepError):
+                version = parts[0].version
+                _log.exception("older features could not stand in for %s:%s", version.model, version.number)
+            return []
+
+
+@dataclasses.dataclass(slots=True)
+class _Failed:
+    """A part that failed, the ids of its answers, and the rungs that are still to be asked."""
+
+    part: Part
+    ids: list[str]
+    rungs: list[Rung]
+
+
+def _version(rung: Rung, part: Part, traffic: Traffic) -> LoadedVersion:
+    """The version that answers on a rung in the place of a part's own."""
+    if rung == "standby" and traffic.standby:
+        return traffic.standby
+    if rung == "rule" and part.version.rule is None:
+        return traffic.champion
+    return part.version
 
 
 def _limit_s(settings: ModelSettings) -> float:

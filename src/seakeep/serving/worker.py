@@ -204,8 +204,8 @@ class Worker:
             terms=Terms(settings, context.metrics),
             observe=observer.answered,
         )
-        self._dataplane.apart, self._dataplane.after = Apart(loop), loop.call_soon
-        self._shadow.apart = self._dataplane.apart
+        self._dataplane.after = loop.call_soon
+        self._dataplane.execution.apart = self._shadow.apart = Apart(loop)
         self._ingest = Ingest(
             context.events, context.features, committing, clock=clock, ids=ids, max_waiting=settings.max_in_flight
         )
@@ -255,7 +255,16 @@ class Worker:
             if not ((self._context.predictions.alive and self._context.events.alive) or self._stop.is_set()):
                 _log.error("the recorder has ended: this worker ends in order, and the next one records again")
                 self.stop()
+            self._end_hanging()
             await asyncio.sleep(SWEEP_S)
+
+    def _end_hanging(self) -> None:
+        """End in order if a model does not come back: only a new process gets rid of the thread that it holds."""
+        hanging = self._dataplane.execution.end_hanging(self._context.settings.hang_s)
+        if hanging:
+            _log.error("%s does not come back: this worker ends in order, and is replaced", ", ".join(hanging))
+            faulthandler.dump_traceback(all_threads=True)
+            self.stop()
 
     def _report(self, state: State | None = None) -> None:
         in_flight = self._dataplane.in_flight + self._ingest.in_flight

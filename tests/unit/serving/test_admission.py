@@ -175,3 +175,21 @@ def test_single_rows_tell_nothing_of_what_many_cost():
     for _ in range(1000):
         queue.worked(1, TICK_S / 2, 0.0, 0.0)
     assert not queue.apart(1)
+
+
+def test_behind_a_batch_that_is_late_by_far_nobody_is_expected_to_be_answered_soon():
+    queue = queue_of(call(1), wait_s=0.2, row_s=0.01)
+    queue.began(10, 0.0)  # 0.1 s of work, and the longest wait
+    assert queue.busy
+    queue.check(NORMAL, 0.39)
+    with pytest.raises(UnavailableError, match="more is asked"):
+        queue.check(NORMAL, 0.41)
+    queue.ended()
+    queue.check(NORMAL, 0.41)
+    assert not queue.busy
+
+
+def test_who_comes_first_behind_a_batch_that_is_late_may_wait():
+    queue = queue_of(wait_s=0.2, row_s=0.01)
+    queue.began(1, 0.0)
+    queue.check(NORMAL, 100.0)

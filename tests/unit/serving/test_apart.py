@@ -42,6 +42,23 @@ def test_a_thread_that_hangs_holds_no_other(on_loop):
     assert on_loop(scenario()) == ("done", True)
 
 
+def test_what_comes_of_a_thread_that_was_left_is_not_heard_of_and_the_next_work_gets_another(on_loop):
+    async def scenario():
+        release, told = threading.Event(), asyncio.Queue()
+        apart = Apart(asyncio.get_running_loop())
+        apart.run("one", lambda: release.wait(30), told.put_nowait)
+        apart.run("one", lambda: "waits behind it", told.put_nowait)
+        apart.leave("one")
+        apart.leave("none")
+        apart.run("one", lambda: "works", told.put_nowait)
+        first = await told.get()
+        release.set()
+        apart.run("one", lambda: "again", told.put_nowait)
+        return first, await told.get(), told.empty()
+
+    assert on_loop(scenario()) == ("works", "again", True)
+
+
 def test_what_ends_after_the_loop_is_told_to_nobody(on_loop):
     started, release, after = threading.Event(), threading.Event(), []
 

@@ -7,9 +7,8 @@ import pytest
 from tests.serving_rig import expected_score, onnx_model
 from tests.serving_runs import row
 
-from seakeep.config import ModelSettings
 from seakeep.errors import NotFoundError, QuotaError, RecorderError, RowError, UnavailableError
-from seakeep.serving.admission import TICK_ROWS, Queue
+from seakeep.serving.admission import TICK_ROWS
 from seakeep.serving.batching import Plan
 from seakeep.serving.priority import NORMAL, SHEDDABLE
 from seakeep.serving.routing import Traffic, place_of
@@ -299,11 +298,12 @@ def explode(*_arguments):
     raise ZeroDivisionError("/home/secret")
 
 
-@pytest.mark.parametrize("where", ["runner.run", "dataplane._stand_ins.answer", "recording.number", "queue.apart"])
+@pytest.mark.parametrize(
+    "where", ["runner.run", "dataplane.execution._stand_ins.answers", "recording.number", "queue.apart"]
+)
 def test_whatever_goes_wrong_in_a_turn_its_calls_are_answered_and_the_next_turn_is_as_ever(
     plane, monkeypatch, caplog, where
 ):
-    plane.dataplane.apart = Elsewhere()
     with monkeypatch.context() as broken:
         *path, name = where.split(".")
         owner = plane
@@ -347,75 +347,6 @@ def test_one_let_in_for_a_version_that_is_gone_when_its_turn_comes_is_answered_b
     plane.serve(champion, other, weight)
     plane.finish()
     assert (call.error, len(call.answers), call.answers[0].rung) == (None, 1, "")
-
-
-class Elsewhere:
-    """Work apart that begins when it is told to, and time that passes when it is told to."""
-
-    def __init__(self):
-        self.given, self.later = [], []
-
-    def run(self, model, work, done):
-        self.given.append((model, work, done))
-
-    def after(self, _seconds, act):
-        self.later.append(act)
-
-
-@pytest.fixture
-def limited(make_plane, rig):
-    """Version 1 answers alone, its lookups may take a millisecond, and they are made elsewhere."""
-    plane = make_plane(models={"late": ModelSettings(features_ms=1)})
-    plane.serve(rig.load(rig.put(1)))
-    plane.dataplane.apart = Elsewhere()
-    return plane
-
-
-def test_a_lookup_that_has_not_begun_in_its_time_is_not_waited_for(limited):
-    call = limited.ask(row())
-    limited.turn()
-    time.sleep(0.002)
-    limited.dataplane.apart.later.pop()()
-    assert limited.replies == [call]
-    assert call.error.code == "features"
-    ((_, work, done),) = limited.dataplane.apart.given
-    done(work())
-    assert (len(limited.replies), limited.queue.busy, limited.queue.stuck) == (1, False, False)
-
-
-def test_whatever_goes_wrong_when_a_lookup_is_given_up_its_calls_are_answered(limited, monkeypatch, caplog):
-    call = limited.ask(row())
-    limited.turn()
-    time.sleep(0.002)
-    monkeypatch.setattr(limited.runner, "failed", explode)
-    limited.dataplane.apart.later.pop()()
-    assert limited.replies == [call]
-    assert (call.error.code, limited.dataplane.in_flight) == ("internal", 0)
-
-
-def test_a_model_that_scores_for_longer_than_its_lookup_may_take_is_waited_for(limited, monkeypatch):
-    call = limited.ask(row())
-    limited.turn()
-    ((_, work, done),) = limited.dataplane.apart.given
-    batches = work()
-    time.sleep(0.002)
-    limited.dataplane.apart.later.pop()()
-    assert limited.replies == []
-    done(batches)
-    assert (call.error, len(call.answers)) == (None, 1)
-
-
-def test_each_queue_has_a_thread_of_its_own_whatever_models_are_called(limited):
-    champion = limited.dataplane.traffic["late"].champion
-    limited.dataplane.traffic = {"late": Traffic(champion), "laterule": Traffic(champion)}
-    for name in ("late", "late rule"):
-        queue = limited.dataplane._queues.setdefault(name, Queue(10.0))
-        queue.add(limited.call(row(), rung="rule" if name == "late rule" else ""))
-    limited.dataplane._queues["laterule"] = other = Queue(10.0)
-    other._heavy = True
-    other.add(limited.call(row(), model="laterule"))
-    limited.dataplane._tick()
-    assert sorted(model for model, _, _ in limited.dataplane.apart.given) == ["late", "late rule", "laterule"]
 
 
 class TestRoom:

@@ -8,6 +8,7 @@ from tests.serving_runs import row
 from seakeep.config import ModelSettings
 from seakeep.errors import FeaturesError
 from seakeep.records.expression import as_node, col
+from seakeep.serving.routing import Traffic
 
 TROUBLES = [onnx_model(nan_below=TROUBLE), onnx_model(trouble="error")]
 
@@ -48,3 +49,26 @@ def test_where_older_features_do_not_help_the_rule_is_asked(make_poor, model, ca
     call = plane.ask(row("k", 2 * TROUBLE))
     plane.finish()
     assert [(one.rung, one.score) for one in call.answers] == [("rule", 0.5)]
+
+
+def test_what_stands_in_for_many_is_computed_together(make_poor, monkeypatch):
+    plane = make_poor(onnx_model())
+    calls = [plane.ask(row(f"k{n}")) for n in range(20)]
+    sizes, recalled = [], plane.runner.recalled
+    monkeypatch.setattr(plane.runner, "recalled", lambda parts, age: sizes.append(len(parts)) or recalled(parts, age))
+    plane.finish()
+    assert [call.answers[0].rung for call in calls] == ["stale"] * 20
+    assert sizes == [20]
+    failed, stale = plane.sink.records[:20], plane.sink.records[20:]
+    assert [record.pair for record in stale] == [record.id for record in failed]
+
+
+def test_a_smaller_version_that_fails_for_one_stands_in_for_the_others(plane, rig, caplog):
+    broken = rig.load(rig.put(2, model=onnx_model(trouble="error")))
+    smaller = rig.load(rig.put(3, model=onnx_model(nan_below=3 * TROUBLE)))
+    plane.dataplane.traffic = {"late": Traffic(broken, standby=smaller)}
+    calls = [plane.ask(row(f"k{n}", (4 if n == 1 else 2) * TROUBLE)) for n in range(4)]
+    plane.finish()
+    assert [call.answers[0].rung if call.answers else call.error.code for call in calls] == [
+        "standby", "internal", "standby", "standby",
+    ]  # fmt: skip
