@@ -84,7 +84,7 @@ class Past:
         version = self._resolve(reference or self._loaded.model().name)
         traffic = self._traffic(version.model, from_us, to_us)
         executable = self._executable(version, traffic)
-        tally = Tally(executable.threshold)
+        tally = Tally(executable.threshold, executable.outputs)
         for block in execute(self._blocks(traffic, [executable]), [executable], threads=_cores()):
             tally.add(block)
         if tally.unmatched and not tally.versions:
@@ -177,6 +177,7 @@ class Past:
             span,
             pairs,
             Thresholds(champion=champion.threshold, candidate=candidate.threshold),
+            definition.label.outputs,
         )
 
     def profile(
@@ -242,6 +243,7 @@ class Past:
             number=version.number,
             threshold=bundle.threshold,
             scorer=ScoringSession(bundle.model),
+            outputs=bundle.definition.label.outputs,
             inputs=InputSource(
                 bundle.definition,
                 lambda number: self._definition(version.model, number),

@@ -130,5 +130,6 @@ class Releaser:
             candidate_model=session,
             champion_columns=champion.definition.columns,
             champion_model=ScoringSession(champion.model),
+            outputs=bundle.definition.label.outputs,
         )
         return msgspec.structs.replace(evidence, champion=against)

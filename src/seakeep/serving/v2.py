@@ -34,7 +34,7 @@ from seakeep.serving.tensors import (
     prediction_ids,
     read_request,
 )
-from seakeep.serving.v1 import UNREADABLE, RowAnswer, explain, refuse_duplicates
+from seakeep.serving.v1 import UNREADABLE, Answer, explain, refuse_duplicates
 
 _Size = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
 
@@ -111,9 +111,7 @@ def parse_infer(body: bytes, json_bytes: int | None, version: LoadedVersion, max
     return found
 
 
-def encode_answer(
-    request: InferRequest, version: LoadedVersion, answers: Sequence[RowAnswer]
-) -> tuple[bytes, int | None]:
+def encode_answer(request: InferRequest, version: LoadedVersion, answers: Sequence[Answer]) -> tuple[bytes, int | None]:
     """The body of an answer, and the length of its JSON part if outputs follow it in binary form."""
     outputs: list[dict[str, Any]] = []
     blobs: list[bytes] = []
