@@ -21,7 +21,8 @@ from seakeep.conversion.rows import Rows, Scorer, joined, spread
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import ConversionError
 from seakeep.records.version import ParityProof
-from seakeep.training.environment import host_class, installed
+from seakeep.training.environment import installed
+from seakeep.training.host import host_class
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
