@@ -158,7 +158,8 @@ def _plan(version: LoadedVersion, costs: CostStore | None) -> Plan:
 def _made_up(version: LoadedVersion, rows: int) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
     """Rows of numbers between -50 and 50 with all their digits; NumPy's generators would be loaded for this alone."""
     count = len(version.numbers)
-    numbers: NDArray[np.float64] = (np.arange(1, rows * count + 1) * _GOLDEN % 1.0 - 0.5) * 100.0
+    places = np.arange(1.0, rows * count + 1.0)
+    numbers = ((places * _GOLDEN % 1.0 - 0.5) * 100.0).astype(np.float64)
     return numbers.reshape(rows, count), np.full((rows, len(version.categories)), "", dtype=object)
 
 
