@@ -26,8 +26,13 @@ DOCS = ROOT / "docs" / "conversion.md"
 BEGIN, END = "<!-- made by benchmarks/zoo.py -->\n", "<!-- end -->\n"
 EMITTERS, EMITTERS_END = "<!-- emitters -->\n", "<!-- end of emitters -->\n"
 SIZE, ROWS = 100, 2_000
-FAMILIES = {"scikit_learn": "scikit-learn", "xgboost_models": "xgboost", "lightgbm_models": "lightgbm"}
-PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "xgboost", "xgboost-cpu", "lightgbm")
+FAMILIES = {
+    "scikit_learn": "scikit-learn",
+    "xgboost_models": "xgboost",
+    "lightgbm_models": "lightgbm",
+    "catboost_models": "catboost",
+}
+PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "xgboost", "xgboost-cpu", "lightgbm", "catboost")
 
 
 def p50_us(call, runs):
