@@ -8,6 +8,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
 QUIET = {"verbose": 0, "allow_writing_files": False, "thread_count": 1, "random_seed": 0}
+WORDS = {"dictionary_id": "Word", "occurrence_lower_bound": "1"}
+"""A dictionary of every word, however rare."""
 
 
 class Early(CatBoostClassifier):
@@ -77,7 +79,11 @@ MODELS = {
 }
 REFUSED = {
     "CatBoost, native categories": (lambda n: classifier(n, cat_features=["place"]), "mixed", "binary"),
-    "CatBoost, text": (lambda n: classifier(n, text_features=["place"], dictionaries=["Word:occurrence_lower_bound=1"]), "mixed", "binary"),
+    "CatBoost, text": (
+        lambda n: classifier(n, text_features=["place"], dictionaries=[WORDS], feature_calcers=["BoW"]),
+        "mixed",
+        "binary",
+    ),
     "CatBoost, with uncertainty": (lambda n: regressor(n, loss_function="RMSEWithUncertainty"), "plain", "value"),
 }
 MODELS |= REFUSED
