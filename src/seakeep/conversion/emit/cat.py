@@ -1,12 +1,12 @@
 """CatBoost.
 
-Read from CatBoost's source, ``catboost/libs/model/cpu/evaluator_impl.cpp``, and from what 1.2.10 exports as JSON; held against
-1.2.10. Numbers become float32; a value goes to the
-right if it is greater than the border, also float32; infinite numbers are accepted. A missing number goes where the
-feature's ``nan_value_treatment`` says: to the right with ``AsTrue`` (``nan_mode="Max"``), otherwise to the left. Level
-``i`` of a symmetric tree is bit ``i`` of the leaf's number; trees of other policies are nested nodes. Leaves are added up in
-double from the first tree to the last, then scaled, then the bias is added: what remains is the rounding of ``exp``. Trees after the best iteration are not in the model. Its own
-categorical, text and embedding features are refused by name.
+Read from CatBoost's source, ``catboost/libs/model/cpu/evaluator_impl.cpp``, and from what 1.2.10 exports as JSON; held
+against 1.2.10. Numbers become float32; a value goes to the right if it is greater than the border, also float32; infinite
+numbers are accepted. A missing number goes where the feature's ``nan_value_treatment`` says: to the right with ``AsTrue``
+(``nan_mode="Max"``), otherwise to the left. Level ``i`` of a symmetric tree is bit ``i`` of the leaf's number; trees of other
+policies are nested nodes. Leaves are added up in double from the first tree to the last, then scaled, then the bias is added:
+what remains is the rounding of ``exp``. Trees after the best iteration are not in the model. Its own categorical, text and
+embedding features are refused by name.
 """
 
 from __future__ import annotations
