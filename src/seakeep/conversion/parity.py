@@ -39,7 +39,7 @@ _VISIBLE = 100
 """A change of the score that rounding does not explain is this many times the tolerance."""
 _LARGEST_CHANGE = 0.5
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn")
-_OTHERS = {"lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
+_OTHERS = {"catboost": ("catboost",), "lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
 
 
 def prove(
