@@ -27,12 +27,15 @@ from seakeep.serving.tensors import (
     RUNG,
     Content,
     InferRequest,
+    Layout,
     fault,
     layout_of,
     output_bytes,
     output_values,
     prediction_ids,
     read_request,
+    recalled,
+    remember,
 )
 from seakeep.serving.v1 import UNREADABLE, RowAnswer, explain, refuse_duplicates
 
@@ -107,7 +110,7 @@ def parse_infer(body: bytes, json_bytes: int | None, version: LoadedVersion, max
     parameters = request.parameters or _RequestParameters()
     default = bool(parameters.binary_data_output)
     wanted = [(one.name, one.parameters.binary_data if one.parameters else None) for one in request.outputs]
-    layout = layout_of(request.inputs, version, max_rows)
+    layout = _layout(request.inputs, version, max_rows)
     found = read_request(request.id, layout, _contents(request, binary), wanted, binary=default)
     if parameters.timeout or parameters.priority:
         return dataclasses.replace(found, timeout_us=parameters.timeout or 0, priority=parameters.priority or 0)
@@ -142,6 +145,15 @@ def encode_answer(
     }
     head = _encode(told)
     return (b"".join((head, *blobs)), len(head)) if blobs else (head, None)
+
+
+def _layout(inputs: list[_Tensor], version: LoadedVersion, max_rows: int) -> Layout:
+    said = tuple([(one.name, one.shape, one.datatype) for one in inputs])
+    layout = recalled(said, version, max_rows)
+    if layout is None:
+        layout = layout_of(inputs, version, max_rows)
+        remember(said, version, layout)
+    return layout
 
 
 def _check_names(head: bytes, request: _Request) -> None:
