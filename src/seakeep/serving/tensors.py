@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import struct
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -310,7 +311,8 @@ def _at_once(layout: Layout, sent: list[Content]) -> NDArray[np.float64] | None:
         with contextlib.suppress(*UNREADABLE):
             values = _columns.decode(b"[" + b",".join(texts) + b"]")  # each is a whole value: it was parsed before
             if [len(column) for column in values] == [rows] * len(sent):
-                return np.array(values, dtype=np.float64).T.copy()  # None becomes NaN
+                cells = list(itertools.chain.from_iterable(values))
+                return np.array(cells, dtype=np.float64).reshape(len(sent), rows).T.copy()  # None becomes NaN
     return None
 
 
