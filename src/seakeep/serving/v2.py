@@ -45,11 +45,11 @@ _CLOSELY_BYTES = 64 * 1024
 _Size = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
 
 
-class _TensorParameters(msgspec.Struct, frozen=True):
+class _TensorParameters(msgspec.Struct, frozen=True, gc=False):
     binary_data_size: _Size | None = None
 
 
-class _Tensor(msgspec.Struct, frozen=True):
+class _Tensor(msgspec.Struct, frozen=True, gc=False):
     name: str
     shape: tuple[_Size, ...]
     datatype: str
@@ -57,22 +57,22 @@ class _Tensor(msgspec.Struct, frozen=True):
     parameters: _TensorParameters | msgspec.UnsetType = msgspec.UNSET
 
 
-class _OutputParameters(msgspec.Struct, frozen=True):
+class _OutputParameters(msgspec.Struct, frozen=True, gc=False):
     binary_data: bool | None = None
 
 
-class _Output(msgspec.Struct, frozen=True):
+class _Output(msgspec.Struct, frozen=True, gc=False):
     name: str
     parameters: _OutputParameters | msgspec.UnsetType = msgspec.UNSET
 
 
-class _RequestParameters(msgspec.Struct, frozen=True):
+class _RequestParameters(msgspec.Struct, frozen=True, gc=False):
     binary_data_output: bool | None = None
     timeout: Annotated[int, msgspec.Meta(ge=0, le=MOST_US)] | None = None
     priority: Annotated[int, msgspec.Meta(ge=0, le=priority.MOST)] | None = None
 
 
-class _Request(msgspec.Struct, frozen=True):
+class _Request(msgspec.Struct, frozen=True, gc=False):
     inputs: list[_Tensor]
     id: str = ""
     outputs: list[_Output] = []
@@ -163,10 +163,9 @@ def _check_names(head: bytes, request: _Request) -> None:
         if len(head) > _CLOSELY_BYTES:
             message = f"more than {_CLOSELY_BYTES} bytes of JSON beside the inputs' data"
             raise RequestError(400, message, hint="send the protocol's own names and parameters alone")
-    inputs, outputs = request.inputs, request.outputs
-    strings = 1 + 2 * bool(request.id) + 5 * len(inputs) + sum([one.data is not msgspec.UNSET for one in inputs])
-    if head.count(b'"') == 2 * strings:  # around what was found, so that nothing stands there beside it
+    if head.count(b'"') == _quotes(request):
         return
+    inputs, outputs = request.inputs, request.outputs
     optional = (request.parameters, *(one.parameters for one in inputs), *(one.parameters for one in outputs))
     given = [parameters for parameters in optional if parameters is not msgspec.UNSET]
     settings = sum(value is not None for one in given for value in msgspec.structs.astuple(one))
@@ -184,6 +183,12 @@ def _check_names(head: bytes, request: _Request) -> None:
             refuse_duplicates(head)
         except RowError as error:
             raise RequestError(400, error.message, hint=error.hint) from error
+
+
+def _quotes(request: _Request) -> int:
+    """How many quotation marks stand around the names and strings of inputs and id: with no more, nothing is beside them."""
+    data = sum([one.data is not msgspec.UNSET for one in request.inputs])
+    return 2 * (1 + 2 * bool(request.id) + 5 * len(request.inputs) + data)
 
 
 def _without_data(head: bytes, inputs: list[_Tensor]) -> bytes:
