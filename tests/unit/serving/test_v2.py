@@ -347,6 +347,10 @@ class TestWhatIsSaidAgainAndAgain:
         with pytest.raises(NameError):
             parse(numeric, self.request([1], [2]) | {"\u00e9": 1})
 
+    def test_a_name_too_many_is_not_made_up_for_by_one_too_few(self, numeric):
+        text = json.dumps(self.request([1], [2])).replace(', "data": [1]', "").replace('"data"', '"data": [3], "data"')
+        assert "is there twice" in refusal(numeric, text.encode()).message
+
     def test_only_what_was_accepted_is_remembered_and_little_of_it(self, numeric):
         for request in (self.request([1], [2, 3]), {"inputs": []}, {"inputs": [tensor("x" * 5000, "FP64", [1])]}):
             refusal(numeric, request)
@@ -359,10 +363,12 @@ class TestWhatIsSaidAgainAndAgain:
     @pytest.mark.parametrize(
         "data", [[1, 2, 3], [1], [], [[1], [2]], [True, 1], ["1", 2], [10**400, 1], {"0": 1}, None]
     )
-    def test_a_fault_is_told_as_it_is_told_of_one_input(self, numeric, data):
+    @pytest.mark.parametrize("alone", [True, False])
+    def test_a_fault_is_told_of_the_first_input_that_has_it(self, numeric, data, alone):
         parse(numeric, self.request([1, 2], [3, 4]))
         sent = self.request([1, 2], [3, 4])
-        sent["inputs"][1]["data"] = data
+        for input_ in sent["inputs"][1:] if alone else sent["inputs"]:
+            input_["data"] = data
         error = refusal(numeric, sent)
         assert (error.status, error.message[:27]) == (400, f"input {LATE!r}"[:27])
 
