@@ -11,7 +11,6 @@ KServe Open Inference Protocol, version 2, *Tensor data*; Triton's binary tensor
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import itertools
@@ -308,11 +307,13 @@ def _at_once(layout: Layout, sent: list[Content]) -> NDArray[np.float64] | None:
         return np.frombuffer(b"".join(blobs), _FP64).reshape(len(sent), rows).T.copy()
     texts = [one for one in sent if isinstance(one, msgspec.Raw)]
     if layout.flat and len(texts) == len(sent) and sum(map(len, texts)) <= _LARGE_BYTES:
-        with contextlib.suppress(*UNREADABLE):
+        try:
             values = _columns.decode(b"[" + b",".join(texts) + b"]")  # each is a whole value: it was parsed before
-            if [len(column) for column in values] == [rows] * len(sent):
-                cells = list(itertools.chain.from_iterable(values))
-                return np.array(cells, dtype=np.float64).reshape(len(sent), rows).T.copy()  # None becomes NaN
+        except UNREADABLE:
+            return None
+        if [len(column) for column in values] == [rows] * len(sent):
+            cells = list(itertools.chain.from_iterable(values))
+            return np.array(cells, dtype=np.float64).reshape(len(sent), rows).T.copy()  # None becomes NaN
     return None
 
 
