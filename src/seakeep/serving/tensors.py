@@ -11,7 +11,6 @@ KServe Open Inference Protocol, version 2, *Tensor data*; Triton's binary tensor
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import struct
@@ -115,8 +114,7 @@ class Layout(msgspec.Struct, frozen=True):
     flat: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(msgspec.Struct, frozen=True, eq=False):
     """A parsed request for inference.
 
     Attributes

@@ -9,7 +9,6 @@ KServe Open Inference Protocol, ``specification/protocol/inference_rest.md``; Tr
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -113,7 +112,7 @@ def parse_infer(body: bytes, json_bytes: int | None, version: LoadedVersion, max
     layout = _layout(request.inputs, version, max_rows)
     found = read_request(request.id, layout, _contents(request, binary), wanted, binary=default)
     if parameters.timeout or parameters.priority:
-        return dataclasses.replace(found, timeout_us=parameters.timeout or 0, priority=parameters.priority or 0)
+        return msgspec.structs.replace(found, timeout_us=parameters.timeout or 0, priority=parameters.priority or 0)
     return found
 
 

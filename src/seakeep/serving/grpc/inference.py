@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from google.protobuf.message import DecodeError
 
 from seakeep.serving import priority
@@ -77,7 +77,7 @@ def read_infer(message: Any, version: LoadedVersion, max_rows: int) -> InferRequ
     timeout_us = _whole(message, PARAMETER, MOST_US)
     urgency = _whole(message, priority.PARAMETER, priority.MOST)
     if timeout_us or urgency:
-        return dataclasses.replace(found, timeout_us=timeout_us, priority=urgency)
+        return msgspec.structs.replace(found, timeout_us=timeout_us, priority=urgency)
     return found
 
 
