@@ -72,18 +72,23 @@ def test_a_job_that_fails_stops_no_other(project, monkeypatch, caplog):
 
 
 def test_a_signal_ends_it_and_the_handlers_before_are_put_back(project):
-    before = signal.getsignal(signal.SIGTERM)
+    """Ctrl-C; that SIGTERM does the same, the tests of `up` show."""
+
+    def handlers():
+        return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+
+    before = handlers()
 
     def end():
-        wait_for(lambda: signal.getsignal(signal.SIGTERM) is not before)
-        os.kill(os.getpid(), signal.SIGTERM)
+        wait_for(lambda: all(now is not old for now, old in zip(handlers(), before, strict=True)))
+        os.kill(os.getpid(), signal.SIGINT)
 
     with project.service() as service:
         ender = threading.Thread(target=end)
         ender.start()
         service.run()
         ender.join()
-        assert signal.getsignal(signal.SIGTERM) is before
+        assert handlers() == before
         service.close()
         service.close()  # and once more at the end of the block
 
