@@ -139,8 +139,11 @@ os.kill(os.getpid(), 9)
 def test_what_a_killed_service_left_is_sealed_and_counted_before_the_next_one_starts(project):
     folder = project.home.predictions
     assert start(KILLED, folder).wait(60) == -signal.SIGKILL
+    abandoned = project.home.root / "profile-left"
+    abandoned.mkdir()
     assert [part.state for part in parts(folder)[0]] == ["open"]
     with project.service():
+        assert not abandoned.exists()
         left = [part.state for part in parts(folder)[0] if part.writer == "worker-7"]
     assert set(left) == {"seg"}
     recorded = len(query.load(folder, query.Query(model=MODEL)))
