@@ -2,7 +2,7 @@
 
 ``python benchmarks/zoo.py [WORD]`` makes each model of ``benchmarks/zoo`` (those whose name has WORD in it) of 100 trees
 or rounds on 2,000 simulated rows, converts it, proves it on 2,000 others and at every boundary, and times one row and a
-thousand rows on both sides in turn. It prints a table, writes ``benchmarks/results/zoo.json`` and the table in
+thousand rows on both sides in turn. ``--keep`` after WORD keeps the earlier results of the others. It prints a table, writes ``benchmarks/results/zoo.json`` and the table in
 ``docs/conversion.md``.
 """
 
@@ -26,8 +26,13 @@ DOCS = ROOT / "docs" / "conversion.md"
 BEGIN, END = "<!-- made by benchmarks/zoo.py -->\n", "<!-- end -->\n"
 EMITTERS, EMITTERS_END = "<!-- emitters -->\n", "<!-- end of emitters -->\n"
 SIZE, ROWS = 100, 2_000
-FAMILIES = {"scikit_learn": "scikit-learn", "xgboost_models": "xgboost", "lightgbm_models": "lightgbm"}
-PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "xgboost", "xgboost-cpu", "lightgbm")
+FAMILIES = {
+    "scikit_learn": "scikit-learn",
+    "xgboost_models": "xgboost",
+    "lightgbm_models": "lightgbm",
+    "catboost_models": "catboost",
+}
+PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "xgboost", "xgboost-cpu", "lightgbm", "catboost")
 
 
 def p50_us(call, runs):
@@ -168,8 +173,8 @@ def document(lines):
     DOCS.write_text(text, "utf-8")
 
 
-def main(word):
-    """Try all models and write the results."""
+def main(word, *, keep=False):
+    """Try all models and write the results, beside those kept of the others."""
     from zoo import data
 
     warnings.simplefilter("ignore")
@@ -190,11 +195,14 @@ def main(word):
                 f"{told['ours']} us, source {told['peers'][family]}; {time.perf_counter() - began:.1f} s",
                 flush=True,
             )
-    if not word:
+    if keep:
+        made = {one["figure"] for one in lines}
+        lines = [one for one in json.loads(RESULTS.read_text("utf-8")) if one["figure"] not in made] + lines
+    if keep or not word:
         RESULTS.write_text(json.dumps(lines, indent=1) + "\n", "utf-8")
         document(lines)
     print(table(lines).split("\n", 1)[0])
 
 
 if __name__ == "__main__":
-    main(" ".join(sys.argv[1:]))
+    main(" ".join(one for one in sys.argv[1:] if one != "--keep"), keep="--keep" in sys.argv)

@@ -5,7 +5,7 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from tests.flights import AS_OF_US, MODEL, Server, opened, run
+from tests.flights import AS_OF_US, MODEL, Server, opened, run, wait_for
 from tests.recording import batch, prediction
 
 from seakeep.backends.lmdb.online import LmdbOnlineStore
@@ -175,8 +175,10 @@ def test_a_subject_is_erased_while_the_service_runs(flights_at):
         server.predict(rows)
         server.send("arrivals", told, "one")
         with opened(folder) as project:
+            wait_for(
+                lambda: all(len(project.recorder.of_key(key)) == 2 for key in keys)
+            )  # answers do not wait for records
             kept = {key: project.recorder.of_key(key) for key in keys if key != gone}
-            assert len(project.recorder.of_key(gone)) == 2
             assert found_in(gone, home / "recorder" / "predictions", home / "recorder" / "events")
             said = run(folder, "erase", gone, "--yes", "--json")
             assert said.code == 0, said

@@ -21,7 +21,8 @@ from seakeep.conversion.rows import Rows, Scorer, joined, spread
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import ConversionError
 from seakeep.records.version import ParityProof
-from seakeep.training.environment import host_class, installed
+from seakeep.training.environment import installed
+from seakeep.training.host import host_class
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ _VISIBLE = 100
 """A change of the score that rounding does not explain is this many times the tolerance."""
 _LARGEST_CHANGE = 0.5
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn")
-_OTHERS = {"lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
+_OTHERS = {"catboost": ("catboost",), "lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
 
 
 def prove(

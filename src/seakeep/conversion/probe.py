@@ -154,10 +154,10 @@ def around(threshold: NDArray[np.float64], *, single: bool) -> NDArray[np.float6
     """
     if not single:
         return np.stack([np.nextafter(threshold, -np.inf), threshold, np.nextafter(threshold, np.inf)], axis=1)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # beside the greatest float32, a border of CatBoost's, lies infinity
         nearest = threshold.astype(np.float32)
-    below = np.where(nearest > threshold, np.nextafter(nearest, np.float32(-np.inf)), nearest)
-    above = np.nextafter(below, np.float32(np.inf)).astype(np.float64)
+        below = np.where(nearest > threshold, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+        above = np.nextafter(below, np.float32(np.inf)).astype(np.float64)
     last = below.astype(np.float64)
     halfway = last + (above - last) / 2
     turn = [np.nextafter(halfway, -np.inf), halfway, np.nextafter(halfway, np.inf)]

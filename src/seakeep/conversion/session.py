@@ -16,6 +16,7 @@ from seakeep.records.outputs import Outputs
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+ENGINE = f"onnxruntime {onnxruntime.__version__}"
 NUMBERS = "numbers"
 CATEGORIES = "categories"
 SCORE = "score"

@@ -34,7 +34,8 @@ from seakeep.records.prediction import ANSWERED, FRESH
 from seakeep.records.version import Version
 from seakeep.registry.bundle import Bundle
 from seakeep.replay.why import Reexecution, environment_of, reexecute
-from seakeep.training.environment import host_class, installed
+from seakeep.training.environment import installed
+from seakeep.training.host import host_class
 
 
 class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,6 @@ It reads the settings alone, never the project's own code: everything a worker n
 from __future__ import annotations
 
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
@@ -19,6 +18,7 @@ from seakeep.backends.lmdb.online import LmdbOnlineStore
 from seakeep.backends.sql import Database, SqlKeys, SqlReleases
 from seakeep.clock import Clock, SystemClock, TimeOrderedIds
 from seakeep.config import Home, ServingSettings, Settings, load_settings
+from seakeep.conversion.session import ENGINE
 from seakeep.errors import PlatformError, SeakeepError
 from seakeep.features.remember import RememberingStore
 from seakeep.features.rows import EventDecoder, RequestDecoder
@@ -31,7 +31,7 @@ from seakeep.security.keys import KeyAuthenticator
 from seakeep.serving.logs import configured
 from seakeep.serving.ports import SpanSink
 from seakeep.serving.worker import WorkerContext, is_loopback, run_worker
-from seakeep.training.environment import host_class
+from seakeep.training.host import host_class
 
 
 def context(folder: Path, index: int, port: int, beside: Path | None = None) -> WorkerContext:
@@ -81,7 +81,7 @@ def context(folder: Path, index: int, port: int, beside: Path | None = None) -> 
         observing=settings.observe,
         spans=_spans(settings) if settings.observe.traces and not beside else None,
         lifeline=0,
-        costs=FileCosts(home.costs, host=f"{host_class()}, onnxruntime {metadata.version('onnxruntime')}"),
+        costs=FileCosts(home.costs, host=f"{host_class()}, {ENGINE}"),
     )
 
 

@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from seakeep.records.run import Environment
+from seakeep.training.host import host_class
 
-_CPUINFO = Path("/proc/cpuinfo")
 _CODE = {".py", ".toml"}
 _SKIPPED = {"__pycache__", "node_modules", "build", "dist"}
-_VECTORS = ("avx512f", "avx2", "avx", "sse4_2", "sve", "asimd")
 
 
 def environment() -> Environment:
@@ -41,24 +40,6 @@ def installed(packages: Iterable[str]) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = ""
     return found
-
-
-def host_class() -> str:
-    """The class of this host; see :func:`cpu_class`."""
-    return cpu_class(_CPUINFO)
-
-
-def cpu_class(cpuinfo: Path) -> str:
-    """Processor model and widest vector unit: numerical libraries choose their code, and so the last bits, by these."""
-    try:
-        lines = cpuinfo.read_text("utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    fields = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
-    model = fields.get("model name") or fields.get("cpu part") or platform.machine()
-    flags = (fields.get("flags") or fields.get("features") or "").split()
-    vectors = next((name for name in _VECTORS if name in flags), "")
-    return f"{model} {vectors}".strip()
 
 
 def code_digests(folder: Path, *, leave_out: tuple[Path, ...] = ()) -> dict[str, str]:

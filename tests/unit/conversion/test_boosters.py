@@ -1,4 +1,4 @@
-"""XGBoost and LightGBM: every model of their zoos, random small ones, and planted faults; skipped without the extra."""
+"""XGBoost, LightGBM and CatBoost: every model of their zoos, random small ones, and planted faults; skipped without the extra."""
 
 import dataclasses
 import importlib
@@ -19,7 +19,10 @@ from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
 
 SIZE = 8
-FRAMEWORKS = ["xgboost", "lightgbm"]
+FRAMEWORKS = ["xgboost", "lightgbm", "catboost"]
+CODED = ["xgboost", "lightgbm"]
+"""Those whose native categories are codes, which trees name."""
+FAMILY = {"xgboost": ("XGBoost", "xgb"), "lightgbm": ("LightGBM", "lgbm"), "catboost": ("CatBoost", "cat")}
 few = settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
@@ -73,7 +76,7 @@ def test_every_model_of_the_zoo_answers_as_its_source_does(framework, sample, un
             assert {framework, f"{framework}-cpu"} & set(proof.versions)
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", CODED)
 def test_native_categories_are_split_by_membership(framework, sample):
     models = zoo(framework).MODELS
     name = next(name for name in models if name.endswith("native categories"))
@@ -88,11 +91,12 @@ def test_trees_after_the_best_iteration_are_left_out(framework, sample):
     name = next(name for name in models if name.endswith("stopped early"))
     model, columns = fitted(models[name], sample)
     ((forest, _),) = emit(model, columns).forests
-    best = model.best_iteration + 1 if framework == "xgboost" else model.best_iteration_
+    counted = {"xgboost": "best_iteration", "lightgbm": "best_iteration_", "catboost": "best_iteration_"}
+    best = getattr(model, counted[framework]) + (framework != "lightgbm")  # the others count from 0
     assert len(forest.trees) == best < SIZE * 3
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", CODED)
 def test_a_data_frames_own_categories_are_refused(framework, sample):
     zoo(framework)
     frame = sample.full.assign(place=sample.full["place"].astype("category"))
@@ -113,7 +117,8 @@ def test_a_data_frames_own_categories_are_refused(framework, sample):
 def test_planted_faults_are_found(framework, sample, unseen, subtests):
     """``<`` for ``<=``, missing values on the other side, sums that are not averaged, trees that were stopped."""
     models = zoo(framework).MODELS
-    module = importlib.import_module(f"seakeep.conversion.emit.{'xgb' if framework == 'xgboost' else 'lgbm'}")
+    plain, family = FAMILY[framework]
+    module = importlib.import_module(f"seakeep.conversion.emit.{family}")
     tree = importlib.import_module("seakeep.conversion.emit.tree")
 
     def turned(graph, forest, base=(0.0,)):
@@ -127,9 +132,11 @@ def test_planted_faults_are_found(framework, sample, unseen, subtests):
         matrix = graph.double(graph.node("Cast", forest.matrix, to=10))  # half precision
         return tree.follow(graph, dataclasses.replace(forest, matrix=matrix), base)
 
-    plain = "XGBoost" if framework == "xgboost" else "LightGBM"
-    cases = [(turned, plain), (one_less, f"{plain}, stopped early"), (rounded, f"{plain}, three classes")]
-    cases.append((turned, f"{plain}, native categories"))
+    cases = [(turned, plain), (one_less, f"{plain}, stopped early")]
+    if framework in CODED:
+        cases += [(turned, f"{plain}, native categories"), (rounded, f"{plain}, three classes")]
+    else:  # its classes' trees hold a number for each class and are followed otherwise
+        cases += [(turned, f"{plain}, missing highest"), (turned, f"{plain}, depthwise"), (rounded, plain)]
     for plant, name in cases:
         with subtests.test(f"{plant.__name__}: {name}"), pytest.MonkeyPatch.context() as patch:
             model, columns = fitted(models[name], sample)
@@ -170,6 +177,14 @@ def test_random_small_models(framework, data, drawn):
         missing = data.draw(st.sampled_from([np.nan, 0.0, 0.5]))
         booster = data.draw(st.sampled_from(["gbtree", "dart"]))
         model = XGBClassifier(n_estimators=size, max_leaves=leaves, missing=missing, booster=booster, rate_drop=0.5)
+    elif framework == "catboost":
+        from catboost import CatBoostClassifier
+
+        policy = data.draw(st.sampled_from([{}, {"grow_policy": "Depthwise"}, {"grow_policy": "Lossguide"}]))
+        nan_mode = data.draw(st.sampled_from(["Min", "Max"]))
+        model = CatBoostClassifier(
+            iterations=size, depth=leaves // 2, nan_mode=nan_mode, verbose=0, allow_writing_files=False, **policy
+        )
     else:
         from lightgbm import LGBMClassifier
 
@@ -191,3 +206,66 @@ def test_random_small_models(framework, data, drawn):
         model.fit(frame, label)
     proof = proof_of(model, columns, Rows(numbers, np.empty((len(numbers), 0), dtype=object)))
     assert proof.passed, proof
+
+
+@pytest.fixture(scope="module")
+def small(sample):
+    """A regressor of a few trees, and its columns."""
+    return fitted(zoo("catboost").MODELS["CatBoost regression"], sample)
+
+
+def test_a_scale_and_a_bias_set_after_training_count(small, unseen):
+    model, columns = small[0].copy(), small[1]
+    model.set_scale_and_bias(0.3, -7.25)
+    assert proof_of(model, columns, unseen.rows("missing")).passed
+
+
+def test_a_model_read_back_from_its_own_file_is_the_same_graph(small, tmp_path):
+    from catboost import CatBoostRegressor
+
+    model, columns = small
+    model.save_model(str(tmp_path / "model.cbm"))
+    again = CatBoostRegressor().load_model(str(tmp_path / "model.cbm"))
+    assert emit(again, columns).model == emit(model, columns).model
+
+
+def test_levels_of_a_symmetric_tree_are_read_in_their_order(sample, unseen):
+    """The planted fault: the first split as the highest bit of the leaf's number."""
+    zoo("catboost")
+    from seakeep.conversion.emit import cat
+
+    def reversed_levels(tree, features, outputs):
+        return original(tree | {"splits": tree["splits"][::-1]}, features, outputs)
+
+    original = cat._tree
+    model, columns = fitted(zoo("catboost").MODELS["CatBoost, three classes"], sample)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cat, "_tree", reversed_levels)
+        assert not proof_of(model, columns, unseen.rows("missing")).passed
+
+
+def test_numbers_that_are_not_rounded_to_float32_are_found(small, sample, unseen):
+    """The planted fault of a cast left out: a border lies between two doubles that are one float32."""
+    from seakeep.conversion.emit import cat
+
+    def as_double(graph, forest, base=(0.0,)):
+        return follow(graph, dataclasses.replace(forest, matrix=graph.matrix(forest.columns)), base)
+
+    follow = cat.follow
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cat, "follow", as_double)
+        assert not proof_of(*small, unseen.rows("missing")).passed
+
+
+def test_a_threshold_of_its_own_decides_no_votes(sample):
+    zoo("catboost")
+    from catboost import CatBoostClassifier
+    from sklearn.ensemble import VotingClassifier
+
+    model = VotingClassifier([("one", CatBoostClassifier(iterations=2, verbose=0, allow_writing_files=False))])
+    model.fit(sample.plain, sample.binary)
+    columns = sample.columns("plain")
+    emit(model, columns)
+    model.estimators_[0].set_probability_threshold(0.7)
+    with pytest.raises(ConversionError, match="threshold of its own"):
+        emit(model, columns)

@@ -2,16 +2,7 @@ import platform
 
 import pytest
 
-from seakeep.training.environment import code_digests, cpu_class, environment
-
-INTEL = """processor\t: 0
-model name\t: Example CPU @ 2.00GHz
-flags\t\t: fpu sse4_2 avx avx2
-
-processor\t: 1
-model name\t: Example CPU @ 2.00GHz
-flags\t\t: fpu sse4_2 avx avx2
-"""
+from seakeep.training.environment import code_digests, environment
 
 
 def test_the_environment_names_this_python_and_its_packages():
@@ -20,15 +11,6 @@ def test_the_environment_names_this_python_and_its_packages():
     assert found.packages["numpy"]
     assert list(found.packages) == sorted(found.packages, key=str.lower)
     assert found == environment()
-
-
-def test_the_hardware_class_is_the_model_and_its_widest_vectors(tmp_path):
-    (tmp_path / "cpuinfo").write_text(INTEL)
-    assert cpu_class(tmp_path / "cpuinfo") == "Example CPU @ 2.00GHz avx2"
-
-
-def test_without_a_description_the_hardware_class_is_the_platforms(tmp_path):
-    assert cpu_class(tmp_path / "absent") in {platform.processor(), platform.machine()}
 
 
 @pytest.fixture

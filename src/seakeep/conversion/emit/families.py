@@ -32,7 +32,7 @@ SCIKIT_LEARN = (
 )
 
 
-OTHERS = {"lightgbm": "lgbm", "xgboost": "xgb"}
+OTHERS = {"catboost": "cat", "lightgbm": "lgbm", "xgboost": "xgb"}
 """Families of other frameworks, by the framework's module."""
 
 

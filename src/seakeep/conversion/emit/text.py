@@ -21,7 +21,9 @@ from seakeep.errors import ConversionError
 @transformer(CountVectorizer, TfidfVectorizer, HashingVectorizer, TfidfTransformer, DictVectorizer, FeatureHasher)
 def refuse(graph: Graph, step: Any, table: Table, where: str) -> NoReturn:  # noqa: ARG001 -- an emitter's signature
     """Refuse it by name."""
+    splits = isinstance(step, (CountVectorizer, HashingVectorizer))  # a TfidfVectorizer is a CountVectorizer
+    why = "splits text by rules of Python's that the engine does not have" if splits else "has no exact emitter here"
     raise ConversionError(
-        f"{where}: {type(step).__name__} splits text by rules of Python's that the engine does not have",
+        f"{where}: {type(step).__name__} {why}",
         hint="serve this model by its native runtime, or compute the counts of the words that matter as features",
     )
