@@ -152,6 +152,21 @@ def test_replay_traffic(seakeep, flights_at, killed, monkeypatch):
     assert second.passed
 
 
+def test_profile(seakeep, flights_at, killed):
+    folder = flights_at("recorded")
+    home = folder / ".seakeep"
+    before = sorted((home / "recorder").rglob("*"))
+    profile = ("profile", MODEL, "--rate", "50", "--seconds", "0.5")
+    workers = killed(folder, *profile, at=lambda: any(home.glob("profile-*/predictions/*")))
+    assert len(workers) == 1
+    (left,) = home.glob("profile-*")
+    assert json.loads(seakeep(*profile, "--project", folder, "--json").out)["levels"][0]["failed"] == 0
+    assert not left.exists()
+    assert not [*home.glob("profile-*")]
+    assert sorted((home / "recorder").rglob("*")) == before
+    assert_sound(folder)
+
+
 def test_up_in_the_middle_of_a_rollout(flights_at, history):
     """The service is killed while a candidate answers a part: the next one leads the rollout on to its receipt."""
     folder = flights_at("promoted")

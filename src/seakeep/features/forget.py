@@ -11,6 +11,7 @@ import numpy as np
 from seakeep.features import online
 from seakeep.features.online import OnlineStore, OnlineTransaction, ViewEntry
 from seakeep.features.plan import plan_view
+from seakeep.features.retire import sweep
 from seakeep.features.state import pack, unpack
 
 
@@ -24,6 +25,8 @@ def forget(store: OnlineStore, names: AbstractSet[str]) -> int:
     int
         How many states were taken out or changed.
     """
+    while sweep(store):
+        pass  # of a view that is let go of nothing may stay either
     return store.update(lambda transaction: _forget(transaction, names))
 
 

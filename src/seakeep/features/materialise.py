@@ -91,29 +91,6 @@ def catch_up(store: OnlineStore, batches: Iterable[EventBatch]) -> int:
     return applied
 
 
-def retire_views(keep: Sequence[ModelDefinition], store: OnlineStore) -> int:
-    """Let go of every view that no given definition uses; arriving events then cost nothing for it.
-
-    Returns
-    -------
-    int
-        How many views were let go.
-    """
-    wanted = {_key(view, definition) for definition in keep for view in definition.views}
-
-    def change(transaction: OnlineTransaction) -> int:
-        entries = [key for key, _ in transaction.scan(online.ALL_VIEWS) if key not in wanted]
-        for key in entries:
-            digest = online.digest_of(key)
-            for prefix in (online.states_prefix(digest), online.caught_up_prefix(digest)):
-                for state, _ in list(transaction.scan(prefix)):
-                    transaction.delete(state)
-            transaction.delete(key)
-        return len(entries)
-
-    return store.update(change)
-
-
 def _key(view: FeatureView, definition: ModelDefinition) -> bytes:
     return online.view_key(view.source.name, plan_view(view, definition.schemas[view.source.name]).digest)
 

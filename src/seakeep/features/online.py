@@ -83,12 +83,15 @@ class ViewEntry(msgspec.Struct, frozen=True, kw_only=True):
         not filled yet.
     since
         How many batches the store had applied when the view was entered: it has missed those.
+    unneeded_us
+        Since when no version needs it; 0: one does.
     """
 
     view: FeatureView
     schema: tuple[ColumnSchema, ...]
     as_of_us: int
     since: int
+    unneeded_us: int = 0
 
 
 COUNTER = b"n"
@@ -96,6 +99,9 @@ COUNTER = b"n"
 
 ALL_VIEWS = b"v"
 """Prefix of the keys of all views."""
+
+LEAVING = b"l"
+"""Prefix of the keys of all views that are let go of, and of which something is left."""
 
 _DIGEST_BYTES = 16
 _LONGEST_ENTITY = 400
@@ -112,8 +118,13 @@ def view_key(source: str, digest: bytes) -> bytes:
     return views_prefix(source) + digest
 
 
+def leaving_key(digest: bytes) -> bytes:
+    """Key of the mark that a view is let go of."""
+    return LEAVING + digest
+
+
 def digest_of(key: bytes) -> bytes:
-    """The view's digest in the key of its entry."""
+    """The view's digest in the key of its entry, or of the mark that it is let go of."""
     return key[-_DIGEST_BYTES:]
 
 

@@ -147,7 +147,7 @@ def plan_view(view: FeatureView, schema: tuple[ColumnSchema, ...]) -> ViewPlan:
     }
     sums, numbers, strings = (tuple(compiled(node) for node in nodes.values()) for nodes in kept.values())
     return ViewPlan(
-        digest=_digest(view, {column.name: column.kind for column in schema}),
+        digest=view_digest(view, {column.name: column.kind for column in schema}),
         source=view.source,
         entity=view.entity,
         windows_us=tuple(windows),
@@ -178,7 +178,8 @@ def entity_names(values: NDArray[Any]) -> NDArray[np.object_]:
     return np.array([str(value) for value in values.tolist()], dtype=object)
 
 
-def _digest(view: FeatureView, kinds: Mapping[str, str]) -> bytes:
+def view_digest(view: FeatureView, kinds: Mapping[str, str]) -> bytes:
+    """The digest of a view's plan, by the kinds of the columns that it reads."""
     source = [view.source.name, view.source.time, view.source.delay]
     read = {name: kinds[name] for name in read_columns(view)}
     text = msgspec.json.encode([_LAYOUT, source, view.entity, view.features, read], order="deterministic")

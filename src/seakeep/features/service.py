@@ -17,6 +17,7 @@ from seakeep.features.lookup import Lookup
 from seakeep.features.online import OnlineStore, OnlineTransaction, Snapshot, ViewEntry
 from seakeep.features.plan import entity_names, plan_view, read_columns
 from seakeep.features.remember import RememberingStore
+from seakeep.features.retire import sweep
 from seakeep.features.state import Reader
 from seakeep.features.transform import Compiled, compiled
 from seakeep.records.model import ModelDefinition
@@ -125,7 +126,7 @@ class FeatureService:
 
 
 def enter_views(definition: ModelDefinition, store: OnlineStore) -> None:
-    """Enter the views of a definition into the store, empty, where they are not yet kept."""
+    """Enter the views of a definition into the store, empty, where they are not yet kept; none is let go of soon."""
     if not definition.columns:
         raise DataError(f"the definition of {definition.name!r} is not resolved", hint="pass it through resolve()")
     wanted = {}
@@ -135,17 +136,28 @@ def enter_views(definition: ModelDefinition, store: OnlineStore) -> None:
         key = online.view_key(view.source.name, plan_view(view, schema).digest)
         wanted[key] = ViewEntry(view=view, schema=schema, as_of_us=0, since=0)
     with store.read() as snapshot:
-        missing = {key: entry for key, entry in wanted.items() if snapshot.get(key) is None}
-    if not missing:
-        return
+        if all(_is_kept(snapshot.get(key)) for key in wanted):
+            return
 
-    def enter(transaction: OnlineTransaction) -> None:
+    def enter(transaction: OnlineTransaction) -> bool:
+        if any(transaction.get(online.leaving_key(online.digest_of(key))) is not None for key in wanted):
+            return False
         since = online.read_number(transaction.get(online.COUNTER))
-        for key, entry in missing.items():
-            if transaction.get(key) is None:
+        for key, entry in wanted.items():
+            value = transaction.get(key)
+            if value is None:
                 transaction.put(key, msgspec.json.encode(msgspec.structs.replace(entry, since=since)))
+            elif not _is_kept(value):
+                known = msgspec.json.decode(value, type=ViewEntry)
+                transaction.put(key, msgspec.json.encode(msgspec.structs.replace(known, unneeded_us=0)))
+        return True
 
-    store.update(enter)
+    while not store.update(enter):
+        sweep(store)  # what is left of the view that was let go of would count twice
+
+
+def _is_kept(value: bytes | memoryview | None) -> bool:
+    return value is not None and not msgspec.json.decode(value, type=ViewEntry).unneeded_us
 
 
 class _Assembler:

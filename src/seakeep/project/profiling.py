@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from seakeep.errors import NotFoundError, ServingError
 from seakeep.features.personal import unreadable
 from seakeep.project.load import LoadedProject
 from seakeep.project.online import OnlineViews
+from seakeep.project.scratch import scratch
 from seakeep.project.service import READY_S
 from seakeep.project.stores import Stores
 from seakeep.project.worker import private
@@ -92,15 +92,15 @@ class Profiler:
         bundle = self._stores.bundles.open(version.bundle)
         tables = _recorded(version.model, recorded)
         hidden = unreadable(bundle.definition.request)
-        with tempfile.TemporaryDirectory(prefix="profile-", dir=self._home.root) as folder:
-            worker = self._worker(Path(folder))
+        with scratch(self._home.root) as folder:
+            worker = self._worker(folder)
             try:
                 OnlineViews(self._home, self._stores).fill([bundle])
                 worker.start()
                 worker.wait_ready(READY_S)
                 send = functools.partial(self._request, bundle.definition, hidden, f"127.0.0.1:{worker.port}")
                 asked = [send(table, place) for table in tables for place in range(len(table))]
-                running = _Running(worker, self._home.beside(Path(folder)).metrics, version.model, self._options)
+                running = _Running(worker, self._home.beside(folder).metrics, version.model, self._options)
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                     levels = tuple(runner.run(running.measure([request for request, _ in asked], rate)))
                 memory = own_bytes(worker.status()[0].pid)

@@ -150,8 +150,9 @@ class Project:
         self, model: str = "", *, actor: str = "", reason: str = "asked for", standby: bool = False
     ) -> Release:
         """Take back the candidate, or else go back to the champion before this one; or take away what stands by."""
-        change = self.stores.promotion.withdraw if standby else self.stores.promotion.rollback
-        return change(self._loaded.model(model).name, reason=reason, actor=actor)
+        if standby:
+            return self.stores.promotion.withdraw(self._loaded.model(model).name, reason=reason, actor=actor)
+        return self._releaser.rollback(model, reason=reason, actor=actor)
 
     def history(self, model: str = "", *, at_us: int | None = None) -> Sequence[Release]:
         """What was in production, oldest first; with a moment only what was in force then."""

@@ -19,6 +19,7 @@ from seakeep.records.version import Version, parse_reference
 from seakeep.registry.bundle import Bundle
 from seakeep.registry.evidence import Evidence, against_champion
 from seakeep.registry.gates import judge
+from seakeep.registry.promotion import returned
 
 
 class Releaser:
@@ -104,6 +105,18 @@ class Releaser:
             override=override,
             way=way,
         )
+
+    def rollback(self, model: str, *, reason: str, actor: str) -> Release:
+        """Take back the candidate, or else go back to the champion before this one; NotFoundError if there is none.
+
+        Features that were let go of since that one was served are filled before it may answer.
+        """
+        name = self._loaded.model(model).name
+        history = self._stores.releases.history(name)
+        champion = next((one for one in returned(history) or () if one.role == "champion"), None)
+        if champion and not history[-1].candidate:
+            self._online.fill_again(self._stores.bundles.open(champion.bundle))
+        return self._stores.promotion.rollback(name, reason=reason, actor=actor)
 
     def history(self, model: str, at_us: int | None) -> Sequence[Release]:
         """All releases, oldest first; with a moment only the one that was in force then."""

@@ -19,6 +19,7 @@ from seakeep.errors import PlatformError
 from seakeep.project.beside import Beside
 from seakeep.project.load import LoadedProject
 from seakeep.project.online import OnlineViews
+from seakeep.project.scratch import clear_abandoned
 from seakeep.project.stores import Stores
 from seakeep.recorder.recovery import recover
 from seakeep.serving.comparison import judge
@@ -77,6 +78,7 @@ class Service:
         """
         self._lock = _take_lock(self._home)
         try:
+            clear_abandoned(self._home.root)
             for folder in (self._home.predictions, self._home.events):
                 if folder.is_dir():
                     recover(folder, self._clock)

@@ -1,4 +1,4 @@
-"""What is done beside a service, in a process of its own: days judged, records compacted and let go.
+"""What is done beside a service, in a process of its own: days judged, records compacted and let go, and views too.
 
 It is heavy, and in the service's own process would hold up the care for workers and rollouts, and the service's end. All
 of it may be killed at any moment, so it ends when it is told to, whatever it is at.
@@ -20,6 +20,7 @@ from seakeep.errors import SeakeepError
 from seakeep.project.build import Builder
 from seakeep.project.keyring import keyring
 from seakeep.project.load import LoadedProject, load_project
+from seakeep.project.online import OnlineViews
 from seakeep.project.pager import Pager
 from seakeep.project.stores import open_stores
 from seakeep.project.watch import Watcher
@@ -42,12 +43,14 @@ class Upkeep:
     ----------
     pager
         Judges the days.
+    views
+        Lets go of the features that nobody needs any more.
     clock
         The wall clock.
     """
 
-    def __init__(self, loaded: LoadedProject, home: Home, pager: Pager, *, clock: Clock) -> None:
-        self._loaded, self._home, self._pager, self._clock = loaded, home, pager, clock
+    def __init__(self, loaded: LoadedProject, home: Home, pager: Pager, views: OnlineViews, *, clock: Clock) -> None:
+        self._loaded, self._home, self._pager, self._views, self._clock = loaded, home, pager, views, clock
         self._steadiness = Steadiness(clock)
         self._judge_due_s = time.monotonic()
         self._records_due_s = self._judge_due_s + RECORDS_S
@@ -57,7 +60,10 @@ class Upkeep:
         if time.monotonic() >= self._judge_due_s:
             self._judge_due_s = time.monotonic() + self._judge()
         if time.monotonic() >= self._records_due_s:
-            self._keep_records()
+            settled = self._steadiness.settled()
+            self._keep_records(settled=settled)
+            if settled:
+                self._let_go_of_views()
             self._records_due_s = time.monotonic() + RECORDS_S
         return max(0.0, min(self._judge_due_s, self._records_due_s) - time.monotonic())
 
@@ -68,14 +74,22 @@ class Upkeep:
             _log.exception("the day could not be judged")
             return RECORDS_S
 
-    def _keep_records(self) -> None:
-        settled = self._steadiness.settled()
+    def _keep_records(self, *, settled: bool) -> None:
         try:
             keys = keyring(self._home.predictions, self._loaded.folder, self._loaded.settings, self._home)
             compact(self._home.predictions, keys)
             self._let_go(by_age=settled)
         except (SeakeepError, OSError):
             _log.exception("the records could not be compacted or let go; they stay as they are")
+
+    def _let_go_of_views(self) -> None:
+        try:
+            gone = self._views.retire(self._loaded.models, self._clock.now_us())
+        except (SeakeepError, OSError):
+            _log.exception("which features nobody needs any more could not be told; they stay as they are")
+        else:
+            if gone:
+                _log.info("let go of %d views that no version needs any more", gone)
 
     def _let_go(self, *, by_age: bool) -> None:
         """Let go of the records that are too old or too many. Events, of which features are rebuilt, go by age alone."""
@@ -99,7 +113,7 @@ def upkeep(folder: Path, clock: Clock) -> Upkeep:
     home = Home(loaded.folder / loaded.settings.project.home)
     stores = open_stores(home, clock)
     watcher = Watcher(loaded, home, stores, Builder(loaded, home, stores, clock), clock)
-    return Upkeep(loaded, home, Pager(loaded.models, stores, watcher), clock=clock)
+    return Upkeep(loaded, home, Pager(loaded.models, stores, watcher), OnlineViews(home, stores), clock=clock)
 
 
 def main(arguments: list[str]) -> int:

@@ -239,26 +239,34 @@ def widened(last: Release, share: float) -> tuple[Route, ...]:
 def returned(history: Sequence[Release]) -> tuple[Route, ...] | None:
     """The routes after going back: without the candidate, or with the champion before the one in force.
 
-    A champion that was itself gone back from is not returned to: going back twice goes back further. None if there is
-    nothing to go back to.
+    None if there is nothing to go back to.
     """
     if not history:
         return None
     if history[-1].candidate:
         return tuple(route for route in history[-1].routes if route.role != "candidate")
-    champions: list[Route] = []
+    before = champions(history)[:-1]
+    if not before:
+        return None
+    standing_by = tuple(one for one in history[-1].routes if one.role == "standby")
+    return before[-1], *(one for one in standing_by if one.version != before[-1].version)
+
+
+def champions(history: Sequence[Release]) -> list[Route]:
+    """The champion in force, last, after those that can be gone back to.
+
+    A champion that was itself gone back from is not returned to: going back twice goes back further.
+    """
+    found: list[Route] = []
     for release in history:
         champion = release.champion
         if champion is None:
             continue
-        if release.action == "rollback" and len(champions) > 1 and champions[-2].version == champion.version:
-            champions.pop()
-        elif not champions or champions[-1].version != champion.version:
-            champions.append(champion)
-    if len(champions) < 2:
-        return None
-    standing_by = tuple(one for one in history[-1].routes if one.role == "standby")
-    return champions[-2], *(one for one in standing_by if one.version != champions[-2].version)
+        if release.action == "rollback" and len(found) > 1 and found[-2].version == champion.version:
+            found.pop()
+        elif not found or found[-1].version != champion.version:
+            found.append(champion)
+    return found
 
 
 def _route(version: Version) -> Route:

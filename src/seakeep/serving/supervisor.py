@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -87,7 +85,6 @@ class Supervisor:
         self._leaving: list[tuple[Process, float]] = []
         self._weighed_s = 0.0
         self._told_low = self._blind = False
-        self._stop = threading.Event()
         self._reserved: list[socket.socket] = []
         self._watchdog = Watchdog(settings.hang_s)
         self.port = settings.port
@@ -118,7 +115,7 @@ class Supervisor:
             They did not within the time, or one ends again and again.
         """
         deadline_s = time.monotonic() + timeout_s
-        while time.monotonic() < deadline_s and not self._stop.is_set():
+        while time.monotonic() < deadline_s:
             self.look()
             states = {worker.index: worker.state for worker in self.status()}
             if all(states.get(seat.index) == "ready" for seat in self._seats):
@@ -128,9 +125,8 @@ class Supervisor:
                 message = f"worker {failing.index} ends as soon as it is started"
                 raise PlatformError(message, hint="see what it wrote above")
             time.sleep(_LOOK_S)
-        if not self._stop.is_set():
-            message = f"the workers were not ready after {timeout_s:g} s"
-            raise PlatformError(message, hint="see /v2/health/ready for versions that could not be loaded")
+        message = f"the workers were not ready after {timeout_s:g} s"
+        raise PlatformError(message, hint="see /v2/health/ready for versions that could not be loaded")
 
     def status(self) -> list[metrics.WorkerStatus]:
         """What the living workers say of themselves."""
@@ -164,21 +160,6 @@ class Supervisor:
                     self._await(seat, seat.successor, told.get(seat.successor.pid), now_s)
                 if seat.process and seat.process.pid in told:
                     self._weigh(seat, seat.process, told[seat.process.pid].ready_bytes, now_s)
-
-    def run(self) -> None:
-        """Keep the workers alive until :meth:`stop` or a signal; then stop them. To be called in the main thread."""
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            while not self._stop.wait(_LOOK_S):
-                self.look()
-        finally:
-            self.close()
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def stop(self) -> None:
-        """Let :meth:`run` end."""
-        self._stop.set()
 
     def close(self) -> None:
         """Let the workers finish what they have begun, and wait for them; whoever takes too long is killed."""
@@ -215,9 +196,6 @@ class Supervisor:
             seat.hung = process
             _log.error("worker %s has not moved for %s s and is replaced", seat.index, self._settings.hang_s)
             process.send_signal(TELL)
-
-    def _on_signal(self, _number: int, _frame: object) -> None:
-        self._stop.set()
 
     def _told(self) -> tuple[metrics.WorkerStatus, ...]:
         """What workers say of themselves; nothing while it cannot be read, for want of descriptors for example."""

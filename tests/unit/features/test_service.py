@@ -9,7 +9,7 @@ import pytest
 from seakeep.backends.lmdb.online import LmdbOnlineStore
 from seakeep.clock import DAY_US, FixedClock
 from seakeep.errors import DataError, FeaturesError
-from seakeep.features.materialise import materialise, missing_views, retire_views
+from seakeep.features.materialise import materialise, missing_views
 from seakeep.features.remember import RememberingStore
 from seakeep.features.resolve import resolve
 from seakeep.features.service import FeatureService
@@ -213,20 +213,6 @@ def test_names_of_entities_may_be_long_and_strange(store):
     times = np.full(5, 11 * HOUR)
     table = {"t": times.view("datetime64[us]"), "who": np.array(names, dtype=object)}
     assert service.assemble(definition, table, times).numbers[:, 2].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
-
-
-def test_views_that_no_model_uses_are_let_go(store):
-    other = define(FeatureView("v", SOURCE, "who", {"n": count(over=["2h"])}))
-    service = FeatureService(store)
-    service.add(DEFINITION)
-    service.add(other)
-    service.ingest("e", events((10 * HOUR, 7, 1.0, "p")), "1")
-    before = store.update(lambda transaction: len(list(transaction.scan(b""))))
-    assert retire_views([other], store) == 1
-    assert retire_views([other], store) == 0
-    assert store.update(lambda transaction: len(list(transaction.scan(b"")))) == before - 2
-    assert ask(service, (11 * HOUR, 7)).unknown == [("v",)]
-    assert ask(service, (11 * HOUR, 7), definition=other).numbers.tolist() == [[1.0]]
 
 
 def history(rows, entities, seed=0):

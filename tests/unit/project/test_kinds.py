@@ -5,9 +5,11 @@ import math
 import msgspec
 import numpy as np
 import pytest
-from tests.flights import Server, opened, wait_for
+from tests.flights import Server, opened, run, wait_for
 from tests.kinds import LIVE_US, deliveries, write_project
 
+from seakeep.cli.know import why_text
+from seakeep.cli.past import shadow_text, whatif_text
 from seakeep.clock import DAY_US, SystemClock
 from seakeep.dashboard.records import RecordedPages
 from seakeep.errors import NotFoundError
@@ -179,3 +181,21 @@ def test_realised_errors_are_those_of_the_answers(project, lived):
     found = realised(history.live, now_us=LIVE_US + 9 * DAY_US)
     assert found["mae"].value == pytest.approx(np.abs(error).mean())
     assert found["bias"].low <= error.mean() <= found["bias"].high
+
+
+def test_the_command_line_says_values_and_no_decisions(project, lived):
+    period = {"from_us": LIVE_US, "to_us": LIVE_US + 4 * DAY_US}
+    whatif = whatif_text(project.past.whatif("minutes:2", against="minutes:1", **period))
+    assert "larger" in whatif
+    assert "nearer by :2" in whatif
+    assert "mae" in whatif
+    shadow = shadow_text(project.past.shadow("minutes"))
+    assert "smaller" in shadow
+    why = why_text(project.why(lived[1]["predictions"][0]["id"]))
+    assert "equal, bit for bit" in why
+    for said in (whatif, shadow, why):
+        assert not {"decision", "decisions", "alerts"} & set(said.split())
+    shown = run(lived[0], "model", "show", "minutes:1")
+    assert "answers with a value" in shown.out
+    listed = run(lived[0], "records", "list", ORDERS[0]["id"])
+    assert "—" in listed.out

@@ -9,6 +9,8 @@ from tests.flights import MODEL, REPLAY_TO_US, opened, twin
 
 from seakeep.backends.lmdb.online import LmdbOnlineStore
 from seakeep.errors import NotFoundError
+from seakeep.features.online import ALL_VIEWS, ViewEntry
+from seakeep.features.retire import UNNEEDED_US
 from seakeep.features.rows import RequestDecoder
 from seakeep.features.service import FeatureService
 from seakeep.recorder.reader import scan
@@ -96,3 +98,70 @@ def test_a_dataset_that_is_gone_is_named_with_its_run(project):
     with pytest.raises(NotFoundError, match=f"dataset version {run.dataset[:12]} of {run.id} is gone") as caught:
         project._online.fill([bundle_of(project)])
     assert caught.value.hint == "train and convert again"
+
+
+def entered(project):
+    """Names of the views that are kept, with how often."""
+    store = LmdbOnlineStore(project.home.online)
+    try:
+        entries = store.update(lambda transaction: [value for _, value in transaction.scan(ALL_VIEWS)])
+    finally:
+        store.close()
+    return sorted(msgspec.json.decode(entry, type=ViewEntry).view.name for entry in entries)
+
+
+def of_other_windows(project):
+    """A version whose weather is that of another time: a view of its own."""
+    definition = bundle_of(project).definition
+    (weather,) = (view for view in definition.views if view.name == "weather")
+    features = {
+        name: msgspec.structs.replace(spec, windows=("5h",) * len(spec.windows))
+        for name, spec in weather.features.items()
+    }
+    other = msgspec.structs.replace(weather, features=features)
+    views = tuple(other if view is weather else view for view in definition.views)
+    return twin(project, definition=msgspec.structs.replace(definition, views=views))
+
+
+def put_in_force(project, version):
+    project.stores.promotion.promote(version, results=[], canary=None, actor="test", now=True, override="a test")
+
+
+def retired(project):
+    """How many views go, now that an hour has passed."""
+    assert project._online.retire(project.models, REPLAY_TO_US) == 0
+    return project._online.retire(project.models, REPLAY_TO_US + UNNEEDED_US)
+
+
+def test_views_stay_for_as_long_as_a_release_or_the_way_back_needs_them(project, rows):
+    before = features(project, rows)
+    other = of_other_windows(project)
+    project._online.fill([project.bundle(other)])
+    both = sorted([*VIEWS, "weather"])
+    assert entered(project) == both
+    assert retired(project) == 0, "the newest version"
+    newest = twin(project)
+    put_in_force(project, other)
+    assert retired(project) == 0, "the champion"
+    put_in_force(project, newest)
+    assert retired(project) == 0, "the champion before"
+    put_in_force(project, project.resolve(f"{MODEL}:1"))
+    assert retired(project) == 1
+    assert entered(project) == VIEWS
+    assert_same(features(project, rows), before)
+    # Back and further back: what was let go of is filled before that version answers.
+    assert project.rollback().champion.version == newest.number
+    assert entered(project) == VIEWS
+    assert project.rollback().champion.version == other.number
+    assert entered(project) == both
+    assert project._online.fill([project.bundle(other)]) == []
+
+
+def test_a_version_that_cannot_be_read_lets_no_view_go(project):
+    version = of_other_windows(project)
+    project._online.fill([project.bundle(version)])
+    kept = entered(project)
+    shutil.rmtree(project.home.bundles / twin(project).bundle)
+    with pytest.raises(NotFoundError):
+        project._online.retire(project.models, REPLAY_TO_US)
+    assert entered(project) == kept

@@ -72,18 +72,23 @@ def test_a_job_that_fails_stops_no_other(project, monkeypatch, caplog):
 
 
 def test_a_signal_ends_it_and_the_handlers_before_are_put_back(project):
-    before = signal.getsignal(signal.SIGTERM)
+    """Ctrl-C; that SIGTERM does the same, the tests of `up` show."""
+
+    def handlers():
+        return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+
+    before = handlers()
 
     def end():
-        wait_for(lambda: signal.getsignal(signal.SIGTERM) is not before)
-        os.kill(os.getpid(), signal.SIGTERM)
+        wait_for(lambda: all(now is not old for now, old in zip(handlers(), before, strict=True)))
+        os.kill(os.getpid(), signal.SIGINT)
 
     with project.service() as service:
         ender = threading.Thread(target=end)
         ender.start()
         service.run()
         ender.join()
-        assert signal.getsignal(signal.SIGTERM) is before
+        assert handlers() == before
         service.close()
         service.close()  # and once more at the end of the block
 
@@ -134,8 +139,11 @@ os.kill(os.getpid(), 9)
 def test_what_a_killed_service_left_is_sealed_and_counted_before_the_next_one_starts(project):
     folder = project.home.predictions
     assert start(KILLED, folder).wait(60) == -signal.SIGKILL
+    abandoned = project.home.root / "profile-left"
+    abandoned.mkdir()
     assert [part.state for part in parts(folder)[0]] == ["open"]
     with project.service():
+        assert not abandoned.exists()
         left = [part.state for part in parts(folder)[0] if part.writer == "worker-7"]
     assert set(left) == {"seg"}
     recorded = len(query.load(folder, query.Query(model=MODEL)))

@@ -10,6 +10,7 @@ import pytest
 from tests.flights import MODEL, REPLAY_FROM_US, entries, failing_day, opened, wait_for
 
 from seakeep.clock import DAY_US, SystemClock
+from seakeep.errors import NotFoundError
 from seakeep.project import beside, service, upkeep
 from seakeep.project.load import load_project
 from seakeep.recorder.layout import parts
@@ -33,8 +34,19 @@ class Judge:
         return self.wait_s
 
 
-def jobs(project, judge):
-    return upkeep.Upkeep(load_project(project.folder), project.home, judge, clock=SystemClock())
+class Views:
+    """Stands for the features where it does not matter which are let go of."""
+
+    def __init__(self):
+        self.asked = []
+
+    def retire(self, models, now_us):
+        self.asked.append((list(models), now_us))
+        raise NotFoundError("there is no bundle")
+
+
+def jobs(project, judge, views=None):
+    return upkeep.Upkeep(load_project(project.folder), project.home, judge, views or Views(), clock=SystemClock())
 
 
 def states(project):
@@ -78,6 +90,20 @@ def test_records_that_cannot_be_compacted_stay_and_are_told(project, monkeypatch
     jobs(project, Judge()).step()
     assert "they stay as they are" in caplog.text
     assert states(project) == {"seg"}
+
+
+def test_features_are_let_go_of_by_a_settled_clock_alone_and_a_fault_stops_nothing(project, monkeypatch, caplog):
+    monkeypatch.setattr(upkeep, "RECORDS_S", 0.0)
+    views = Views()
+    todo = jobs(project, Judge(), views)
+    todo.step()
+    assert views.asked == []
+    monkeypatch.setattr(todo._steadiness, "settled", lambda: True)
+    todo.step()
+    ((models, now_us),) = views.asked
+    assert models == [MODEL]
+    assert abs(SystemClock().now_us() - now_us) < DAY_US
+    assert "they stay as they are" in caplog.text
 
 
 def test_it_is_started_with_a_service_again_when_killed_and_ends_with_it(flights_at, monkeypatch):
