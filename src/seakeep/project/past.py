@@ -133,6 +133,9 @@ class Past:
         from_us, to_us = self._period(new.model, from_us, to_us)
         traffic = self._traffic(new.model, from_us, to_us)
         versions = [self._executable(new, traffic), self._executable(old, traffic)]
+        if versions[0].outputs != versions[1].outputs:
+            message = f"{new.ref} and {old.ref} answer with different things: a {versions[0].outputs.kind} and a {versions[1].outputs.kind}"
+            raise NotFoundError(message, hint="name a version whose label is of the same kind")
         categories = functools.partial(self._categories, new.model)
         gathering = Gathering(*versions, labels=self._labels(new), categories=categories)
         for block in execute(self._blocks(traffic, versions), versions, threads=_cores()):

@@ -12,7 +12,7 @@ from seakeep.cli.know import why_text
 from seakeep.cli.past import shadow_text, whatif_text
 from seakeep.clock import DAY_US, SystemClock
 from seakeep.dashboard.records import RecordedPages
-from seakeep.errors import NotFoundError
+from seakeep.errors import ConflictError, NotFoundError
 from seakeep.monitoring.history import History
 from seakeep.monitoring.quality import realised
 from seakeep.recorder import query
@@ -199,3 +199,26 @@ def test_the_command_line_says_values_and_no_decisions(project, lived):
     assert "answers with a value" in shown.out
     listed = run(lived[0], "records", "list", ORDERS[0]["id"])
     assert "—" in listed.out
+
+
+def test_versions_of_different_kinds_are_not_compared(project):
+    bundle = project.bundle(project.resolve("minutes:1"))
+    label = msgspec.structs.replace(bundle.definition.label, answers=msgspec.UNSET)
+    definition = msgspec.structs.replace(bundle.definition, label=label)
+    made = msgspec.structs.replace(bundle.run, id="r-00000000000f", definition=definition, threshold=0.5)
+    project.stores.runs.add(made, actor="test")
+    other = msgspec.structs.replace(
+        project.resolve("minutes:1"),
+        number=0,
+        run=made.id,
+        threshold=0.5,
+        bundle=project.stores.bundles.put(made, bundle.model, bundle.proof, created_us=made.started_us),
+    )
+    version = project.stores.versions.add(other, actor="test", now_us=made.started_us)
+    with pytest.raises(NotFoundError, match="a probability and a value"):
+        project.past.whatif(version.ref, against="minutes:1", from_us=LIVE_US, to_us=LIVE_US + 4 * DAY_US)
+    with pytest.raises(ConflictError, match="which answers with a value"):
+        project.promote(version.ref)
+    (found,) = [one for one in project.gates(version.ref) if one.gate == "champion"]
+    assert not found.passed
+    assert "it answers with a value" in found.observed
