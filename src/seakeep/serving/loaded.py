@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 _WARM_UP_ROWS = (2, 7, 64)
+_ROWS_ALONE = 1024
+"""So many rows are scored alone: where the last bits of one in a hundred differ, that shows."""
+_ALONE_S = 0.25
+"""After this time a heavy model's rows alone are enough, in seconds."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -185,15 +189,19 @@ def _warm_up(version: LoadedVersion) -> bool:
         The model does not take its own inputs, or does not give one score a row.
     """
     name = f"{version.model}:{version.number}"
-    most = max(_WARM_UP_ROWS)
-    numbers, categories = _made_up(version, most)
+    numbers, categories = _made_up(version, _ROWS_ALONE)
+    alone: list[NDArray[np.float64]] = []
+    began_s = time.perf_counter()
     try:
-        alone = [version.session.score(numbers[i : i + 1], categories[i : i + 1]) for i in range(most)]
-        together = [version.session.score(numbers[:rows], categories[:rows]) for rows in _WARM_UP_ROWS]
+        while len(alone) < _WARM_UP_ROWS[-1] or (len(alone) < _ROWS_ALONE and time.perf_counter() - began_s < _ALONE_S):
+            row = slice(len(alone), len(alone) + 1)
+            alone.append(version.session.score(numbers[row], categories[row]))
+        sizes = (*_WARM_UP_ROWS, len(alone))
+        together = [version.session.score(numbers[:rows], categories[:rows]) for rows in sizes]
     except Exception as error:  # the engine raises its own unrelated types
         message = f"the model of {name} does not take its own inputs: {error}"
         raise IntegrityError(message, hint="convert the run again") from error
-    if any(scores.shape != (1,) for scores in alone) or [len(scores) for scores in together] != list(_WARM_UP_ROWS):
+    if any(scores.shape != (1,) for scores in alone) or tuple(map(len, together)) != sizes:
         message = f"the model of {name} does not give one score a row"
         raise IntegrityError(message, hint="convert the run again")
     expected = np.concatenate(alone).tobytes()

@@ -56,6 +56,15 @@ def test_rows_get_the_same_bits_alone_and_together_whatever_the_engine_does(rig)
         assert together.shape == (count,)
 
 
+@pytest.mark.parametrize("bias", [0.0, 0.5, -1.0, 1.0, 2.0])
+def test_a_model_of_which_the_last_bits_of_few_rows_depend_on_the_others_scores_each_alone(rig, bias):
+    version = rig.load(rig.put(1, model=onnx_model(bias)))
+    numbers, categories = np.random.default_rng(7).normal(0, 500, (3000, 2)), np.full((3000, 1), "AA", dtype=object)
+    together = version.session.score(numbers, categories)
+    alone = [version.session.score(numbers[row : row + 1], categories[row : row + 1])[0] for row in range(3000)]
+    assert (version.plan == ALONE) >= bool((together != alone).any())
+
+
 @pytest.mark.parametrize("most", [1, 2, 7, 200, 4096])
 def test_rows_get_the_same_bits_whatever_the_plan_gives_the_engine_at_once(rig, most):
     version = rig.load(rig.put(1))
