@@ -1,5 +1,6 @@
 """Models of CatBoost, in the form of :mod:`benchmarks.zoo.scikit_learn`."""
 
+import numpy as np
 from catboost import CatBoostClassifier, CatBoostRegressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
@@ -20,6 +21,14 @@ class Early(CatBoostClassifier):
         cut = len(X) * 3 // 4
         model = CatBoostClassifier(**self.get_params())
         return model.fit(X[:cut], y[:cut], eval_set=(X[cut:], y[cut:]))
+
+
+class Labels(CatBoostClassifier):
+    """A shorthand whose ``fit`` predicts a label and its opposite; it gives a plain classifier."""
+
+    def fit(self, X, y):  # noqa: N803 -- as scikit-learn names it
+        """Fit, and return the plain classifier."""
+        return CatBoostClassifier(**self.get_params()).fit(X, np.column_stack([y, 1 - y]))
 
 
 def classifier(size, **settings):
@@ -67,12 +76,14 @@ MODELS = {
     "CatBoost regression": (regressor, "missing", "value"),
     "CatBoost regression, depthwise": (lambda n: regressor(n, grow_policy="Depthwise"), "missing", "value"),
     "CatBoost, two values": (lambda n: regressor(n, loss_function="MultiRMSE"), "missing", "pair"),
+    "CatBoost, with uncertainty": (lambda n: regressor(n, loss_function="RMSEWithUncertainty"), "missing", "value"),
 } | {
     f"CatBoost, {loss}": (lambda n, loss=loss: regressor(n, loss_function=loss), "missing", target)
     for loss, target in (
         ("MAE", "value"),
         ("Quantile:alpha=0.9", "value"),
         ("Huber:delta=1.0", "value"),
+        ("LogLinQuantile", "positive"),
         ("Poisson", "positive"),
         ("Tweedie:variance_power=1.5", "positive"),
     )
@@ -84,6 +95,6 @@ REFUSED = {
         "mixed",
         "binary",
     ),
-    "CatBoost, with uncertainty": (lambda n: regressor(n, loss_function="RMSEWithUncertainty"), "plain", "value"),
+    "CatBoost, two labels": (lambda n: Labels(iterations=n, loss_function="MultiLogloss", **QUIET), "plain", "binary"),
 }
 MODELS |= REFUSED

@@ -46,7 +46,7 @@ class LoadedVersion:
     plan
         How many rows are scored together. Only if that gives each the bits it gets alone is it more than one.
     memory
-        What a transport has found out about the requests to this version, by the bytes that it found it in.
+        What transports have found out about the requests to this version, by what they found it in.
     """
 
     model: str

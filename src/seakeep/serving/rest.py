@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 import time
@@ -147,7 +146,7 @@ class Rest:
         json_bytes = None if length is None else _length(length)
         request = v2.parse_infer(exchange.body, json_bytes, chosen[0], self._protocol.max_rows)
         if priority.HEADER in exchange.headers and not request.priority:
-            request = dataclasses.replace(request, priority=rank + 1)
+            request = msgspec.structs.replace(request, priority=rank + 1)
         self._protocol.submit(
             request,
             chosen,

@@ -11,10 +11,10 @@ KServe Open Inference Protocol, version 2, *Tensor data*; Triton's binary tensor
 
 from __future__ import annotations
 
-import dataclasses
 import functools
+import itertools
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
@@ -45,6 +45,9 @@ _FP64 = DTYPES["FP64"]
 _EXACT = 2**53
 _LARGE_BYTES = 512 * 1024
 """Above this size the elements of a tensor in JSON are counted before they are kept: each takes some 30 bytes."""
+_LAYOUTS = 64
+"""Layouts that are remembered of a version."""
+_columns = msgspec.json.Decoder(list[list[float | None]])
 
 
 class Head(Protocol):
@@ -99,6 +102,8 @@ class Layout(msgspec.Struct, frozen=True):
         Where the version's number and category inputs, in its order, are among them.
     plain
         Whether all numbers are FP64.
+    flat
+        Whether all their shapes are ``[n]``.
     """
 
     rows: int
@@ -106,10 +111,10 @@ class Layout(msgspec.Struct, frozen=True):
     numbers: tuple[int, ...]
     categories: tuple[int, ...]
     plain: bool
+    flat: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(msgspec.Struct, frozen=True, eq=False):
     """A parsed request for inference.
 
     Attributes
@@ -168,7 +173,27 @@ def layout_of(heads: Iterable[Head], version: LoadedVersion, max_rows: int) -> L
         numbers=tuple(places[name] for name in version.numbers),
         categories=tuple(places[name] for name in version.categories),
         plain=all(columns[places[name]].dtype is _FP64 for name in version.numbers),
+        flat=not any(columns[places[name]].nested for name in version.numbers),
     )
+
+
+def recalled(said: Hashable, version: LoadedVersion, max_rows: int) -> Layout | None:
+    """The layout of heads that were read before, if it is remembered: clients say the same of their inputs each time.
+
+    Parameters
+    ----------
+    said
+        The heads, as their transport has them.
+    """
+    layout: Layout | None = version.memory.get(said)
+    return layout if layout is not None and layout.rows <= max_rows else None
+
+
+def remember(said: Hashable, version: LoadedVersion, layout: Layout) -> None:
+    """Keep what heads were found to say, for :func:`recalled`; they are kept, too, and so must not be large."""
+    if len(version.memory) >= _LAYOUTS:
+        version.memory.clear()
+    version.memory[said] = layout
 
 
 def read_request(
@@ -258,13 +283,9 @@ def _dtype(head: Head, kind: str) -> np.dtype[Any] | None:
 
 def _numbers(layout: Layout, contents: Sequence[Content]) -> NDArray[np.float64]:
     """The numbers, float64 ``(n, numbers)``: NaN is missing, and nothing is infinite."""
-    rows, sent = layout.rows, [contents[place] for place in layout.numbers]
-    size = rows * _FP64.itemsize
-    blobs = [one for one in sent if isinstance(one, bytes) and len(one) == size] if layout.plain else []
-    if len(blobs) == len(sent):
-        matrix: NDArray[np.float64] = np.frombuffer(b"".join(blobs), _FP64).reshape(len(sent), rows).T.copy()
-    else:
-        matrix = np.empty((rows, len(sent)))
+    matrix = _at_once(layout, [contents[place] for place in layout.numbers])
+    if matrix is None:
+        matrix = np.empty((layout.rows, len(layout.numbers)))
         for position, place in enumerate(layout.numbers):
             matrix[:, position] = _elements(layout.columns[place], contents[place])
     infinite = np.isinf(matrix)
@@ -272,6 +293,26 @@ def _numbers(layout: Layout, contents: Sequence[Content]) -> NDArray[np.float64]
         column = layout.columns[layout.numbers[int(infinite.any(axis=0).argmax())]]
         raise fault(column.name, "has an infinite number, or one too large for its type")
     return matrix
+
+
+def _at_once(layout: Layout, sent: list[Content]) -> NDArray[np.float64] | None:
+    """FP64 that came in one form, of all inputs together; None: each is to be looked at, and may be at fault."""
+    if not layout.plain:
+        return None
+    rows = layout.rows
+    blobs = [one for one in sent if isinstance(one, bytes) and len(one) == rows * _FP64.itemsize]
+    if len(blobs) == len(sent):
+        return np.frombuffer(b"".join(blobs), _FP64).reshape(len(sent), rows).T.copy()
+    texts = [one for one in sent if isinstance(one, msgspec.Raw)]
+    if layout.flat and len(texts) == len(sent) and sum(map(len, texts)) <= _LARGE_BYTES:
+        try:
+            values = _columns.decode(b"[" + b",".join(texts) + b"]")  # each is a whole value: it was parsed before
+        except UNREADABLE:
+            return None
+        if [len(column) for column in values] == [rows] * len(sent):
+            cells = list(itertools.chain.from_iterable(values))
+            return np.array(cells, dtype=np.float64).reshape(len(sent), rows).T.copy()  # None becomes NaN
+    return None
 
 
 def _categories(layout: Layout, contents: Sequence[Content]) -> NDArray[np.object_]:

@@ -9,7 +9,6 @@ KServe Open Inference Protocol, ``specification/protocol/inference_rest.md``; Tr
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -27,12 +26,15 @@ from seakeep.serving.tensors import (
     RUNG,
     Content,
     InferRequest,
+    Layout,
     fault,
     layout_of,
     output_bytes,
     output_values,
     prediction_ids,
     read_request,
+    recalled,
+    remember,
 )
 from seakeep.serving.v1 import UNREADABLE, RowAnswer, explain, refuse_duplicates
 
@@ -42,11 +44,11 @@ _CLOSELY_BYTES = 64 * 1024
 _Size = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
 
 
-class _TensorParameters(msgspec.Struct, frozen=True):
+class _TensorParameters(msgspec.Struct, frozen=True, gc=False):
     binary_data_size: _Size | None = None
 
 
-class _Tensor(msgspec.Struct, frozen=True):
+class _Tensor(msgspec.Struct, frozen=True, gc=False):
     name: str
     shape: tuple[_Size, ...]
     datatype: str
@@ -54,22 +56,22 @@ class _Tensor(msgspec.Struct, frozen=True):
     parameters: _TensorParameters | msgspec.UnsetType = msgspec.UNSET
 
 
-class _OutputParameters(msgspec.Struct, frozen=True):
+class _OutputParameters(msgspec.Struct, frozen=True, gc=False):
     binary_data: bool | None = None
 
 
-class _Output(msgspec.Struct, frozen=True):
+class _Output(msgspec.Struct, frozen=True, gc=False):
     name: str
     parameters: _OutputParameters | msgspec.UnsetType = msgspec.UNSET
 
 
-class _RequestParameters(msgspec.Struct, frozen=True):
+class _RequestParameters(msgspec.Struct, frozen=True, gc=False):
     binary_data_output: bool | None = None
     timeout: Annotated[int, msgspec.Meta(ge=0, le=MOST_US)] | None = None
     priority: Annotated[int, msgspec.Meta(ge=0, le=priority.MOST)] | None = None
 
 
-class _Request(msgspec.Struct, frozen=True):
+class _Request(msgspec.Struct, frozen=True, gc=False):
     inputs: list[_Tensor]
     id: str = ""
     outputs: list[_Output] = []
@@ -107,10 +109,10 @@ def parse_infer(body: bytes, json_bytes: int | None, version: LoadedVersion, max
     parameters = request.parameters or _RequestParameters()
     default = bool(parameters.binary_data_output)
     wanted = [(one.name, one.parameters.binary_data if one.parameters else None) for one in request.outputs]
-    layout = layout_of(request.inputs, version, max_rows)
+    layout = _layout(request.inputs, version, max_rows)
     found = read_request(request.id, layout, _contents(request, binary), wanted, binary=default)
     if parameters.timeout or parameters.priority:
-        return dataclasses.replace(found, timeout_us=parameters.timeout or 0, priority=parameters.priority or 0)
+        return msgspec.structs.replace(found, timeout_us=parameters.timeout or 0, priority=parameters.priority or 0)
     return found
 
 
@@ -144,6 +146,15 @@ def encode_answer(
     return (b"".join((head, *blobs)), len(head)) if blobs else (head, None)
 
 
+def _layout(inputs: list[_Tensor], version: LoadedVersion, max_rows: int) -> Layout:
+    said = tuple([(one.name, one.shape, one.datatype) for one in inputs])
+    layout = recalled(said, version, max_rows)
+    if layout is None:
+        layout = layout_of(inputs, version, max_rows)
+        remember(said, version, layout)
+    return layout
+
+
 def _check_names(head: bytes, request: _Request) -> None:
     """Refuse objects in which a name stands twice; looks closely only if there are more of some name than were found."""
     if len(head) > _CLOSELY_BYTES:
@@ -151,6 +162,8 @@ def _check_names(head: bytes, request: _Request) -> None:
         if len(head) > _CLOSELY_BYTES:
             message = f"more than {_CLOSELY_BYTES} bytes of JSON beside the inputs' data"
             raise RequestError(400, message, hint="send the protocol's own names and parameters alone")
+    if head.count(b'"') == _quotes(request):
+        return
     inputs, outputs = request.inputs, request.outputs
     optional = (request.parameters, *(one.parameters for one in inputs), *(one.parameters for one in outputs))
     given = [parameters for parameters in optional if parameters is not msgspec.UNSET]
@@ -169,6 +182,12 @@ def _check_names(head: bytes, request: _Request) -> None:
             refuse_duplicates(head)
         except RowError as error:
             raise RequestError(400, error.message, hint=error.hint) from error
+
+
+def _quotes(request: _Request) -> int:
+    """How many quotation marks stand around the names and strings of inputs and id: with no more, nothing is beside them."""
+    data = sum([one.data is not msgspec.UNSET for one in request.inputs])
+    return 2 * (1 + 2 * bool(request.id) + 5 * len(request.inputs) + data)
 
 
 def _without_data(head: bytes, inputs: list[_Tensor]) -> bytes:

@@ -5,6 +5,7 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor, VotingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
@@ -99,3 +100,13 @@ def test_a_model_holds_nothing_that_its_answer_does_not_need(frame):
     assert [node.op_type for node in graph.node].count("TreeEnsemble") == 1
     used = {name for node in graph.node for name in node.input}
     assert {one.name for one in graph.initializer} <= used
+
+
+@pytest.mark.parametrize(
+    ("module", "framework"), [("torch.nn.modules.module", "PyTorch"), ("keras.src.models.model", "Keras")]
+)
+def test_a_network_of_another_framework_is_refused_by_its_name_alone_or_at_the_end_of_a_pipeline(module, framework):
+    network = type("Net", (type("Base", (), {"__module__": module}),), {})()
+    for estimator in (network, Pipeline([("scale", StandardScaler()), ("net", network)])):
+        with pytest.raises(ConversionError, match=f"networks of {framework} are not converted yet"):
+            outputs_of(estimator)

@@ -114,6 +114,15 @@ def test_single_neighbours_stand_where_rounding_turns(threshold):
     assert (np.diff(values) >= 0).all()
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_around_the_greatest_single_number_nothing_overflows(side):
+    """A border there parts missing values from all others."""
+    greatest = side * float(np.finfo(np.float32).max)
+    (values,) = probe.around(np.array([greatest]), single=True)
+    assert greatest in values.tolist()
+    assert values.tolist() == sorted(values.tolist())
+
+
 def test_extremes_and_missing_touch_one_input_at_a_time():
     base = np.array([0, 1])
     found = probe.extremes(ROWS, base)

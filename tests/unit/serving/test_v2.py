@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import struct
 
@@ -312,3 +313,66 @@ def test_every_refusal_is_an_error_a_client_may_be_told(version):
     error = refusal(version, {"inputs": []})
     assert isinstance(error, SeakeepError)
     assert error.hint == "see the model's metadata for its inputs"
+
+
+class TestWhatIsSaidAgainAndAgain:
+    """The way that most requests take: each step is made once for all inputs, or was made for an earlier request."""
+
+    @pytest.fixture
+    def numeric(self, version):
+        kinds = {name: kind for name, kind in version.kinds.items() if kind == "number"}
+        return dataclasses.replace(version, kinds=kinds, categories=(), memory={})
+
+    def request(self, late, distance, **more):
+        return {"inputs": [tensor(DISTANCE, "FP64", distance), tensor(LATE, "FP64", late)]} | more
+
+    def test_its_numbers_are_decoded_together(self, numeric, monkeypatch):
+        monkeypatch.delattr("seakeep.serving.tensors._from_json")
+        found = parse(numeric, self.request([1.5, None, -0.0], [3, 1e308, 5e-324])).numbers
+        assert found.tobytes() == np.array([[1.5, 3], [np.nan, 1e308], [-0.0, 5e-324]]).tobytes()
+        assert found.flags.c_contiguous
+
+    def test_its_heads_are_read_once(self, numeric, monkeypatch):
+        first = parse(numeric, self.request([1], [2]))
+        monkeypatch.delattr("seakeep.serving.v2.layout_of")
+        again = parse(numeric, self.request([3], [4], id="b"))
+        assert (first.numbers.tolist(), again.numbers.tolist()) == ([[1, 2]], [[3, 4]])
+        for other in (self.request([3, 1], [4, 1]), {"inputs": self.request([3], [4])["inputs"][::-1]}):
+            with pytest.raises(NameError):
+                parse(numeric, other)
+
+    def test_its_names_are_not_looked_for(self, numeric, monkeypatch):
+        monkeypatch.delattr("seakeep.serving.v2.refuse_duplicates")
+        assert parse(numeric, self.request([1], [2], id="\u00e9")).id == "\u00e9"
+        with pytest.raises(NameError):
+            parse(numeric, self.request([1], [2]) | {"\u00e9": 1})
+
+    def test_a_name_too_many_is_not_made_up_for_by_one_too_few(self, numeric):
+        text = json.dumps(self.request([1], [2])).replace(', "data": [1]', "").replace('"data"', '"data": [3], "data"')
+        assert "is there twice" in refusal(numeric, text.encode()).message
+
+    def test_only_what_was_accepted_is_remembered_and_little_of_it(self, numeric):
+        for request in (self.request([1], [2, 3]), {"inputs": []}, {"inputs": [tensor("x" * 5000, "FP64", [1])]}):
+            refusal(numeric, request)
+        assert numeric.memory == {}
+        for rows in range(1, 100):
+            assert len(parse(numeric, self.request([1] * rows, [2] * rows)).numbers) == rows
+        assert 0 < len(numeric.memory) <= 64
+        assert refusal(numeric, self.request([1] * 99, [2] * 99), max_rows=98).status == 413
+
+    @pytest.mark.parametrize(
+        "data", [[1, 2, 3], [1], [], [[1], [2]], [True, 1], ["1", 2], [10**400, 1], {"0": 1}, None]
+    )
+    @pytest.mark.parametrize("alone", [True, False])
+    def test_a_fault_is_told_of_the_first_input_that_has_it(self, numeric, data, alone):
+        parse(numeric, self.request([1, 2], [3, 4]))
+        sent = self.request([1, 2], [3, 4])
+        for input_ in sent["inputs"][1:] if alone else sent["inputs"]:
+            input_["data"] = data
+        error = refusal(numeric, sent)
+        assert (error.status, error.message[:27]) == (400, f"input {LATE!r}"[:27])
+
+    def test_large_data_are_counted_before_they_are_kept(self, numeric, monkeypatch):
+        monkeypatch.setattr("seakeep.serving.tensors._LARGE_BYTES", 20)
+        monkeypatch.delattr("seakeep.serving.tensors._columns")
+        assert parse(numeric, self.request([1, 2, 3], [4, 5, 1e10])).numbers[2].tolist() == [3, 1e10]

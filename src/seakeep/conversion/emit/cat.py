@@ -1,12 +1,13 @@
 """CatBoost.
 
-Read from CatBoost's source, ``catboost/libs/model/cpu/evaluator_impl.cpp``, and from what 1.2.10 exports as JSON; held
-against 1.2.10. Numbers become float32; a value goes to the right if it is greater than the border, also float32; infinite
-numbers are accepted. A missing number goes where the feature's ``nan_value_treatment`` says: to the right with ``AsTrue``
-(``nan_mode="Max"``), otherwise to the left. Level ``i`` of a symmetric tree is bit ``i`` of the leaf's number; trees of other
-policies are nested nodes. Leaves are added up in double from the first tree to the last, then scaled, then the bias is added:
-what remains is the rounding of ``exp``. Trees after the best iteration are not in the model. Its own categorical, text and
-embedding features are refused by name.
+Read from CatBoost's source, ``catboost/libs/model/cpu/quantization.h``, ``evaluator_impl.cpp``, ``libs/model/eval_processing.h``,
+``libs/eval_result/eval_helpers.cpp`` and ``core.py``, and from what 1.2.10 exports as JSON; held against 1.2.10. Numbers become
+float32; a value goes to the right if it is greater than the border, also float32; infinite numbers are accepted. A missing
+number goes to the right if training had some in that feature and ``nan_value_treatment`` is ``AsTrue`` (``nan_mode="Max"``),
+otherwise to the left. Level ``i`` of a symmetric tree is bit ``i`` of the leaf's number; trees of other policies are nested
+nodes. Leaves are added up in double from the first tree to the last, then scaled, then the bias is added: what remains is the
+rounding of ``exp``. A regression with any loss gives this sum, unless ``predict`` takes its exponential. Trees after the best
+iteration are not in the model. Its own categorical, text and embedding features are refused by name.
 """
 
 from __future__ import annotations
@@ -18,76 +19,77 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from catboost import CatBoostClassifier, CatBoostRegressor
+from catboost import CatBoostClassifier, CatBoostError, CatBoostRegressor
 from onnx import TensorProto
 
 from seakeep.conversion.emit.column import Table
 from seakeep.conversion.emit.forest import Forest, Tree
 from seakeep.conversion.emit.graph import Graph
 from seakeep.conversion.emit.pointwise import curve, logistic, softmax
-from seakeep.conversion.emit.registry import EXACT, Scored, predictor, require, require_dense, require_numbers
+from seakeep.conversion.emit.registry import (
+    EXACT,
+    Scored,
+    first_highest,
+    predictor,
+    require,
+    require_dense,
+    require_numbers,
+)
 from seakeep.conversion.emit.tree import follow, gather
+from seakeep.errors import ConversionError
 
-_LOGISTIC = {"Logloss", "CrossEntropy"}
-_EXPONENTIAL = {"Poisson", "Tweedie"}
-_IDENTITY = {
-    "Expectile", "Huber", "LogCosh", "Lq", "MAE", "MAPE", "MultiQuantile", "MultiRMSE", "Quantile", "RMSE",
-}  # fmt: skip
 _KINDS = ("categorical", "text", "embedding")
 
 
 @predictor(CatBoostClassifier)
 def classes(graph: Graph, step: Any, table: Table, where: str) -> Scored:
     """The logistic function of the margin, the softmax of several, or several logistic functions."""
-    raw, outputs, loss = _margin(graph, step, table, where)
-    require(
-        condition=loss in _LOGISTIC | {"MultiClass", "MultiClassOneVsAll"} and len(step.classes_) == max(2, outputs),
-        where=where,
-        what=f"loss_function={loss!r} gives no probabilities of the classes",
-        hint="use Logloss, CrossEntropy, MultiClass or MultiClassOneVsAll",
-    )
-    if loss == "MultiClass":
-        return Scored(tolerance=EXACT, classes=outputs, probabilities=softmax(graph, raw, outputs))
-    if loss == "MultiClassOneVsAll":
-        return Scored(tolerance=EXACT, classes=outputs, probabilities=logistic(graph, raw, outputs))
-
-    def above() -> str:
-        require(
-            condition=step.get_probability_threshold() == 0.5,
-            where=where,
-            what="it has a probability threshold of its own",
-            hint="leave the threshold to the deployment",
+    raw, outputs, model = _margin(graph, step, table, where)
+    if outputs == 1:  # of whichever loss, an objective of one's own among them
+        return Scored(
+            tolerance=EXACT,
+            positive=lambda: logistic(graph, raw),
+            label=lambda: _above(graph, raw, step.get_probability_threshold()),
         )
-        return graph.double(graph.node("Greater", raw, graph.number(0.0)))
-
-    return Scored(tolerance=EXACT, positive=logistic(graph, raw), label=above)
+    loss, count = model["model_info"]["params"]["loss_function"]["type"], len(step.classes_)
+    require(
+        condition=loss in {"MultiClass", "MultiClassOneVsAll"} and outputs == count,
+        where=where,
+        what=f"loss_function={loss!r} gives {outputs} numbers, which are no probabilities of {count} classes",
+        hint="use Logloss, CrossEntropy, MultiClass or MultiClassOneVsAll, and data that hold every class",
+    )
+    shares = softmax if loss == "MultiClass" else logistic
+    return Scored(
+        tolerance=EXACT,
+        classes=count,
+        probabilities=lambda: shares(graph, raw, count),
+        label=lambda: first_highest(graph, raw),
+    )
 
 
 @predictor(CatBoostRegressor)
 def values(graph: Graph, step: Any, table: Table, where: str) -> Scored:
-    """The margin through the inverse link of the loss."""
-    raw, outputs, loss = _margin(graph, step, table, where)
-    require(
-        condition=loss in _EXPONENTIAL | _IDENTITY,
-        where=where,
-        what=f"loss_function={loss!r} is not known",
-        hint=f"use one of {', '.join(sorted(_IDENTITY | _EXPONENTIAL))}",
-    )
-    if loss in _EXPONENTIAL:
+    """The margin as it is, its exponential (Poisson, Tweedie), or a mean and the variance around it."""
+    raw, outputs, _ = _margin(graph, step, table, where)
+    kind = step._get_default_prediction_type()  # noqa: SLF001 -- predict's own choice, by the name of the loss
+    if kind == "Exponent":
         raw = curve(graph, "Exp", raw, outputs)
+    elif kind == "RMSEWithUncertainty":  # the second margin is the logarithm of a deviation
+        twice = graph.node("Mul", graph.take(raw, [1]), graph.number(2.0))
+        raw = graph.beside([graph.take(raw, [0]), curve(graph, "Exp", twice, 1)])
     return Scored(tolerance=EXACT, value=raw, targets=outputs)
 
 
-def _margin(graph: Graph, step: Any, table: Table, where: str) -> tuple[str, int, str]:
-    """The scaled sum of leaves ``(n, outputs)``, how many outputs there are, and the loss."""
+def _margin(graph: Graph, step: Any, table: Table, where: str) -> tuple[str, int, dict[str, Any]]:
+    """The scaled sum of leaves ``(n, outputs)``, how many outputs there are, and CatBoost's export."""
     _refuse_kinds(step, table, where)
     require_dense(table, where)
     require_numbers(table, where)
-    model = _exported(step)
+    model = _exported(step, where)
     scale, bias = model["scale_and_bias"]
-    features = {one["feature_index"]: one for one in model["features_info"]["float_features"]}
-    grown = [_tree(one, features, len(bias)) for one in model.get("oblivious_trees", [])]
-    grown += [_nested(one, features) for one in model.get("trees", [])]
+    features = {one["feature_index"]: one for one in model["features_info"].get("float_features") or []}
+    grown = [_tree(one, features, len(bias)) for one in model.get("oblivious_trees") or []]
+    grown += [_nested(one, features) for one in model.get("trees") or []]
     require(condition=bool(grown), where=where, what="it has no trees", hint="fit it with iterations of at least 1")
     matrix = graph.double(graph.node("Cast", graph.matrix(table.columns), to=TensorProto.FLOAT))
     forest = Forest(trees=tuple(grown), columns=table.columns, matrix=matrix, single=True, missing=True)
@@ -100,7 +102,7 @@ def _margin(graph: Graph, step: Any, table: Table, where: str) -> tuple[str, int
         total = graph.node("Mul", total, graph.number(float(scale)))
     if any(bias):
         total = graph.node("Add", total, graph.row(bias))
-    return total, len(bias), _loss(step)
+    return total, len(bias), model
 
 
 def _refuse_kinds(step: Any, table: Table, where: str) -> None:
@@ -115,22 +117,24 @@ def _refuse_kinds(step: Any, table: Table, where: str) -> None:
         )
 
 
-def _loss(step: Any) -> str:
-    """The loss's name without its settings: ``"Quantile:alpha=0.1"`` is ``Quantile``."""
-    return str(step.get_all_params()["loss_function"]).partition(":")[0]
-
-
-def _exported(step: Any) -> Any:
-    """The model as JSON, which CatBoost writes into files alone."""
+def _exported(step: Any, where: str) -> dict[str, Any]:
+    """The model as JSON, whose numbers have all their digits; CatBoost writes it into files alone."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.json"
-        step.save_model(str(path), format="json")
-        return json.loads(path.read_text("utf-8"))
+        try:
+            step.save_model(str(path), format="json")
+        except CatBoostError as error:
+            raise ConversionError(
+                f"{where}: CatBoost cannot write the model as JSON: {error}",
+                hint="train on finite numbers up to 3.4e38, so that no border is infinite",
+            ) from error
+        told: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return told
 
 
 def _tree(tree: dict[str, Any], features: dict[int, Any], outputs: int) -> Tree:
     """A symmetric tree, level by level from the root, which asks the last split: its answer is the highest bit."""
-    splits = tree["splits"] or []
+    splits = tree.get("splits") or []
     depth = len(splits)
     asked = [split for i in range(depth) for split in [splits[depth - 1 - i]] * 2**i]
     inner, leaves = len(asked), 2**depth
@@ -170,7 +174,7 @@ def _made(
     for i, split in enumerate(splits):
         feature = features[split["float_feature_index"]]
         column[i], threshold[i] = feature["flat_feature_index"], np.float32(split["border"])
-        missing[i] = feature["nan_value_treatment"] != "AsTrue"
+        missing[i] = not (feature["has_nans"] and feature["nan_value_treatment"] == "AsTrue")
     return Tree(
         column=column,
         threshold=threshold,
@@ -180,3 +184,10 @@ def _made(
         members={},
         value=value,
     )
+
+
+def _above(graph: Graph, raw: str, threshold: float) -> str:
+    """Whether the probability is greater than the threshold, asked of the margin as ``predict`` does."""
+    with np.errstate(divide="ignore"):
+        border = -np.log(1 / np.float64(threshold) - 1)
+    return graph.double(graph.node("Greater", raw, graph.number(border)))

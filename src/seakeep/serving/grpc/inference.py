@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from google.protobuf.message import DecodeError
 
 from seakeep.serving import priority
@@ -27,6 +27,8 @@ from seakeep.serving.tensors import (
     output_values,
     prediction_ids,
     read_request,
+    recalled,
+    remember,
 )
 from seakeep.serving.v1 import RowAnswer
 
@@ -45,8 +47,8 @@ CONTENTS = {
     "BYTES": "bytes_contents",
 }
 """Where the typed elements of each datatype stand; FP16 travels as raw bytes only."""
-_LAYOUTS, _HEAD_BYTES = 64, 256
-"""Layouts that are remembered of a version, and how large a head in them may be on average."""
+_HEAD_BYTES = 256
+"""How large a head in a layout that is remembered may be on average."""
 
 
 def read_infer(message: Any, version: LoadedVersion, max_rows: int) -> InferRequest:
@@ -75,7 +77,7 @@ def read_infer(message: Any, version: LoadedVersion, max_rows: int) -> InferRequ
     timeout_us = _whole(message, PARAMETER, MOST_US)
     urgency = _whole(message, priority.PARAMETER, priority.MOST)
     if timeout_us or urgency:
-        return dataclasses.replace(found, timeout_us=timeout_us, priority=urgency)
+        return msgspec.structs.replace(found, timeout_us=timeout_us, priority=urgency)
     return found
 
 
@@ -108,8 +110,8 @@ def _whole(message: Any, name: str, most: int) -> int:
 
 
 def _layout(heads: tuple[bytes, ...], version: LoadedVersion, max_rows: int) -> Layout:
-    """Where raw contents belong. Clients say the same of their inputs again and again: it is read once."""
-    layout: Layout | None = version.memory.get(heads)
+    """Where raw contents belong."""
+    layout = recalled(heads, version, max_rows)
     if layout is None:
         tensors = [_tensor(head) for head in heads]
         both = next((tensor.name for tensor in tensors if tensor.HasField("contents")), None)
@@ -117,9 +119,7 @@ def _layout(heads: tuple[bytes, ...], version: LoadedVersion, max_rows: int) -> 
             raise fault(both, "has both typed and raw contents")
         layout = layout_of(tensors, version, max_rows)
         if sum(map(len, heads)) <= _HEAD_BYTES * len(heads):
-            if len(version.memory) >= _LAYOUTS:
-                version.memory.clear()
-            version.memory[heads] = layout
+            remember(heads, version, layout)
     return layout
 
 
