@@ -11,6 +11,7 @@ from seakeep.records import gate
 from seakeep.records.expression import col
 from seakeep.records.feature import FeatureView, RequestFeatures, count, latest, mean, total
 from seakeep.records.model import AlertBudget, Canary, Label, Model, Threshold, TopShare
+from seakeep.records.outputs import number
 from seakeep.records.source import Events
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "gate",
     "latest",
     "mean",
+    "number",
     "open_project",
     "total",
 ]

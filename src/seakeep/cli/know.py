@@ -164,7 +164,7 @@ def why_text(found: Reexecution) -> str:
     lines = [
         f"{p.id}  {p.model}:{p.version} as {p.role}, for {format_moment(p.time_us)}",
         f"bundle    {p.bundle}",
-        f"decision  {'yes' if p.decision else 'no'}",
+        *([f"decision  {'yes' if p.decision else 'no'}"] if found.outputs.yes_or_no else []),
         f"recorded  {found.recorded!r}  {found.recorded_bits}",
         f"again     {found.recomputed!r}  {found.recomputed_bits}  {bits}",
         *_environment_lines(found),

@@ -77,10 +77,12 @@ def model_show(reference: str, folder: Path, as_json: bool) -> None:
     version = project.resolve(reference)
     bundle = project.bundle(version)
     results = project.stores.gates.get(version.model, version.number)
+    outputs = bundle.definition.label.outputs
+    decided = f"threshold {version.threshold:.6f}" if outputs.yes_or_no else f"answers with a {outputs.kind}"
     text = "\n".join(
         [
             f"{version.ref} from {version.run}, bundle {version.bundle}",
-            f"{len(bundle.definition.columns)} inputs, threshold {version.threshold:.6f}",
+            f"{len(bundle.definition.columns)} inputs, {decided}",
             f"proof: {sum(bundle.proof.cases.values()):,} rows, largest difference {bundle.proof.max_difference:.1e}",
             "",
             gate_table(results) if results else "no gates evaluated yet",

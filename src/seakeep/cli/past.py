@@ -13,13 +13,14 @@ from seakeep.clock import format_duration, format_moment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from seakeep.records.outputs import Outputs
     from seakeep.records.replay import Replay, ReplayedVersion, ShadowDifference, Shift, Side, SliceShift, WhatIf
     from seakeep.records.run import Metric
 
 CHANCE = 0.05
 """Slices with a corrected p-value up to this are shown: of those, on average, so large a share is chance."""
 MOST_SLICES = 8
-SHOWN = ("roc_auc", "log_loss", "brier", "recall", "precision")
+SHOWN = ("roc_auc", "log_loss", "brier", "recall", "precision", "mae", "rmse", "bias")
 
 
 @click.command()
@@ -109,7 +110,7 @@ def _replayed_cells(one: ReplayedVersion, version: int) -> list[str]:
 
 def whatif_text(found: WhatIf) -> str:
     """A what-if on one screen: decisions, outcomes, metrics, time and the slices that shifted beyond chance."""
-    new, old = found.candidate, found.against
+    new, old, yes_or_no = found.candidate, found.against, found.outputs.yes_or_no
     period = f"from {format_moment(found.from_us)} to {format_moment(found.to_us)}"
     lines = [
         f"{found.model}:{new.version} in the place of :{old.version}",
@@ -121,16 +122,22 @@ def whatif_text(found: WhatIf) -> str:
     size = f"mean difference {found.mean_difference:+.4f}, largest {found.largest:.4f}"
     lines += [
         f"scores     {found.rows - found.equal:,} differ; {size}",
-        f"decisions  {_shift_words(found.decisions, 'no to yes', 'yes to no')}",
+        f"{'decisions ' if yes_or_no else 'values    '} {_shift_words(found.decisions, *_changes(found.outputs))}",
     ]
     if found.outcomes:
-        words = _shift_words(found.outcomes, f"right only by :{new.version}", f"only by :{old.version}")
+        righter = ("right only by", "only by") if yes_or_no else ("nearer by", "nearer by")
+        words = _shift_words(found.outcomes, f"{righter[0]} :{new.version}", f"{righter[1]} :{old.version}")
         lines.append(f"outcomes   of {found.outcomes.rows:,} known, {words}")
     else:
         lines.append("outcomes   none is known yet")
     lines += ["", output.table(["", f":{new.version}", f":{old.version}", "difference (95 %)"], [*_sides(found)])]
     lines += ["", *_slice_lines(found)]
     return "\n".join([*lines, "", _interval_words(found)])
+
+
+def _changes(outputs: Outputs) -> tuple[str, str]:
+    """What an answer can change to and back."""
+    return ("no to yes", "yes to no") if outputs.yes_or_no else ("larger", "smaller")
 
 
 def _interval_words(found: WhatIf) -> str:
@@ -157,7 +164,8 @@ def _shift_words(shift: Shift, up: str, down: str) -> str:
 
 def _sides(found: WhatIf) -> Iterator[list[str]]:
     new, old = found.candidate, found.against
-    yield ["alerts", f"{new.alerts:,}", f"{old.alerts:,}", f"{new.alerts - old.alerts:+,}"]
+    if found.outputs.yes_or_no:
+        yield ["alerts", f"{new.alerts:,}", f"{old.alerts:,}", f"{new.alerts - old.alerts:+,}"]
     if new.refused or old.refused:
         yield ["refused", f"{new.refused:,}", f"{old.refused:,}", f"{new.refused - old.refused:+,}"]
     if new.confusion and old.confusion:
@@ -207,7 +215,7 @@ def _slice_lines(found: WhatIf) -> list[str]:
         return [f"Of {len(found.slices):,} slices none shifted beyond chance."]
     head = f"{len(shifted):,} of {len(found.slices):,} slices shifted beyond chance"
     more = f"; the first {MOST_SLICES}" if len(shifted) > MOST_SLICES else ""
-    heads = ["slice", "requests", "no to yes", "yes to no", "net (95 %)", "p", "righter", "wronger"]
+    heads = ["slice", "requests", *_changes(found.outputs), "net (95 %)", "p", "righter", "wronger"]
     return [f"{head}{more}:", output.table(heads, [_slice_cells(one) for one in shifted[:MOST_SLICES]])]
 
 
@@ -227,12 +235,13 @@ def _slice_cells(one: SliceShift) -> list[str]:
 
 def shadow_text(found: ShadowDifference) -> str:
     """A rollout's pairs: how the two versions differ, and what evidence there is of harm."""
+    up, down = _changes(found.outputs)
     until = f" until {format_moment(found.to_us)}" if found.to_us is not None else ", still going on"
     lines = [
         f"{found.model}:{found.candidate} beside :{found.champion} since {format_moment(found.from_us)}{until}",
         f"pairs      {found.pairs:,} requests that both scored, {found.labelled:,} with an outcome",
         f"scores     {found.equal:,} with the same bits; largest difference {found.largest:.4f}",
-        f"decisions  {found.up:,} no to yes, {found.down:,} yes to no",
+        f"{'decisions ' if found.outputs.yes_or_no else 'values    '} {found.up:,} {up}, {found.down:,} {down}",
     ]
     if found.differences:
         rows = [

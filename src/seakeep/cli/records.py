@@ -11,8 +11,12 @@ import msgspec
 
 from seakeep.cli import options, output
 from seakeep.clock import format_moment
+from seakeep.errors import SeakeepError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from seakeep.project.project import Project
     from seakeep.project.recorder import RecorderStatus
     from seakeep.records.erasure import Erasure
     from seakeep.records.prediction import Prediction
@@ -38,8 +42,13 @@ def records_status(folder: Path, as_json: bool) -> None:
 @options.as_json
 def records_list(key: str, folder: Path, as_json: bool) -> None:
     """The predictions that KEY got, oldest first."""
-    found = options.open_project(folder).recorder.of_key(key)
-    text = prediction_table(found) if found else f"no prediction for {key!r} is recorded"
+    project = options.open_project(folder)
+    found = project.recorder.of_key(key)
+    text = (
+        prediction_table(found, {one.bundle for one in found if not _yes_or_no(project, one)})
+        if found
+        else f"no prediction for {key!r} is recorded"
+    )
     output.data(list(map(msgspec.structs.asdict, found)), text, as_json=as_json)
 
 
@@ -104,10 +113,17 @@ def status_table(found: list[RecorderStatus]) -> str:
     return output.table(["records", "files", "MB", "encrypted", "missing", "let go"], rows)
 
 
-def prediction_table(found: list[Prediction]) -> str:
-    """A line a prediction."""
+def prediction_table(found: list[Prediction], numbers: Collection[str] = ()) -> str:
+    """A line a prediction; ``numbers`` are the bundles whose answers are no yes or no."""
     rows = [
-        [one.id, f"{one.model}:{one.version}", one.role, format_moment(one.time_us), f"{one.score:.6g}", _outcome(one)]
+        [
+            one.id,
+            f"{one.model}:{one.version}",
+            one.role,
+            format_moment(one.time_us),
+            f"{one.score:.6g}",
+            one.error or ("—" if one.bundle in numbers else "yes" if one.decision else "no"),
+        ]
         for one in found
     ]
     return output.table(["id", "version", "role", "for", "score", "answer"], rows)
@@ -130,5 +146,9 @@ def erasure_text(done: Erasure) -> str:
     return "\n".join(lines)
 
 
-def _outcome(one: Prediction) -> str:
-    return one.error or ("yes" if one.decision else "no")
+def _yes_or_no(project: Project, one: Prediction) -> bool:
+    """Whether a prediction has a decision; yes if its version is gone, whose record stays as it is."""
+    try:
+        return project.stores.bundles.open(one.bundle).definition.label.outputs.yes_or_no
+    except SeakeepError:
+        return True

@@ -48,7 +48,7 @@ def run(folder: Path) -> None:
     _limit(resource.RLIMIT_CPU, request.cpu_s)
     estimator = _load(folder / exchange.ESTIMATOR, request.artefact_sha256)
     emission = emit(estimator, request.columns)
-    require_served(emission.outputs, type(estimator).__name__)
+    require_served(emission.outputs, type(estimator).__name__, request.outputs)
     proof = prove(
         native_scorer(estimator, request.columns),
         emission,

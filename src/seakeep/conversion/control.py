@@ -48,11 +48,11 @@ def mutants(emission: Emission, row: Rows, change: float | None = None) -> Itera
         for name, position, factor in found:
             model = load_from_string(emission.model)
             _change(model.graph, name, position, change * factor)
-            yield ScoringSession(model.SerializeToString(), any_kind=True)
+            yield ScoringSession(model.SerializeToString())
 
 
 def _matrix(looked_at: bytes, rows: Rows) -> NDArray[np.float64]:
-    return ScoringSession(looked_at, any_kind=True).score(rows.numbers, rows.categories)
+    return ScoringSession(looked_at).score(rows.numbers, rows.categories)
 
 
 def _leaves(forest: Forest, matrix: NDArray[np.float64], most: int) -> Iterator[tuple[str, tuple[int, ...], float]]:

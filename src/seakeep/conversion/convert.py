@@ -18,6 +18,7 @@ import msgspec
 from seakeep.conversion import exchange
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError, ParityError
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.version import ParityProof
 
 if TYPE_CHECKING:
@@ -35,7 +36,13 @@ class Converted:
 
 
 def convert(
-    artefact: bytes, frame: Frame, *, threshold: float, artefact_sha256: str, timeout_s: int = 600
+    artefact: bytes,
+    frame: Frame,
+    *,
+    threshold: float,
+    artefact_sha256: str,
+    outputs: Outputs = PROBABILITY,
+    timeout_s: int = 600,
 ) -> Converted:
     """Convert a fitted estimator to ONNX and prove that it answers alike.
 
@@ -52,6 +59,8 @@ def convert(
         The deployed threshold.
     artefact_sha256
         SHA-256 the artefact must have, from the run's record.
+    outputs
+        What it must answer, as its label declares.
     timeout_s
         Seconds after which the converter is ended.
 
@@ -67,7 +76,11 @@ def convert(
     with tempfile.TemporaryDirectory(prefix="seakeep-convert-") as name:
         folder = Path(name)
         request = exchange.Request(
-            columns=frame.columns, threshold=threshold, artefact_sha256=artefact_sha256, cpu_s=2 * timeout_s
+            columns=frame.columns,
+            threshold=threshold,
+            artefact_sha256=artefact_sha256,
+            cpu_s=2 * timeout_s,
+            outputs=outputs,
         )
         (folder / exchange.ESTIMATOR).write_bytes(artefact)
         exchange.write_rows(folder / exchange.FRAME, Rows(frame.numbers(), frame.categories()))

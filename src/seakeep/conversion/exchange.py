@@ -12,6 +12,7 @@ import numpy as np
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import PROBABILITY, Outputs
 
 ESTIMATOR = "estimator.pkl"
 FRAME = "frame.npz"
@@ -34,12 +35,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         SHA-256 the estimator's file must have.
     cpu_s
         Seconds of processor time the converter may use.
+    outputs
+        What the model must answer.
     """
 
     columns: tuple[FeatureColumn, ...]
     threshold: float
     artefact_sha256: str
     cpu_s: int
+    outputs: Outputs = PROBABILITY
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seakeep.errors import ConversionError
-from seakeep.records.outputs import Outputs
+from seakeep.records.outputs import PROBABILITY, Outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,8 +42,15 @@ def outputs_of(estimator: Any) -> Outputs:
     )
 
 
-def require_served(outputs: Outputs, name: str) -> None:
-    """Raise :class:`ConversionError` for what can be emitted and proved, but not served today."""
+def require_served(outputs: Outputs, name: str, wanted: Outputs = PROBABILITY) -> None:
+    """Raise :class:`ConversionError` for what can be emitted and proved, but is not what the label is declared to be."""
+    if outputs.kind == wanted.kind:
+        return
+    if not wanted.yes_or_no:
+        raise ConversionError(
+            f"{name} gives {outputs.kind}; the label is declared as a number, which a regressor of one value predicts",
+            hint="return a fitted regressor from train, or leave answers out of the label",
+        )
     if outputs.kind != "probability":
         told = f" of {', '.join(outputs.names)}" if outputs.names else ""
         raise ConversionError(

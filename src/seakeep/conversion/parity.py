@@ -72,9 +72,9 @@ def prove(
     IntegrityError
         The engine cannot load the model.
     """
-    session = ScoringSession(emission.model, any_kind=True)
+    session = ScoringSession(emission.model)
     rule = Rule(emission.outputs, threshold, emission.tolerance)
-    doubt = ScoringSession(emission.doubt, any_kind=True) if emission.doubt else None
+    doubt = ScoringSession(emission.doubt) if emission.doubt else None
 
     def compare(some: Rows) -> Comparison:
         found = weigh(some, answers(trained, some), answers(session.score, some), rule)
@@ -157,7 +157,7 @@ def _cases(emission: Emission, rows: Rows, near: NDArray[np.int64]) -> tuple[dic
     most = probe.MOST_BOUNDARY_ROWS // len(emission.forests)
     found = []
     for forest, looked_at in emission.forests:
-        session = ScoringSession(looked_at, any_kind=True)
+        session = ScoringSession(looked_at)
         found.append(probe.splits(forest, _looker(session), rows, most))
     cases["boundaries"] = joined([one.boundaries for one in found])
     cases["categories"] = joined([one.categories for one in found])

@@ -32,9 +32,7 @@ class ScoringSession:
     model
         The ONNX model's bytes (bytes, not a path: a model loaded from bytes cannot pull in other files). Its inputs
         are ``numbers``, float64 ``(n, numbers)``, and ``categories``, string ``(n, categories)``; an input without
-        columns is left out. Its output is ``score``, float64 ``(n,)``: the probability of the positive class.
-    any_kind
-        Load a model of other answers too, which :attr:`outputs` tells.
+        columns is left out. Its output is ``score``, float64 ``(n,)`` or ``(n, k)``: what :attr:`outputs` tells.
 
     Attributes
     ----------
@@ -47,7 +45,7 @@ class ScoringSession:
         The bytes are not a model of this form.
     """
 
-    def __init__(self, model: bytes, *, any_kind: bool = False) -> None:
+    def __init__(self, model: bytes) -> None:
         options = onnxruntime.SessionOptions()
         # One thread is fastest for small tabular models and gives the same bits for a row in any batch.
         options.intra_op_num_threads = 1
@@ -69,9 +67,6 @@ class ScoringSession:
         except msgspec.DecodeError as error:
             message = f"the model tells of unknown answers: {told[:200]}"
             raise IntegrityError(message, hint="convert the run again") from error
-        if not any_kind and self.outputs.kind != "probability":
-            message = f"the model answers with {self.outputs.kind}, not with the probability of class 1"
-            raise IntegrityError(message, hint="serve a binary classifier of the classes 0 and 1")
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``, of ``numbers`` ``(n, numbers)`` and ``categories`` ``(n, categories)``.

@@ -25,6 +25,7 @@ from seakeep.dashboard.source import PageSource
 from seakeep.dashboard.timerange import parse_range, range_links, write_moment, write_query
 from seakeep.dashboard.values import ModelPage, Page, to_json
 from seakeep.errors import AccessError, NotFoundError, RowError, SeakeepError, UnavailableError
+from seakeep.records.outputs import NEVER
 
 _STATUS: tuple[tuple[type[SeakeepError], int], ...] = (
     (NotFoundError, 404),
@@ -88,6 +89,7 @@ class _Pages:
             project=name,
             refresh=f"{1_000 * refresh_s:.0f}ms",  # htmx takes the point of "0.5s" for a path
             past=past,
+            never=NEVER,
             span=formatting.span,
             charts=charts,
             asset=_assets(),

@@ -42,6 +42,7 @@ from seakeep.recorder import query
 from seakeep.recorder.losses import losses
 from seakeep.recorder.pairs import pairs_of
 from seakeep.records.finding import Page
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.prediction import Prediction
 from seakeep.records.release import Receipt, Release, Route
 from seakeep.records.run import Metric
@@ -59,7 +60,8 @@ LOSSES_S = 60.0
 """How old what is told of losses may be, in seconds."""
 RECEIPTS = 3
 """Receipts on the first page."""
-METRIC = "recall"
+METRICS = {"probability": "recall", "value": "mae"}
+"""What the first page tells of the quality of a model, by what it answers."""
 ATTENTION = {"both": 0, "model-failing": 0, "world-changed": 1, "cannot-tell": 2, "nothing": 3}
 
 P = ParamSpec("P")
@@ -145,7 +147,8 @@ class RecordedPages:
         seen = watched.brief(champion, now_us, self._pages(name, now_us)) if watched and champion else None
         shown = {line.subject for line in seen.lines} if seen else set()
         releases = self._project.history(name)
-        summary = _summarise(rows)
+        outputs = answers.outputs if answers else PROBABILITY
+        summary = _summarise(rows, outputs)
         return ModelPage(
             name=name,
             now_us=now_us,
@@ -155,9 +158,9 @@ class RecordedPages:
             last_us=last_us,
             verdict=seen.verdict if seen else None,
             action=seen.action if seen else "",
-            serving=tuple(self._serving(rows, releases)) if rows is not None else (),
+            serving=tuple(self._serving(rows, releases, outputs)) if rows is not None else (),
             rollout=self._rollout(name, current, answers),
-            traffic=traffic_windows(rows, from_us, min(to_us, now_us), window_step(from_us, to_us))
+            traffic=traffic_windows(rows, from_us, min(to_us, now_us), window_step(from_us, to_us), outputs)
             if rows is not None
             else (),
             quality=watched.quality(champion, from_us, to_us, now_us) if watched and seen else (),
@@ -170,7 +173,7 @@ class RecordedPages:
                 for route in (current.routes if current else ())
             },
             receipts=tuple(reversed(self._receipts(name))),
-            recent=tuple(_recent(name, rows)) if rows is not None else (),
+            recent=tuple(_recent(name, rows, outputs)) if rows is not None else (),
             predictions=summary.predictions,
             errors=summary.errors,
             p99_ms=summary.p99_ms,
@@ -182,7 +185,7 @@ class RecordedPages:
         """One recorded prediction, executed again."""
         found = query.find(self._project.home.predictions, id)
         features: tuple[FeatureValue, ...] = ()
-        threshold = None
+        threshold, outputs = None, PROBABILITY
         try:
             bundle = self._project.stores.bundles.open(found.bundle)
         except SeakeepError:
@@ -190,9 +193,10 @@ class RecordedPages:
         if bundle:
             definition = bundle.definition
             features = feature_values(found, definition.columns, tuple(view.name for view in definition.views))
-            threshold = bundle.threshold
+            outputs = definition.label.outputs
+            threshold = bundle.threshold if outputs.yes_or_no else None
         return PredictionPage(
-            row=prediction_row(found),
+            row=prediction_row(found, outputs),
             bundle=found.bundle,
             principal=found.principal,
             pair=found.pair,
@@ -236,17 +240,18 @@ class RecordedPages:
         pages = self._pages(name, now_us)
         seen = watched.brief(champion.version, now_us, pages) if watched and champion else None
         known = watched.week(champion.version, now_us) if watched and champion and seen else {}
-        summary = _summarise(rows)
+        outputs = answers.outputs if answers else PROBABILITY
+        summary, metric = _summarise(rows, outputs), METRICS[outputs.kind]
         return ModelRow(
             name=name,
             verdict=seen.verdict if seen else None,
-            quality_metric=METRIC,
-            estimated=seen.estimate.metrics.get(METRIC) if seen and seen.estimate else None,
-            realised=known.get(METRIC),
+            quality_metric=metric,
+            estimated=seen.estimate.metrics.get(metric) if seen and seen.estimate else None,
+            realised=known.get(metric),
             champion=champion,
             candidate=current.candidate if current else None,
             rollout=self._rollout(name, current, answers),
-            recent=traffic_windows(rows, now_us - DAY_US, now_us, DAY_US // 24) if rows is not None else (),
+            recent=traffic_windows(rows, now_us - DAY_US, now_us, DAY_US // 24, outputs) if rows is not None else (),
             predictions=summary.predictions,
             errors=summary.errors,
             p99_ms=summary.p99_ms,
@@ -319,7 +324,7 @@ class RecordedPages:
             rows.predictions, champion, candidate, label=rows.value, known_us=rows.known_us, delay_us=delay_us
         )
         canary = self._project.models[name].rollout
-        judged = judge(pairs, canary) if canary else None
+        judged = judge(pairs, canary, answers.outputs) if canary else None
         reasons = judged.reasons if judged else ()
         if canary and judged and judged.action == "wait" and len(pairs) < canary.min_pairs:
             reasons = reasons[1:]  # that there are too few pairs, which the numbers say
@@ -335,12 +340,12 @@ class RecordedPages:
         )
 
     @staticmethod
-    def _serving(rows: PredictionTable, releases: Sequence[Release]) -> list[Serving]:
+    def _serving(rows: PredictionTable, releases: Sequence[Release], outputs: Outputs) -> list[Serving]:
         found = []
         for route in releases[-1].routes if releases else ():
             mine = rows.select(rows.version == route.version)
             answered = mine.select(mine.role != "shadow")
-            summary = _summarise(answered)
+            summary = _summarise(answered, outputs)
             found.append(
                 Serving(
                     route=route,
@@ -385,7 +390,7 @@ def _since(releases: Sequence[Release], held: Route) -> int:
     return [release.from_us for release in itertools.takewhile(holds, reversed(releases))][-1]
 
 
-def _summarise(rows: PredictionTable | None) -> _Summary:
+def _summarise(rows: PredictionTable | None, outputs: Outputs) -> _Summary:
     if rows is None:
         return _Summary()
     rows = rows.select(rows.role != "shadow")
@@ -395,7 +400,7 @@ def _summarise(rows: PredictionTable | None) -> _Summary:
         predictions=len(rows),
         errors=int(failures(rows).sum()),
         p99_ms=float(np.percentile(took, 99)) / 1_000 if len(took) else None,
-        alert_rate=proportion(int(rows.decision[good].sum()), int(good.sum())),
+        alert_rate=proportion(int(rows.decision[good].sum()), int(good.sum())) if outputs.yes_or_no else None,
     )
 
 
@@ -424,7 +429,7 @@ def _route_of(number: int, release: Release) -> Route | None:
     return next((route for route in release.routes if route.version == number), None)
 
 
-def _recent(name: str, rows: PredictionTable) -> list[PredictionRow]:
+def _recent(name: str, rows: PredictionTable, outputs: Outputs) -> list[PredictionRow]:
     rows = rows.select(np.flatnonzero(rows.role != "shadow")[-RECENT:][::-1])
     return [
         PredictionRow(
@@ -436,7 +441,7 @@ def _recent(name: str, rows: PredictionTable) -> list[PredictionRow]:
             recorded_us=int(rows.recorded_us[place]),
             key=str(rows.key[place]),
             score=float(rows.score[place]) if math.isfinite(rows.score[place]) else None,
-            decision=bool(rows.decision[place]),
+            decision=bool(rows.decision[place]) if outputs.yes_or_no else None,
             total_us=float(rows.total_us[place]),
             error=str(rows.error[place]),
         )

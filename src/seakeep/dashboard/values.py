@@ -16,6 +16,7 @@ from seakeep.records.feature import FeatureColumn, FeatureKind
 from seakeep.records.finding import Finding, Verdict
 from seakeep.records.finding import Page as SentPage
 from seakeep.records.gate import GateResult
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.prediction import Prediction, Role
 from seakeep.records.release import Receipt, Release, Route
 from seakeep.records.run import Metric, Run
@@ -150,7 +151,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PredictionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One prediction in a list; ``score`` is ``None`` if the request failed."""
+    """One prediction in a list; ``score`` is ``None`` if the request failed, ``decision`` where a number decides nothing."""
 
     id: str
     model: str
@@ -160,7 +161,7 @@ class PredictionRow(msgspec.Struct, frozen=True, kw_only=True):
     recorded_us: int
     key: str
     score: float | None
-    decision: bool
+    decision: bool | None
     total_us: float
     error: str
 
@@ -237,9 +238,9 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it, and when that could first be known."""
+    """What became of it, yes or no or a number, and when that could first be known."""
 
-    value: bool
+    value: bool | float
     known_us: int
 
 
@@ -330,8 +331,8 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no place in a page")
 
 
-def prediction_row(prediction: Prediction) -> PredictionRow:
-    """A recorded prediction as one line of a list."""
+def prediction_row(prediction: Prediction, outputs: Outputs = PROBABILITY) -> PredictionRow:
+    """A recorded prediction as one line of a list; ``outputs`` tells what its score is."""
     return PredictionRow(
         id=prediction.id,
         model=prediction.model,
@@ -341,7 +342,7 @@ def prediction_row(prediction: Prediction) -> PredictionRow:
         recorded_us=prediction.recorded_us,
         key=prediction.key,
         score=prediction.score if math.isfinite(prediction.score) else None,
-        decision=prediction.decision,
+        decision=prediction.decision if outputs.yes_or_no else None,
         total_us=prediction.total_us,
         error=prediction.error,
     )

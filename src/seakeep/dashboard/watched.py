@@ -82,7 +82,7 @@ class Watched:
         if self._answers is None:
             tables = [table.without_inputs() for table in self._followed.by_version.values()]
             joined = reduce(PredictionTable.merge, tables) if tables else _nothing()
-            self._answers = Labelled.join(joined, self._followed.outcomes)
+            self._answers = Labelled.join(joined, self._followed.outcomes, self._followed.outputs)
         return self._answers
 
     def history(self, version: int) -> History:
@@ -91,14 +91,19 @@ class Watched:
             table = self._followed.by_version.get(version)
             live = table.select(table.role != "shadow") if table else _nothing()
             rows, told, columns = self._reference(version)
-            self._histories[version] = History.of(rows, told, live, self._followed.outcomes, columns)
+            self._histories[version] = History.of(
+                rows, told, live, self._followed.outcomes, columns, self._followed.outputs
+            )
         return self._histories[version]
 
-    def outcome(self, key: str) -> tuple[bool, int] | None:
+    def outcome(self, key: str) -> tuple[bool | float, int] | None:
         """What became of a key and when that could be known; None if nothing was told."""
         told = self._followed.outcomes
         rows = np.flatnonzero(told.key == key)
-        return (bool(told.value[rows[0]]), int(told.known_us[rows[0]])) if len(rows) else None
+        if not len(rows):
+            return None
+        value = float(told.value[rows[0]])
+        return bool(value) if self._followed.outputs.yes_or_no else value, int(told.known_us[rows[0]])
 
     def brief(self, version: int, now_us: int, pages: Sequence[Page] = ()) -> Brief | None:
         """What is to be known about a version now, judged anew as often as :data:`DUTY` allows; None without records."""

@@ -61,6 +61,8 @@ def truth(reference: Labelled, previous: Labelled, recent: Labelled) -> Cause:
     wrong more often when it alerts (precision below 1 / 1.25) *and* raises more false alarms in a thousand predictions
     (above 1.25 times).
     """
+    if not recent.outputs.yes_or_no:
+        return "cannot-tell"
     accepted, before, now = (_count(rows) for rows in (reference, previous, recent))
     if not (accepted.known and before.known and now.known):
         return "cannot-tell"

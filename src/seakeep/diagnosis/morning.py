@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,13 @@ from seakeep.monitoring.history import History
 from seakeep.monitoring.latency import Service, service, service_changes
 from seakeep.monitoring.quality import realised
 from seakeep.monitoring.significance import student_tail, surprise
+from seakeep.records.feature import FeatureColumn
 from seakeep.records.finding import Brief, Finding, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from seakeep.recorder.table import PredictionTable
     from seakeep.records.model import AlertBudget
     from seakeep.records.run import Metric
 
@@ -32,6 +35,8 @@ RANK = {"silence": -1, "errors": 0, "quality": 1, "latency": 2, "alert-rate": 3,
 BEYOND_MEASURE = 99.0
 """Effect of what has no noise to be measured by, such as a number that became a constant."""
 DRIFT_LINES = 5
+PREDICTED = "predicted value"
+"""What the drift of predicted numbers is told of."""
 BLIND_POSITIVES = 24
 """Known positives from which a week without a hit says something."""
 
@@ -148,6 +153,8 @@ def _silence(history: History, now_us: int) -> list[Finding]:
 
 def _blind_week(history: History, now_us: int, seed: int) -> list[Finding]:
     """A week whose positives went by next to unseen: four weeks and a calm that scores foretold hide it too well."""
+    if not history.outputs.yes_or_no:
+        return []
     week = history.live.between(now_us - WEEK_DAYS * DAY_US, now_us).answered()
     positive = week.labels(now_us) > 0
     hits = int((positive & week.predictions.decision).sum())
@@ -194,6 +201,8 @@ def _past_days(history: History, now_us: int) -> list[Service]:
 
 def _alert_rate(history: History, now_us: int) -> list[Finding]:
     """The last week's alert rate against the weeks before it."""
+    if not history.outputs.yes_or_no:
+        return []
     week = WEEK_DAYS * DAY_US
     windows = [
         history.period(now_us - (k + 1) * week, now_us - k * week) for k in range(2 * WINDOW_DAYS // WEEK_DAYS + 1)
@@ -237,8 +246,17 @@ def _inputs(history: History, now_us: int) -> list[Finding]:
         )
         for loss in lost
     ]  # fmt: skip
-    drifted = drift(base, week, history.columns, window_days=WEEK_DAYS)
+    if history.outputs.yes_or_no:
+        drifted = drift(base, week, history.columns, window_days=WEEK_DAYS)
+    else:  # what is predicted drifts as a number that goes in does; of probabilities the alert rate tells
+        predicted = FeatureColumn(name=PREDICTED, kind="number")
+        drifted = drift(_beside(base), _beside(week), (*history.columns, predicted), window_days=WEEK_DAYS)
     return lines + [finding for finding in drifted if finding.subject not in gone][:DRIFT_LINES]
+
+
+def _beside(rows: PredictionTable) -> PredictionTable:
+    """The rows with what was predicted as one more number, the last."""
+    return dataclasses.replace(rows, numbers=np.column_stack([rows.numbers, rows.score]))
 
 
 def _action(model: str, verdict: Verdict, lines: Sequence[Finding]) -> str:

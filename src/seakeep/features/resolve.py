@@ -15,7 +15,8 @@ from seakeep.features.plan import read_columns, view_columns, view_inputs
 from seakeep.features.transform import ValueKind, check, value_kinds
 from seakeep.records.expression import Expression, columns_of
 from seakeep.records.feature import Aggregation, FeatureColumn, FeatureKind, FeatureView
-from seakeep.records.model import ModelDefinition
+from seakeep.records.model import ModelDefinition, Threshold
+from seakeep.records.outputs import SERVED
 from seakeep.records.source import ColumnSchema, Events
 from seakeep.records.version import NAME
 
@@ -230,7 +231,14 @@ def _label_faults(definition: ModelDefinition, schemas: Schemas) -> Iterator[Def
         for message, hint in found:
             yield DefinitionFault("label", f"label: {message}", hint)
         if kind is not None and kind != "number":
-            yield DefinitionFault("label", f"the label is a {kind}", "make it true or false, as in col('x') > 15")
+            hint = "make it true or false, as in col('x') > 15" if label.outputs.yes_or_no else "make it a number"
+            yield DefinitionFault("label", f"the label is a {kind}", hint)
+    if label.outputs.kind not in SERVED:
+        yield DefinitionFault(
+            "label", f"no label is of kind {label.outputs.kind!r}", "leave answers out, or sk.number()"
+        )
+    if not label.outputs.yes_or_no and definition.decision != Threshold():
+        yield DefinitionFault("decision", "a label that is a number is decided by nothing", "leave decision out")
 
 
 def _name_faults(definition: ModelDefinition) -> Iterator[DefinitionFault]:

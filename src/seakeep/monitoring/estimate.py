@@ -67,8 +67,10 @@ def estimate(history: History, *, from_us: int, to_us: int, now_us: int, seed: i
     Predictions old enough that their outcomes should be known, and are, count as they are, the others as expected; a
     rate that the rows do not define is left out. Without at least 200 recent outcomes
     the correction comes from the validation rows and :attr:`Estimate.anchored` is false. ``None`` without
-    predictions, or without any labelled validation row.
+    predictions, or without any labelled validation row; ``None`` for numbers, whose quality only outcomes tell today.
     """
+    if not history.outputs.yes_or_no:
+        return None
     history = history.until(now_us)
     window_rows = history.live.between(from_us, to_us).answered()
     reference = history.reference.answered()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seakeep.records.outputs import PROBABILITY, Outputs
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -31,14 +33,17 @@ class Labelled:
         float64; 1, 0, or NaN without an outcome.
     known_us
         int64; when the outcome could first be known, :data:`NEVER_US` without one.
+    outputs
+        What the predictions are: probabilities of ``value`` 1, or numbers as ``value`` is.
     """
 
     predictions: PredictionTable
     value: NDArray[np.float64]
     known_us: NDArray[np.int64]
+    outputs: Outputs = PROBABILITY
 
     @classmethod
-    def join(cls, predictions: PredictionTable, outcomes: OutcomeTable) -> Labelled:
+    def join(cls, predictions: PredictionTable, outcomes: OutcomeTable, outputs: Outputs = PROBABILITY) -> Labelled:
         """Join on the key; the first outcome known of a key counts, and a prediction without a key has none."""
         keys = outcomes.key.tolist()
         position = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
@@ -49,14 +54,14 @@ class Labelled:
         hit = found >= 0
         value[hit] = outcomes.value[found[hit]]
         known_us[hit] = outcomes.known_us[found[hit]]
-        return cls(predictions, value, np.where(np.isnan(value), NEVER_US, known_us))
+        return cls(predictions, value, np.where(np.isnan(value), NEVER_US, known_us), outputs)
 
     def __len__(self) -> int:
         return len(self.value)
 
     def select(self, rows: NDArray[np.bool_] | slice) -> Labelled:
         """The rows chosen by a mask or by a slice."""
-        return Labelled(self.predictions.select(rows), self.value[rows], self.known_us[rows])
+        return Labelled(self.predictions.select(rows), self.value[rows], self.known_us[rows], self.outputs)
 
     def between(self, from_us: int, to_us: int) -> Labelled:
         """The predictions that speak for a moment in ``[from_us, to_us)``."""
@@ -110,9 +115,16 @@ class History:
         live: PredictionTable,
         outcomes: OutcomeTable,
         columns: tuple[FeatureColumn, ...] = (),
+        outputs: Outputs = PROBABILITY,
     ) -> History:
         """Join both tables with their outcomes."""
-        return cls(Labelled.join(reference, reference_outcomes), Labelled.join(live, outcomes), columns)
+        accepted = Labelled.join(reference, reference_outcomes, outputs)
+        return cls(accepted, Labelled.join(live, outcomes, outputs), columns)
+
+    @property
+    def outputs(self) -> Outputs:
+        """What the version answers."""
+        return self.reference.outputs
 
     def until(self, now_us: int) -> History:
         """Without the predictions from ``now_us`` on; outcomes are cut by :meth:`Labelled.labels`."""

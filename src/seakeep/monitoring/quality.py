@@ -40,13 +40,15 @@ def realised(rows: Labelled, *, now_us: int, seed: int = 0) -> dict[str, Metric]
     dict
         ``base_rate``, ``alert_rate``, ``recall``, ``precision``, ``false_positive_rate``, ``roc_auc``, ``log_loss`` and
         ``calibration`` (observed positives to expected), each with a 95 % interval; a metric that the rows do not define
-        (recall without a positive) is left out.
+        (recall without a positive) is left out. Of numbers: ``mae``, ``rmse`` and ``bias``.
     """
     rows = rows.answered()
     label = rows.labels(now_us)
     rows = rows.select(~np.isnan(label))
     if not len(rows):
         return {}
+    if not rows.outputs.yes_or_no:
+        return _errors(rows, seed)
     score, positive = rows.predictions.score, rows.value > 0
     counts = DayCounts.of(rows, ScoreBins.fit(score), now_us=now_us)
     sums = _day_sums(rows)
@@ -66,6 +68,17 @@ def by_window(
 ) -> tuple[dict[str, Metric], ...]:
     """:func:`realised` of each window ``[start, start + length)``."""
     return tuple(realised(rows.between(start, start + length_us), now_us=now_us, seed=seed) for start in starts_us)
+
+
+def _errors(rows: Labelled, seed: int) -> dict[str, Metric]:
+    """How far numbers are from those that came, in their unit: with intervals from resampled days."""
+    error = rows.predictions.score - rows.value
+    _, place = np.unique(rows.predictions.time_us // DAY_US, return_inverse=True)
+    sums = np.column_stack([np.bincount(place, one) for one in (np.ones(len(error)), np.abs(error), error**2, error)])
+    weights = day_weights(len(sums), REPLICATES, np.random.default_rng(seed))
+    count, absolute, squared, signed = np.concatenate((sums.sum(axis=0)[None], weights @ sums)).T
+    values = {"mae": absolute / count, "rmse": np.sqrt(squared / count), "bias": signed / count}
+    return {name: interval(float(one[0]), one[1:]) for name, one in values.items()}
 
 
 def _shares(counts: DayCounts) -> dict[str, Metric | None]:

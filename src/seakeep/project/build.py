@@ -73,7 +73,13 @@ class Builder:
         """
         run = self._stores.runs.get(run_id) if run_id else self._newest()
         estimator = self._stores.artefacts.read_file(run.sealed, ESTIMATOR)
-        converted = convert(estimator, self.validation(run), threshold=run.threshold, artefact_sha256=run.artefact)
+        converted = convert(
+            estimator,
+            self.validation(run),
+            threshold=run.threshold,
+            artefact_sha256=run.artefact,
+            outputs=run.definition.label.outputs,
+        )
         bundle = self._stores.bundles.put(run, converted.model, converted.proof, created_us=run.started_us)
         now_us = self._clock.now_us()
         version = Version(

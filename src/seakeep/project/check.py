@@ -22,9 +22,10 @@ from seakeep.project.load import DeclarationFault, LoadedProject, collect, impor
 from seakeep.project.source import SourceLines
 from seakeep.records.gate import Gate, LatencyGate, MetricGate, SliceGate
 from seakeep.records.model import AlertBudget, Canary, Model, ModelDefinition, TopShare
+from seakeep.records.outputs import Outputs
 from seakeep.records.source import ColumnSchema, Events
 from seakeep.records.version import NAME
-from seakeep.training.evaluate import METRICS
+from seakeep.training.evaluate import METRICS_OF
 from seakeep.training.usercode import describe, user_line
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def _model_faults(model: Model) -> Iterator[DeclarationFault]:
     if model.alerts.per_week < 0:
         yield DeclarationFault((model.name, "alerts"), "AlertBudget: per_week is negative", "0 means never")
     for gate in model.gates:
-        for message, word, hint in _gate_faults(gate):
+        for message, word, hint in _gate_faults(gate, model.definition.label.outputs):
             yield DeclarationFault((model.name, "gates", word), message, hint)
 
 
@@ -259,9 +260,12 @@ def _canary_faults(model: str, canary: Canary) -> Iterator[DeclarationFault]:
         yield DeclarationFault(where, "Canary: min_pairs must be at least 1", "200 is a good start")
 
 
-def _gate_faults(gate: object) -> Iterator[tuple[str, str, str]]:
-    if isinstance(gate, MetricGate | SliceGate) and gate.metric not in METRICS:
-        yield f"gate: there is no metric {gate.metric!r}", gate.metric, did_you_mean(gate.metric, METRICS)
+def _gate_faults(gate: object, outputs: Outputs) -> Iterator[tuple[str, str, str]]:
+    metrics = METRICS_OF.get(outputs.kind, ())
+    if isinstance(gate, MetricGate | SliceGate) and gate.metric not in metrics:
+        yield f"gate: there is no metric {gate.metric!r}", gate.metric, did_you_mean(gate.metric, metrics)
+    elif isinstance(gate, SliceGate) and not outputs.yes_or_no:
+        yield "gate slices: it sets a floor, and errors of numbers have none", gate.column, "leave the gate out"
     if isinstance(gate, MetricGate) and gate.at_least is None and gate.at_most is None:
         yield f"gate {gate.metric!r} has no limit", gate.metric, "say at_least=... or at_most=..."
     if isinstance(gate, LatencyGate) and gate.p99_ms <= 0:

@@ -84,7 +84,7 @@ class Past:
         version = self._resolve(reference or self._loaded.model().name)
         traffic = self._traffic(version.model, from_us, to_us)
         executable = self._executable(version, traffic)
-        tally = Tally(executable.threshold)
+        tally = Tally(executable.threshold, executable.outputs)
         for block in execute(self._blocks(traffic, [executable]), [executable], threads=_cores()):
             tally.add(block)
         if tally.unmatched and not tally.versions:
@@ -133,6 +133,9 @@ class Past:
         from_us, to_us = self._period(new.model, from_us, to_us)
         traffic = self._traffic(new.model, from_us, to_us)
         versions = [self._executable(new, traffic), self._executable(old, traffic)]
+        if versions[0].outputs != versions[1].outputs:
+            message = f"{new.ref} and {old.ref} answer with different things: a {versions[0].outputs.kind} and a {versions[1].outputs.kind}"
+            raise NotFoundError(message, hint="name a version whose label is of the same kind")
         categories = functools.partial(self._categories, new.model)
         gathering = Gathering(*versions, labels=self._labels(new), categories=categories)
         for block in execute(self._blocks(traffic, versions), versions, threads=_cores()):
@@ -177,6 +180,7 @@ class Past:
             span,
             pairs,
             Thresholds(champion=champion.threshold, candidate=candidate.threshold),
+            definition.label.outputs,
         )
 
     def profile(
@@ -242,6 +246,7 @@ class Past:
             number=version.number,
             threshold=bundle.threshold,
             scorer=ScoringSession(bundle.model),
+            outputs=bundle.definition.label.outputs,
             inputs=InputSource(
                 bundle.definition,
                 lambda number: self._definition(version.model, number),

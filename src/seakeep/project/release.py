@@ -8,7 +8,7 @@ import msgspec
 
 from seakeep.clock import Clock
 from seakeep.conversion.latency import measure
-from seakeep.errors import NotFoundError, did_you_mean
+from seakeep.errors import ConflictError, NotFoundError, did_you_mean
 from seakeep.project.build import Builder
 from seakeep.project.load import LoadedProject
 from seakeep.project.online import OnlineViews
@@ -17,7 +17,7 @@ from seakeep.records.gate import GateResult
 from seakeep.records.release import Release, Way
 from seakeep.records.version import Version, parse_reference
 from seakeep.registry.bundle import Bundle
-from seakeep.registry.evidence import Evidence, against_champion
+from seakeep.registry.evidence import ChampionEvidence, Evidence, against_champion
 from seakeep.registry.gates import judge
 from seakeep.registry.promotion import returned
 
@@ -87,8 +87,18 @@ class Releaser:
         ------
         NotFoundError
             An A/B test goes by a column that the asking rows do not have.
+        ConflictError
+            The champion answers with something of another kind: the two cannot be compared.
         """
         bundle = self._stores.bundles.open(version.bundle)
+        current = self.current(version.model)
+        if current and current.champion and not now:
+            kind = self._stores.bundles.open(current.champion.bundle).definition.label.outputs.kind
+            if kind != bundle.definition.label.outputs.kind:
+                message = f"{version.ref} cannot be compared with the champion, which answers with a {kind}"
+                raise ConflictError(
+                    message, hint="give the new model a name of its own, or promote it at once with --now"
+                )
         request = bundle.definition.request.name
         columns = [column.name for column in bundle.definition.schemas[request]]
         if way and way.by and way.by not in columns:
@@ -136,6 +146,12 @@ class Releaser:
         if current is None or current.champion is None or current.champion.version == version.number:
             return evidence
         champion = self._stores.bundles.open(current.champion.bundle)
+        if champion.definition.label.outputs != bundle.definition.label.outputs:
+            kind = champion.definition.label.outputs.kind
+            other = ChampionEvidence(
+                champion=f"{version.model}:{current.champion.version}", obstacle=f"it answers with a {kind}"
+            )
+            return msgspec.structs.replace(evidence, champion=other)
         against = against_champion(
             champion=f"{version.model}:{current.champion.version}",
             frame=frame,
@@ -143,5 +159,6 @@ class Releaser:
             candidate_model=session,
             champion_columns=champion.definition.columns,
             champion_model=ScoringSession(champion.model),
+            outputs=bundle.definition.label.outputs,
         )
         return msgspec.structs.replace(evidence, champion=against)

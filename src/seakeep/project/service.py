@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import logging
 import os
 import signal
@@ -156,7 +157,7 @@ class Service:
                 events=self._home.events,
                 releases=self._stores.promotion,
                 receipts=self._stores.receipts,
-                judge=judge,
+                judge=functools.partial(judge, outputs=definition.label.outputs),
                 clock=self._clock,
             )
         return self._controllers[model]

@@ -113,7 +113,7 @@ class Watcher:
         )
         label = definition.label
         told = query.outcomes(self._home.events, label, definition.schemas[label.source.name], damage=[])
-        return History.of(reference, reference_outcomes, live, told, definition.columns)
+        return History.of(reference, reference_outcomes, live, told, definition.columns, label.outputs)
 
     def now_us(self, model: str, since_us: int = 0) -> int:
         """The present of a model: what the clock says; where predictions live in the past, just after the newest.
@@ -148,8 +148,18 @@ class Watcher:
         return msgspec.structs.replace(made, pages=pages)
 
     def months(self, version: Version, now_us: int) -> tuple[Month, ...]:
-        """The verdict of each month as it was possible then, beside what all outcomes showed later."""
-        return monthly(self.history(version), now_us=now_us)
+        """The verdict of each month as it was possible then, beside what all outcomes showed later.
+
+        Raises
+        ------
+        NotFoundError
+            The model predicts numbers, whose months are not judged yet.
+        """
+        history = self.history(version)
+        if not history.outputs.yes_or_no:
+            message = f"{version.ref} predicts numbers, and months are judged for yes-or-no models alone"
+            raise NotFoundError(message, hint=f"ask for the morning: seakeep morning {version.model}")
+        return monthly(history, now_us=now_us)
 
     def why(self, prediction_id: str) -> Reexecution:
         """Execute a recorded prediction again."""

@@ -15,6 +15,7 @@ from seakeep.recorder.reader import Tail
 from seakeep.recorder.segment import Damage
 from seakeep.recorder.table import OutcomeTable, PredictionTable
 from seakeep.records.model import Label
+from seakeep.records.outputs import Outputs
 from seakeep.records.prediction import EventBatch, Prediction
 from seakeep.records.source import ColumnSchema
 
@@ -61,6 +62,11 @@ class Followed:
         for table in self.by_version.values():
             fresh = table.recorded_us >= since_us
             self._recent.update(zip(table.id[fresh].tolist(), table.recorded_us[fresh].tolist(), strict=True))
+
+    @property
+    def outputs(self) -> Outputs:
+        """What the model answers."""
+        return self._label.outputs
 
     def refresh(self) -> bool:
         """Take in what was recorded since the last time; whether there was anything."""

@@ -293,7 +293,8 @@ def outcomes_of(tables: Sequence[Mapping[str, NDArray[Any]]], label: Label) -> O
         keys.append(np.array([str(key) for key in table[source.key][usable].tolist()], dtype=object))
         moments = table[source.time][usable].astype("datetime64[us]").astype(np.int64)
         known.append(moments + source.delay_us)
-        values.append((value[usable] != 0).astype(np.float64))
+        told = value[usable]
+        values.append((told != 0).astype(np.float64) if label.outputs.yes_or_no else told.astype(np.float64))
     key, known_us, outcome = np.concatenate(keys), np.concatenate(known), np.concatenate(values)
     order = np.argsort(known_us, kind="stable")
     first = dict(zip(key[order][::-1].tolist(), order[::-1].tolist(), strict=True))

@@ -14,11 +14,16 @@ class MetricGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="gate", ta
 
 
 class BaselineGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="gate", tag="baseline"):
-    """The log-loss must be better than the constant's and the linear model's, beyond doubt (paired interval)."""
+    """The log-loss (of a number: the squared error) must be better than the constant's and the linear model's, beyond doubt
+    (paired interval).
+    """
 
 
 class ChampionGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="gate", tag="champion"):
-    """The log-loss must be shown not to be worse than the champion's on the same rows by more than ``margin``."""
+    """The log-loss must be shown not to be worse than the champion's on the same rows by more than ``margin``.
+
+    Of a number it is the squared error, and the margin is a share of the champion's.
+    """
 
     margin: float = 0.01
 

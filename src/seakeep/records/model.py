@@ -11,6 +11,7 @@ from seakeep.clock import parse_duration
 from seakeep.records.expression import Expression, Node, as_node
 from seakeep.records.feature import FeatureColumn, FeatureView, RequestFeatures
 from seakeep.records.gate import Gate
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.source import ColumnSchema, Events
 
 
@@ -22,14 +23,22 @@ class Label(msgspec.Struct, frozen=True):
     source
         The events that tell the outcome; their ``key`` must hold the values of the asking source's ``key``.
     value
-        True (or 1) for the positive class. Missing where the expression is missing.
+        True (or 1) for the positive class; a number where ``answers`` says so. Missing where the expression is missing.
     delay
         How long after the prediction the outcome is usually known; older predictions without one count as unlabelled.
+    answers
+        What is to be predicted: by default the probability of the positive class; :func:`seakeep.number` for a number.
     """
 
     source: Events
     value: Node
     delay: str = "1d"
+    answers: Outputs | msgspec.UnsetType = msgspec.UNSET  # not in the JSON of what says nothing: digests stay
+
+    @property
+    def outputs(self) -> Outputs:
+        """What a model with this label answers."""
+        return PROBABILITY if self.answers is msgspec.UNSET else self.answers
 
     @property
     def delay_us(self) -> int:

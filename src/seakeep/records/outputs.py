@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal as OneOf
 
 import msgspec
@@ -34,6 +35,22 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a row's answer is one number."""
         return self.kind not in {"probabilities", "decisions", "values"}
 
+    @property
+    def yes_or_no(self) -> bool:
+        """Whether an answer is a probability, with a threshold from which it says "yes"."""
+        return self.kind == "probability"
+
 
 PROBABILITY = Outputs()
-"""What can be served: the probability of class 1."""
+"""What is served if nothing else is said: the probability of class 1."""
+SERVED = ("probability", "value")
+"""Kinds that a label may be declared as; the others are emitted and proved, but not served."""
+NEVER = sys.float_info.max
+"""The threshold of models whose answers are no yes or no: no answer reaches it."""
+TOLERANCE = 1e-9
+"""Values that differ by less than this, as a share of the larger one where that is above 1, are the same but for rounding."""
+
+
+def number() -> Outputs:
+    """A label that is a number: what is served is the predicted ``value``."""
+    return Outputs(kind="value")

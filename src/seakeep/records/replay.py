@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.run import Metric
 
 
@@ -183,6 +184,9 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
         they are parts of days, and the intervals do not tell how unlike the days of other weeks may be.
     slices
         Every value of every category input, in the order of evidence.
+    outputs
+        What the versions answer. Of numbers, ``decisions`` are those that became larger or smaller, and ``outcomes`` those
+        that came nearer to what came of it or went further from it.
     """
 
     model: str
@@ -204,6 +208,7 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
     blocks: int
     whole_days: bool
     slices: tuple[SliceShift, ...]
+    outputs: Outputs = PROBABILITY
 
 
 class SequentialTest(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,6 +249,9 @@ class ShadowDifference(msgspec.Struct, frozen=True, kw_only=True):
         holds with 95 % probability at all moments together.
     tests
         Harm, question by question.
+    outputs
+        What the versions answer. Of numbers, ``up`` and ``down`` are those that are larger and smaller, and of
+        ``differences`` there is ``further``, with outcomes: the difference of the absolute errors over their sum.
     """
 
     model: str
@@ -259,3 +267,4 @@ class ShadowDifference(msgspec.Struct, frozen=True, kw_only=True):
     largest: float
     differences: dict[str, Metric]
     tests: tuple[SequentialTest, ...]
+    outputs: Outputs = PROBABILITY

@@ -12,9 +12,10 @@ import numpy as np
 from seakeep.conversion.latency import LatencyEvidence, Scorer
 from seakeep.features.frame import Frame
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.run import Metric, Run
 from seakeep.records.version import ParityProof
-from seakeep.training.evaluate import Scored, paired_log_loss
+from seakeep.training.evaluate import Scored, paired_loss
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +27,8 @@ class ChampionEvidence(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     paired
-        Log-loss minus the champion's (negative is better), with its 95 % interval; None where they cannot be compared.
+        Loss minus the champion's as :func:`seakeep.training.evaluate.paired_loss` has it (negative is better), with its
+        95 % interval; None where they cannot be compared.
     obstacle
         Why not, in words.
     """
@@ -60,6 +62,7 @@ def against_champion(
     candidate_model: Scorer,
     champion_columns: Sequence[FeatureColumn],
     champion_model: Scorer,
+    outputs: Outputs = PROBABILITY,
 ) -> ChampionEvidence:
     """Compare both models on the labelled rows of a frame.
 
@@ -80,8 +83,8 @@ def against_champion(
     both = np.isfinite(scores) & np.isfinite(others)
     if not both.any():
         return ChampionEvidence(champion=champion, obstacle="no labelled row was scored by both")
-    scored = Scored(label=rows.label[both], score=scores[both], time_us=rows.time_us[both])
-    return ChampionEvidence(champion=champion, rows=len(scored.label), paired=paired_log_loss(scored, others[both]))
+    scored = Scored(label=rows.label[both], score=scores[both], time_us=rows.time_us[both], outputs=outputs)
+    return ChampionEvidence(champion=champion, rows=len(scored.label), paired=paired_loss(scored, others[both]))
 
 
 def _score(model: Scorer, rows: Frame, columns: Sequence[FeatureColumn]) -> NDArray[np.float64]:

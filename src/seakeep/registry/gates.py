@@ -69,7 +69,7 @@ def _baselines(evidence: Evidence) -> GateResult:
     return GateResult(
         gate="baselines",
         passed=bool(paired) and all(difference.high < 0 for difference in paired.values()),
-        observed=f"log-loss against {', '.join(parts)}" if paired else "not measured",
+        observed=f"{_loss(evidence)} against {', '.join(parts)}" if paired else "not measured",
         required="below 0 with 95 % confidence against each",
         evidence=f"run {evidence.run.id}",
     )
@@ -86,7 +86,7 @@ def _champion(gate: ChampionGate, evidence: Evidence) -> GateResult:
     if against.paired is None:
         observed = f"{against.champion} cannot be compared: {against.obstacle}"
     else:
-        observed = f"log-loss against {against.champion} {_signed(against.paired)} on {against.rows:,} rows"
+        observed = f"{_loss(evidence)} against {against.champion} {_signed(against.paired)} on {against.rows:,} rows"
     return GateResult(
         gate="champion",
         passed=against.paired is not None and against.paired.high <= gate.margin,
@@ -141,6 +141,11 @@ def _parity(evidence: Evidence) -> GateResult:
         required=f"at most {proof.tolerance:.0e} and no decision differs" if proof else "a proof",
         evidence=f"proof {proof.digest[:12]}" if proof else "none",
     )
+
+
+def _loss(evidence: Evidence) -> str:
+    """What the differences of a run are of."""
+    return "log-loss" if evidence.run.definition.label.outputs.yes_or_no else "squared error, as a share,"
 
 
 def _told(metric: Metric) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.replay.inputs import InputSource
 from seakeep.replay.why import Scorer
 
@@ -26,12 +27,13 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Executable:
-    """A version that can be executed on recorded requests: its number, its threshold, its model and its inputs."""
+    """A version that can be executed on recorded requests: its number, threshold, model, inputs, and what it answers."""
 
     number: int
     threshold: float
     scorer: Scorer
     inputs: InputSource
+    outputs: Outputs = PROBABILITY
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,7 +87,12 @@ class Gathering:
             self._refuse(model)
         time_us, label, candidate, against = (np.concatenate(parts) for parts in zip(*self._kept, strict=True))
         pairs = Pairs(
-            time_us=time_us, label=label, candidate=candidate, against=against, slices=self._slices.most_frequent()
+            time_us=time_us,
+            label=label,
+            candidate=candidate,
+            against=against,
+            slices=self._slices.most_frequent(),
+            outputs=self._candidate.outputs,
         )
         found = compare(pairs, candidate_threshold=self._candidate.threshold, against_threshold=self._against.threshold)
         numbers, categories, other_numbers, other_categories = self._sample.rows()
@@ -118,6 +123,7 @@ class Gathering:
             blocks=len(found.blocks),
             whole_days=found.blocks.whole_days,
             slices=found.slices,
+            outputs=self._candidate.outputs,
         )
 
     @property

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.replay import ReplayedVersion
 from seakeep.replay.execute import Block
+from seakeep.replay.values import apart
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +29,8 @@ class Tally:
     ----------
     threshold
         Of the version under replay.
+    outputs
+        What it answers.
 
     Attributes
     ----------
@@ -37,6 +41,7 @@ class Tally:
     """
 
     threshold: float
+    outputs: Outputs = PROBABILITY
     versions: dict[int, ReplayedVersion] = dataclasses.field(default_factory=dict)
     failed: int = 0
     unmatched: int = 0
@@ -48,12 +53,14 @@ class Tally:
         if not len(block.table):
             return
         number = int(block.table.version[0])
-        found = compare(block.table, block.executions[0].score, self.threshold)
+        found = compare(block.table, block.executions[0].score, self.threshold, self.outputs)
         before = self.versions.get(number)
         self.versions[number] = _joined(before, found) if before else found
 
 
-def compare(table: PredictionTable, again: NDArray[np.float64], threshold: float) -> ReplayedVersion:
+def compare(
+    table: PredictionTable, again: NDArray[np.float64], threshold: float, outputs: Outputs = PROBABILITY
+) -> ReplayedVersion:
     """How the recorded scores of one version and other scores of the same rows compare.
 
     Parameters
@@ -66,11 +73,13 @@ def compare(table: PredictionTable, again: NDArray[np.float64], threshold: float
     unequal = table.score.view(np.int64) != again.view(np.int64)
     refused = np.isnan(again) & ~np.isnan(table.score)
     difference = np.abs(table.score[unequal] - again[unequal])
+    # A number decides nothing: another one is one that rounding does not explain.
+    other = table.decision != (again >= threshold) if outputs.yes_or_no else apart(table.score, again)
     return ReplayedVersion(
         version=int(table.version[0]),
         rows=len(table),
         equal=len(table) - int(unequal.sum()),
-        decisions=int((table.decision != (again >= threshold)).sum()),
+        decisions=int(other.sum()),
         refused=int(refused.sum()),
         largest=float(np.max(difference[np.isfinite(difference)], initial=0.0)),
         examples=tuple(table.id[np.flatnonzero(unequal)[:EXAMPLES]].tolist()),

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.replay import SequentialTest, ShadowDifference
 from seakeep.records.run import Metric
-from seakeep.serving.comparison import mean_between, questions
+from seakeep.replay.values import above
+from seakeep.serving.comparison import further, mean_between, questions
 from seakeep.serving.rollout import Span
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ class Thresholds:
     candidate: float
 
 
-def shadow_difference(model: str, span: Span, pairs: PairTable, thresholds: Thresholds) -> ShadowDifference:
+def shadow_difference(
+    model: str, span: Span, pairs: PairTable, thresholds: Thresholds, outputs: Outputs = PROBABILITY
+) -> ShadowDifference:
     """How a rollout's two versions differ on the requests that both scored.
 
     Parameters
@@ -38,15 +42,25 @@ def shadow_difference(model: str, span: Span, pairs: PairTable, thresholds: Thre
         The rollout.
     pairs
         In the order in which they came.
+    outputs
+        What the versions answer.
     """
     scored = np.isfinite(pairs.champion_score) & np.isfinite(pairs.candidate_score)
     champion, candidate, label = (
         values[scored] for values in (pairs.champion_score, pairs.candidate_score, pairs.label)
     )
-    before, after = champion >= thresholds.champion, candidate >= thresholds.candidate
+    if outputs.yes_or_no:
+        before, after = champion >= thresholds.champion, candidate >= thresholds.candidate
+    else:
+        before, after = above(champion, candidate), above(candidate, champion)
     known = np.isfinite(label)
-    values = {"score": candidate - champion, "alert_rate": after.astype(np.float64) - before.astype(np.float64)}
-    if known.any():
+    size = np.abs(candidate - champion)
+    values: dict[str, NDArray[np.float64]] = {}
+    if outputs.yes_or_no:
+        values = {"score": candidate - champion, "alert_rate": after.astype(np.float64) - before.astype(np.float64)}
+    elif known.any():
+        values["further"] = further(candidate[known], champion[known], label[known])
+    if outputs.yes_or_no and known.any():
         values["brier"] = ((candidate - label) ** 2 - (champion - label) ** 2)[known]
     return ShadowDifference(
         model=model,
@@ -59,11 +73,13 @@ def shadow_difference(model: str, span: Span, pairs: PairTable, thresholds: Thre
         equal=int((champion.view(np.int64) == candidate.view(np.int64)).sum()),
         up=int((after & ~before).sum()),
         down=int((before & ~after).sum()),
-        largest=float(np.abs(values["score"]).max(initial=0.0)),
+        largest=float(size.max(initial=0.0)),
         differences={name: _mean(one) for name, one in values.items() if len(one)},
         tests=tuple(
-            SequentialTest(question=one.harm, p_value=one.p_value, sentence=one.sentence) for one in questions(pairs)
+            SequentialTest(question=one.harm, p_value=one.p_value, sentence=one.sentence)
+            for one in questions(pairs, outputs)
         ),
+        outputs=outputs,
     )
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.replay import Confusion, Shift, SliceShift
 from seakeep.replay.shift import corrected, shifts
+from seakeep.replay.values import above
 from seakeep.training.evaluate import Beside, Resampled, Scored, evaluate_beside, resample
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ class Pairs:
         float64; the scores, NaN where refused.
     slices
         By category input: the code of the value (int64) and the values by code. Codes below 0 are of no value.
+    outputs
+        What the scores are. Numbers cross no threshold: theirs count where one is larger, and where one is nearer to
+        the outcome.
     """
 
     time_us: NDArray[np.int64]
@@ -37,6 +42,7 @@ class Pairs:
     candidate: NDArray[np.float64]
     against: NDArray[np.float64]
     slices: Mapping[str, tuple[NDArray[np.int64], Sequence[str]]]
+    outputs: Outputs = PROBABILITY
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +69,21 @@ def compare(pairs: Pairs, *, candidate_threshold: float, against_threshold: floa
         Of the resampling.
     """
     blocks = resample(pairs.time_us, seed)
-    after, before = pairs.candidate >= candidate_threshold, pairs.against >= against_threshold
+    yes_or_no = pairs.outputs.yes_or_no
+    if yes_or_no:
+        after, before = pairs.candidate >= candidate_threshold, pairs.against >= against_threshold
+    else:
+        after, before = above(pairs.candidate, pairs.against), above(pairs.against, pairs.candidate)
     both = np.isfinite(pairs.candidate) & np.isfinite(pairs.against)
     difference = (pairs.candidate - pairs.against)[both]
     known = np.isfinite(pairs.label)
     positive = pairs.label > 0
     of_known = dataclasses.replace(blocks, block=blocks.block[known])
-    right_before, right_after = (before == positive)[known], (after == positive)[known]
+    if yes_or_no:
+        right_before, right_after = (before == positive)[known], (after == positive)[known]
+    else:
+        now, then = (np.abs(score - pairs.label)[known] for score in (pairs.candidate, pairs.against))
+        right_before, right_after = above(now, then), above(then, now)
 
     def by(column: str, code: NDArray[np.int64], values: Sequence[str]) -> list[SliceShift]:
         decided = shifts(before, after, code, len(values), blocks)
@@ -91,7 +105,7 @@ def compare(pairs: Pairs, *, candidate_threshold: float, against_threshold: floa
         decisions=whole.decisions,
         outcomes=whole.outcomes,
         confusions=(_confusion(after[known], positive[known]), _confusion(before[known], positive[known]))
-        if known.any()
+        if yes_or_no and known.any()
         else None,
         metrics=_metrics(pairs, scored, candidate_threshold, against_threshold, blocks),
         slices=_corrected(found),
@@ -105,8 +119,8 @@ def _metrics(
         return Beside(one={}, other={}, difference={})
     label, time_us = pairs.label[rows], pairs.time_us[rows]
     return evaluate_beside(
-        Scored(label=label, score=pairs.candidate[rows], time_us=time_us),
-        Scored(label=label, score=pairs.against[rows], time_us=time_us),
+        Scored(label=label, score=pairs.candidate[rows], time_us=time_us, outputs=pairs.outputs),
+        Scored(label=label, score=pairs.against[rows], time_us=time_us, outputs=pairs.outputs),
         threshold=candidate_threshold,
         other_threshold=against_threshold,
         blocks=dataclasses.replace(blocks, block=blocks.block[rows]),

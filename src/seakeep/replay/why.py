@@ -17,6 +17,7 @@ from seakeep.features.transform import compiled
 from seakeep.records.expression import columns_of
 from seakeep.records.feature import FeatureKind
 from seakeep.records.model import ModelDefinition
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.prediction import Prediction
 from seakeep.records.version import ParityProof
 from seakeep.security.privacy import HASH
@@ -92,6 +93,8 @@ class Reexecution:
         The inputs, in the model's order.
     environment
         In which the version was proved, and which executed it again.
+    outputs
+        What the scores are.
     """
 
     prediction: Prediction
@@ -102,6 +105,7 @@ class Reexecution:
     recomputed_bits: str
     features: tuple[FeatureValue, ...]
     environment: tuple[Component, ...] = ()
+    outputs: Outputs = PROBABILITY
 
     @property
     def other_host(self) -> bool:
@@ -155,11 +159,12 @@ def reexecute(
         message = f"prediction {prediction.id} failed with {prediction.error!r}; there is no score to execute again"
         raise RecorderError(message, hint="ask for a prediction that was answered")
     if prediction.role == "rule":
-        return _compared(prediction, _ruled(prediction, definition), (), environment)
+        return _compared(prediction, _ruled(prediction, definition), (), environment, definition.label.outputs)
     features = named_features(prediction, definition)
     numbers = np.array([prediction.numbers], dtype=np.float64)
     categories = np.array([prediction.categories], dtype=object).reshape(1, len(prediction.categories))
-    return _compared(prediction, float(session.score(numbers, categories)[0]), features, environment)
+    again = float(session.score(numbers, categories)[0])
+    return _compared(prediction, again, features, environment, definition.label.outputs)
 
 
 def _ruled(prediction: Prediction, definition: ModelDefinition) -> float:
@@ -191,7 +196,11 @@ def _ruled(prediction: Prediction, definition: ModelDefinition) -> float:
 
 
 def _compared(
-    prediction: Prediction, again: float, features: tuple[FeatureValue, ...], environment: tuple[Component, ...]
+    prediction: Prediction,
+    again: float,
+    features: tuple[FeatureValue, ...],
+    environment: tuple[Component, ...],
+    outputs: Outputs,
 ) -> Reexecution:
     before, after = bits(prediction.score), bits(again)
     return Reexecution(
@@ -203,6 +212,7 @@ def _compared(
         recomputed_bits=after,
         features=features,
         environment=environment,
+        outputs=outputs,
     )
 
 

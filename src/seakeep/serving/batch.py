@@ -26,7 +26,7 @@ from seakeep.serving.errors import InternalError
 from seakeep.serving.inference import Inputs, Part, rung_of
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.ports import Assembled, DecodedRows, FeatureSource
-from seakeep.serving.v1 import RowAnswer, check_rows
+from seakeep.serving.v1 import Answer, RowAnswer, ValueAnswer, check_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class Batch:
     version: LoadedVersion
     parts: list[Part]
     inputs: Inputs | None
-    answers: list[RowAnswer]
+    answers: list[Answer]
     started_s: float
     model_us: float = 0.0
     sequence: int = 0
@@ -97,7 +97,7 @@ class BatchRunner:
     def failed(self, part: Part, error: SeakeepError, started_s: float) -> Batch:
         """A part that could not be executed."""
         part.error = error
-        answers = [self._unanswered(part.version, key) for key in _keys(part.version, part)]
+        answers: list[Answer] = [self._unanswered(part.version, key) for key in _keys(part.version, part)]
         return Batch(version=part.version, parts=[part], inputs=part.call.direct, answers=answers, started_s=started_s)
 
     def looks_up_from(self, since_s: float) -> None:
@@ -177,7 +177,9 @@ class BatchRunner:
     def again(self, part: Part, kept: Kept) -> Batch:
         """Earlier answers to the same request, under ids of their own."""
         part.instead_of = [answer.id for answer in kept.answers]
-        answers = [msgspec.structs.replace(one, id=self._ids.new(), rung="cached") for one in kept.answers]
+        answers: list[Answer] = [
+            msgspec.structs.replace(one, id=self._ids.new(), rung="cached") for one in kept.answers
+        ]
         started_s = time.perf_counter()
         return Batch(version=part.version, parts=[part], inputs=kept.inputs, answers=answers, started_s=started_s)
 
@@ -206,8 +208,16 @@ class BatchRunner:
     def _batch(
         self, version: LoadedVersion, parts: list[Part], inputs: Inputs, scores: NDArray[np.float64], started_s: float
     ) -> Batch:
-        number, decisions = version.number, (scores >= version.threshold).tolist()
+        number = version.number
         rung, fresh = rung_of(parts[0].role), self._ids.several(len(scores))
+        answers: list[Answer]
+        if not version.outputs.yes_or_no:
+            answers = [
+                ValueAnswer(id_, key, value, number, unknown, rung)
+                for id_, key, value, unknown in zip(fresh, inputs.keys, scores.tolist(), inputs.unknown, strict=True)
+            ]
+            return Batch(version=version, parts=parts, inputs=inputs, answers=answers, started_s=started_s)
+        decisions = (scores >= version.threshold).tolist()
         columns = zip(fresh, inputs.keys, scores.tolist(), decisions, inputs.unknown, strict=True)
         answers = [
             RowAnswer(id_, key, score, decision, number, unknown, rung)

@@ -16,7 +16,7 @@ import msgspec
 
 from seakeep.config import ServingSettings
 from seakeep.serving.inference import Inputs, Part
-from seakeep.serving.v1 import RowAnswer
+from seakeep.serving.v1 import Answer
 
 Key = tuple[str, bytes, tuple[str, ...]]
 
@@ -37,7 +37,7 @@ class Kept(NamedTuple):
     """
 
     inputs: Inputs
-    answers: Sequence[RowAnswer]
+    answers: Sequence[Answer]
     since_s: float
 
 

@@ -29,6 +29,7 @@ import msgspec
 import numpy as np
 
 from seakeep.records.model import Canary
+from seakeep.records.outputs import PROBABILITY, Outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,12 +96,12 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         return min(1.0, math.exp(-max(self.log_money, 0.0)))
 
 
-def questions(pairs: PairTable) -> tuple[Question, ...]:
-    """Whether the candidate fails more, is slower, is worse."""
-    return _failures(pairs), _latency(pairs), _quality(pairs)
+def questions(pairs: PairTable, outputs: Outputs = PROBABILITY) -> tuple[Question, ...]:
+    """Whether the candidate fails more, is slower, is worse; ``outputs`` tells what the scores are."""
+    return _failures(pairs), _latency(pairs), (_quality if outputs.yes_or_no else _accuracy)(pairs)
 
 
-def judge(pairs: PairTable, canary: Canary) -> Judgement:
+def judge(pairs: PairTable, canary: Canary, outputs: Outputs = PROBABILITY) -> Judgement:
     """Decide about a candidate on the requests that both versions scored.
 
     It is taken back if it fails, is slow or is wrong more than the champion beyond doubt. It advances with
@@ -108,7 +109,7 @@ def judge(pairs: PairTable, canary: Canary) -> Judgement:
     that the scores are the same or, by their outcomes, the quality within its margin. Different scores alone never
     take a candidate back: to differ is what it was made for.
     """
-    found = questions(pairs)
+    found = questions(pairs, outputs)
     limit = math.log(len(found) / ALPHA)
     harm = [f"{one.harm}: {one.sentence}" for one in found if one.log_money >= limit]
     told = [one.sentence for one in found if one.sentence and one.log_money < limit]
@@ -173,6 +174,30 @@ def _quality(pairs: PairTable) -> Question:
     return Question(harm="it is worse", log_money=bet(_above(new - old, 0.0)), doubt=doubt, sentence=sentence)
 
 
+def _accuracy(pairs: PairTable) -> Question:
+    """Of predicted numbers: whether the candidate is further from what came.
+
+    A bet needs bounds and errors have none, so each pair counts by how much further the candidate was, from -1 to 1:
+    the difference of the absolute errors over their sum.
+    """
+    old, new = pairs.champion_score, pairs.candidate_score
+    both = np.isfinite(old) & np.isfinite(new)
+    known = np.flatnonzero(np.isfinite(pairs.label) & both)
+    known = known[np.argsort(pairs.label_us[known], kind="stable")]
+    harm = further(new[known], old[known], pairs.label[known])
+    doubt = ""
+    if _numbers_differ(old[both], new[both]):
+        if len(harm) < MIN_LABELLED:
+            doubt = f"predictions differ and {len(harm)} of {MIN_LABELLED} outcomes are known"
+        elif not _shown(1 - _above(harm, WORSE_SHARE)):
+            doubt = "predictions differ, and that they are not worse is not shown yet"
+    if not len(harm):
+        return Question(harm="it is worse", doubt=doubt)
+    before, now = (float(np.abs(one[known] - pairs.label[known]).mean()) for one in (old, new))
+    sentence = f"mean absolute error {now:.4g} against {before:.4g} on {len(harm):,} requests with an outcome"
+    return Question(harm="it is worse", log_money=bet(_above(harm, 0.0)), doubt=doubt, sentence=sentence)
+
+
 def _slower(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Where the other took much longer than the one."""
     return (other > SLOWER * one) & (other > one + SLOWER_US)
@@ -193,6 +218,19 @@ def _differ(pairs: PairTable) -> bool:
     both = np.isfinite(old) & np.isfinite(new)
     difference = np.abs(new - old)[both].sum()
     return bool(difference > 0 and difference >= SAME_SCORE * np.minimum(old, 1 - old)[both].sum())
+
+
+def _numbers_differ(old: NDArray[np.float64], new: NDArray[np.float64]) -> bool:
+    """Whether two versions' numbers differ by more than a small share of how much the champion's differ among each other."""
+    difference = np.abs(new - old).sum()
+    return bool(difference > 0 and difference >= SAME_SCORE * np.abs(old - old.mean()).sum())
+
+
+def further(one: NDArray[np.float64], other: NDArray[np.float64], label: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much further from ``label`` one is than the other, ``(n,)``: from -1, it alone is exact, to 1; 0 where alike."""
+    near, far = np.abs(other - label), np.abs(one - label)
+    harm: NDArray[np.float64] = np.divide(far - near, far + near, out=np.zeros(len(label)), where=far + near > 0)
+    return harm
 
 
 def coin(heads: int, tails: int) -> float:

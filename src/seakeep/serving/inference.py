@@ -13,7 +13,7 @@ from seakeep.errors import SeakeepError
 from seakeep.records.prediction import Role, Rung
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.priority import NORMAL
-from seakeep.serving.v1 import RowAnswer
+from seakeep.serving.v1 import Answer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +113,7 @@ class Call:
     direct: Inputs | None = None
     version: LoadedVersion | None = None
     role: Role = "champion"
-    answers: list[RowAnswer] = dataclasses.field(default_factory=list)
+    answers: list[Answer] = dataclasses.field(default_factory=list)
     error: SeakeepError | None = None
     replied_s: float = 0.0
     done_s: float = 0.0

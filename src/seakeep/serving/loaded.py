@@ -16,6 +16,7 @@ from seakeep.errors import IntegrityError, RowError
 from seakeep.features.transform import Compiled, compiled
 from seakeep.records.feature import FeatureKind
 from seakeep.records.model import ModelDefinition
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.release import Route
 from seakeep.serving.batching import ALONE, AT_ONCE, SIZES, Plan, measure, plan
 from seakeep.serving.ports import BundleSource, CostStore, FeatureSource, RequestDecoder, RequestDecoders
@@ -39,6 +40,8 @@ class LoadedVersion:
         Digest of the definition: versions with the same one compute the same inputs from the same row.
     numbers, categories
         Names of the model's number and category inputs, in its order.
+    outputs
+        What its model answers.
     rule
         Its rule over the columns of asking rows; None: it has none.
     kinds
@@ -60,6 +63,7 @@ class LoadedVersion:
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
     kinds: Mapping[str, FeatureKind]
+    outputs: Outputs = PROBABILITY
     rule: Compiled | None = None
     plan: Plan = AT_ONCE
     memory: dict[Any, Any] = dataclasses.field(default_factory=dict)
@@ -124,6 +128,11 @@ def load(
     if definition.name != route.model:
         message = f"bundle {route.bundle[:12]} is of model {definition.name!r}, not of {route.model!r}"
         raise IntegrityError(message, hint="put the version into the registry again")
+    session = ScoringSession(bundle.model)
+    if session.outputs.kind != definition.label.outputs.kind:
+        told = f"{session.outputs.kind}, not with the {definition.label.outputs.kind} of its label"
+        message = f"the model of {route.model}:{route.version} answers with {told}"
+        raise IntegrityError(message, hint="convert the run again")
     kinds = {column.name: column.kind for column in definition.columns}
     version = LoadedVersion(
         model=route.model,
@@ -131,9 +140,10 @@ def load(
         bundle=route.bundle,
         definition=definition,
         threshold=bundle.threshold,
-        session=ScoringSession(bundle.model),
+        session=session,
         decoder=decoders(definition),
         inputs=hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(definition, rule=None))).hexdigest(),
+        outputs=definition.label.outputs,
         rule=None if definition.rule is None else compiled(definition.rule),
         numbers=tuple(name for name, kind in kinds.items() if kind == "number"),
         categories=tuple(name for name, kind in kinds.items() if kind == "category"),

@@ -18,7 +18,7 @@ from seakeep.serving.inference import Call, Inputs, Trace
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.loader import LoadFailure, Loading
 from seakeep.serving.priority import NORMAL, Ranks, lowered
-from seakeep.serving.tensors import KINDS, OUTPUTS, InferRequest
+from seakeep.serving.tensors import KINDS, OUTPUTS, OUTPUTS_OF, InferRequest
 
 
 class ServerMetadata(msgspec.Struct, frozen=True):
@@ -127,7 +127,7 @@ class OpenInference:
             versions=tuple(str(one.number) for one in self._dataplane.traffic_of(model).versions),
             platform="onnxruntime_onnx",
             inputs=tuple(TensorMetadata(column.name, KINDS[column.kind], (-1,)) for column in columns),
-            outputs=tuple(TensorMetadata(name, datatype, (-1,)) for name, datatype in OUTPUTS.items()),
+            outputs=tuple(TensorMetadata(name, OUTPUTS[name], (-1,)) for name in OUTPUTS_OF[version.outputs.kind]),
         )
 
     def version(self, model: str, number: int) -> LoadedVersion:

@@ -21,7 +21,7 @@ from seakeep.serving.errors import ErrorBody
 from seakeep.serving.open_inference import Live, ModelMetadata, ModelReady, Readiness, ServerMetadata
 from seakeep.serving.routes import OPERATIONS, Operation
 from seakeep.serving.tensors import DTYPES, OUTPUTS
-from seakeep.serving.v1 import EventsAnswer, PredictAnswer
+from seakeep.serving.v1 import EventsAnswer, PredictAnswer, RowAnswer, ValueAnswer
 
 _PLACE = re.compile(r"\{(\w+)\}")
 _SUMMARIES = {
@@ -45,6 +45,8 @@ _ANSWERS: dict[str, Any] = {
     "live": Live,
     "ready": Readiness,
 }
+_ROWS = (RowAnswer, ValueAnswer)
+"""An answer to one row: what it is depends on what the model answers."""
 _OBJECTS = {"type": "array", "minItems": 1, "items": {"type": "object"}}
 _DATATYPES = [*DTYPES, "BYTES"]
 _SIZED = {"type": "object", "properties": {"binary_data_size": {"type": "integer", "minimum": 0}}}
@@ -153,8 +155,10 @@ _BODILESS = frozenset({"408", "413", "415"})
 @functools.cache
 def document(version: str) -> bytes:
     """The document, JSON; ``version`` is the server's."""
-    kinds = [*dict.fromkeys(_ANSWERS.values()), ErrorBody]
+    kinds = [*dict.fromkeys(_ANSWERS.values()), *_ROWS, ErrorBody]
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    answers = [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in _ROWS]
+    schemas["PredictAnswer"]["properties"]["predictions"]["items"] = {"oneOf": answers}
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
         paths[operation.path] = {"post" if operation.posts else "get": _operation(operation)}

@@ -17,7 +17,7 @@ from seakeep.serving.inference import Call, Inputs, Part
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.metrics import RUNGS, Meters
 from seakeep.serving.ports import RecordSink
-from seakeep.serving.v1 import UNREADABLE, RowAnswer
+from seakeep.serving.v1 import UNREADABLE, Answer, RowAnswer
 
 Stages = tuple[float, float, float, float, float]
 """Microseconds in parse (with validate), features, queue, model, and in all."""
@@ -131,7 +131,7 @@ class Recording:
         self._meters.server.failed(code)
 
     def shadowed(
-        self, shared: Circumstances, inputs: Inputs | Sequence[msgspec.Raw], answered: Sequence[RowAnswer], principals: Sequence[str],
+        self, shared: Circumstances, inputs: Inputs | Sequence[msgspec.Raw], answered: Sequence[Answer], principals: Sequence[str],
         scores: Sequence[float],
     ) -> None:  # fmt: skip
         """Record rows scored in the shadow of ``answered``; a row whose score is no number has failed, and it alone.
@@ -150,7 +150,7 @@ class Recording:
             self._write(told, self._sink.next_sequence(), twin, row, principal, pair=answer.id)
 
     def _write(
-        self, shared: Circumstances, sequence: int, answer: RowAnswer, row: _Row, principal: str, *, pair: str = ""
+        self, shared: Circumstances, sequence: int, answer: Answer, row: _Row, principal: str, *, pair: str = ""
     ) -> bool:
         """Record a row; False if there was no room."""
         version = shared.version

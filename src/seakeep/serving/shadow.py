@@ -29,7 +29,7 @@ from seakeep.serving.inference import Inputs
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.metrics import Meters
 from seakeep.serving.recording import Circumstances, Recording
-from seakeep.serving.v1 import RowAnswer
+from seakeep.serving.v1 import Answer
 
 MAX_WAITING = 8192
 """Rows of a model that may wait; more are dropped and counted."""
@@ -52,7 +52,7 @@ class _Job:
     version: LoadedVersion
     inputs: Inputs | None
     rows: list[msgspec.Raw]
-    answers: list[RowAnswer]
+    answers: list[Answer]
     principals: list[str]
 
     def alone(self) -> list[_Job]:

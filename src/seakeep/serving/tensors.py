@@ -2,7 +2,8 @@
 
 A model's inputs are its feature columns by name, so that any client of the protocol can ask it: a number column is FP64
 (smaller and whole numbers are taken where float64 holds them exactly), a category column is BYTES. Shapes are ``[n]`` or
-``[n, 1]``. Outputs are ``score``, FP64, and ``decision``, BOOL, of shape ``[n]``.
+``[n, 1]``. Outputs are ``score``, FP64, and ``decision``, BOOL, or of a number ``value``,
+FP64; of shape ``[n]``.
 
 References
 ----------
@@ -22,12 +23,15 @@ import numpy as np
 
 from seakeep.serving.errors import RequestError
 from seakeep.serving.loaded import LoadedVersion
-from seakeep.serving.v1 import UNREADABLE, RowAnswer, reason
+from seakeep.serving.v1 import UNREADABLE, Answer, reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OUTPUTS = {"score": "FP64", "decision": "BOOL"}
+OUTPUTS = {"score": "FP64", "decision": "BOOL", "value": "FP64"}
+"""Every output and its datatype."""
+OUTPUTS_OF: dict[str, tuple[str, ...]] = {"probability": ("score", "decision"), "value": ("value",)}
+"""The outputs of a model by what it answers (:class:`seakeep.records.outputs.Outputs`)."""
 KINDS = {"number": "FP64", "category": "BYTES"}
 """The datatype that the metadata name for a column of each kind."""
 MAX_TENSORS = 4096
@@ -104,6 +108,8 @@ class Layout(msgspec.Struct, frozen=True):
         Whether all numbers are FP64.
     flat
         Whether all their shapes are ``[n]``.
+    outputs
+        What the version can be asked for.
     """
 
     rows: int
@@ -112,6 +118,7 @@ class Layout(msgspec.Struct, frozen=True):
     categories: tuple[int, ...]
     plain: bool
     flat: bool
+    outputs: tuple[str, ...] = OUTPUTS_OF["probability"]
 
 
 class InferRequest(msgspec.Struct, frozen=True, eq=False):
@@ -174,6 +181,7 @@ def layout_of(heads: Iterable[Head], version: LoadedVersion, max_rows: int) -> L
         categories=tuple(places[name] for name in version.categories),
         plain=all(columns[places[name]].dtype is _FP64 for name in version.numbers),
         flat=not any(columns[places[name]].nested for name in version.numbers),
+        outputs=OUTPUTS_OF[version.outputs.kind],
     )
 
 
@@ -224,11 +232,11 @@ def read_request(
         id=id_,
         numbers=_numbers(layout, contents),
         categories=_categories(layout, contents),
-        outputs=_outputs(wanted, binary=binary),
+        outputs=_outputs(wanted, layout.outputs, binary=binary),
     )
 
 
-def output_values(name: str, answers: Sequence[RowAnswer]) -> list[Any]:
+def output_values(name: str, answers: Sequence[Answer]) -> list[Any]:
     """The values of one output, in the order of the rows."""
     return [getattr(answer, name) for answer in answers]
 
@@ -238,7 +246,7 @@ def output_bytes(name: str, values: list[Any]) -> bytes:
     return np.array(values, dtype=DTYPES[OUTPUTS[name]]).tobytes()
 
 
-def prediction_ids(answers: Sequence[RowAnswer]) -> str:
+def prediction_ids(answers: Sequence[Answer]) -> str:
     """The value of :data:`PREDICTION_IDS`."""
     return ",".join([answer.id for answer in answers])
 
@@ -248,13 +256,15 @@ def fault(name: str, what: str) -> RequestError:
     return RequestError(400, f"input {name[:64]!r} {what}", hint=_HINT)
 
 
-def _outputs(wanted: Sequence[tuple[str, bool | None]], *, binary: bool) -> tuple[tuple[str, bool], ...]:
+def _outputs(
+    wanted: Sequence[tuple[str, bool | None]], given: tuple[str, ...], *, binary: bool
+) -> tuple[tuple[str, bool], ...]:
     if not wanted:
-        return tuple((name, binary) for name in OUTPUTS)
-    unknown = next((name for name, _ in wanted if name not in OUTPUTS), None)
+        return tuple((name, binary) for name in given)
+    unknown = next((name for name, _ in wanted if name not in given), None)
     if unknown is not None or len(dict(wanted)) < len(wanted):
         what = f"there is no output {unknown[:64]!r}" if unknown is not None else "an output is wanted twice"
-        raise RequestError(400, what, hint=f"outputs: {', '.join(OUTPUTS)}")
+        raise RequestError(400, what, hint=f"outputs: {', '.join(given)}")
     return tuple((name, binary if asked is None else asked) for name, asked in wanted)
 
 

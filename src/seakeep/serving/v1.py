@@ -63,6 +63,31 @@ class RowAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     rung: OneOf["", "stale", "standby", "rule", "cached"] = ""
 
 
+class ValueAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The answer to one row of a model whose label is a number: ``value``; the rest is as of a :class:`RowAnswer`."""
+
+    id: str
+    key: str
+    value: float
+    version: int
+    unknown: tuple[str, ...]
+    rung: OneOf["", "stale", "standby", "rule", "cached"] = ""
+
+    @property
+    def score(self) -> float:
+        """What the record calls it."""
+        return self.value
+
+    @property
+    def decision(self) -> bool:
+        """A number decides nothing."""
+        return False
+
+
+Answer = RowAnswer | ValueAnswer
+"""The answer to one row, as its model's kind has it."""
+
+
 class PredictAnswer(msgspec.Struct, frozen=True):
     """Answers in the order of the rows.
 
@@ -74,7 +99,7 @@ class PredictAnswer(msgspec.Struct, frozen=True):
 
     model_name: str
     model_version: str
-    predictions: Sequence[RowAnswer]
+    predictions: Sequence[Any]
 
 
 class EventsAnswer(msgspec.Struct, frozen=True):

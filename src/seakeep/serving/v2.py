@@ -36,7 +36,7 @@ from seakeep.serving.tensors import (
     recalled,
     remember,
 )
-from seakeep.serving.v1 import UNREADABLE, RowAnswer, explain, refuse_duplicates
+from seakeep.serving.v1 import UNREADABLE, Answer, explain, refuse_duplicates
 
 _CLOSELY_BYTES = 64 * 1024
 """So much JSON beside the data is looked at name by name, if need be: some 10 ms."""
@@ -116,9 +116,7 @@ def parse_infer(body: bytes, json_bytes: int | None, version: LoadedVersion, max
     return found
 
 
-def encode_answer(
-    request: InferRequest, version: LoadedVersion, answers: Sequence[RowAnswer]
-) -> tuple[bytes, int | None]:
+def encode_answer(request: InferRequest, version: LoadedVersion, answers: Sequence[Answer]) -> tuple[bytes, int | None]:
     """The body of an answer, and the length of its JSON part if outputs follow it in binary form."""
     outputs: list[dict[str, Any]] = []
     blobs: list[bytes] = []

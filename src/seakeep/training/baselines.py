@@ -9,6 +9,7 @@ import numpy as np
 
 from seakeep.features.frame import Frame
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import PROBABILITY, Outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +25,7 @@ class Baseline(Protocol):
     """A fitted baseline."""
 
     def score(self, frame: Frame) -> NDArray[np.float64]:
-        """Probability of the positive class, float64 ``(n,)``."""
+        """Probability of the positive class, or the number predicted; float64 ``(n,)``."""
         ...
 
 
@@ -70,23 +71,25 @@ class CategoryTerms:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Linear:
-    """Ridge logistic regression on standardised numbers and frequent categories."""
+    """Ridge regression on standardised numbers and frequent categories: logistic, or of a number."""
 
     encoders: dict[str, NumberTerms | CategoryTerms]
     weights: NDArray[np.float64]
+    logistic: bool = True
 
     def score(self, frame: Frame) -> NDArray[np.float64]:
-        """Probability of the positive class, float64 ``(n,)``."""
-        return _sigmoid(_design(self.encoders, frame) @ self.weights)
+        """Probability of the positive class, or the number; float64 ``(n,)``."""
+        margin = np.asarray(_design(self.encoders, frame) @ self.weights, dtype=np.float64)
+        return _sigmoid(margin) if self.logistic else margin
 
 
 def fit_constant(frame: Frame) -> Constant:
-    """The base rate of labelled rows."""
+    """The base rate, or the mean number, of labelled rows."""
     return Constant(float(frame.label.mean()))
 
 
-def fit_linear(frame: Frame) -> Linear:
-    """Fit ridge logistic regression to labelled rows by iteratively reweighted least squares.
+def fit_linear(frame: Frame, outputs: Outputs = PROBABILITY) -> Linear:
+    """Fit ridge logistic regression to labelled rows by iteratively reweighted least squares; to numbers, least squares.
 
     Of more than 200,000 rows, that many evenly spread ones are used. The intercept is not penalised.
 
@@ -101,6 +104,9 @@ def fit_linear(frame: Frame) -> Linear:
     design = _design(encoders, frame)
     penalty = np.full(design.shape[1], _RIDGE)
     penalty[0] = 0.0
+    if not outputs.yes_or_no:
+        solved = np.linalg.solve(design.T @ design + np.diag(penalty + 1e-9), design.T @ frame.label)
+        return Linear(encoders, solved.astype(np.float64), logistic=False)
     rate = float(np.clip(frame.label.mean(), 1e-6, 1 - 1e-6))
     weights = np.zeros(design.shape[1])
     weights[0] = np.log(rate / (1 - rate))

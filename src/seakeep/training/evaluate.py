@@ -16,24 +16,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seakeep.clock import DAY_US
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.run import Metric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-METRICS = (
-    "roc_auc",
-    "average_precision",
-    "log_loss",
-    "brier",
-    "calibration",
-    "base_rate",
-    "alert_rate",
-    "recall",
-    "precision",
-)
-"""Names of the metrics of :func:`evaluate`."""
-
+METRICS_OF: dict[str, tuple[str, ...]] = {
+    "probability": (
+        "roc_auc",
+        "average_precision",
+        "log_loss",
+        "brier",
+        "calibration",
+        "base_rate",
+        "alert_rate",
+        "recall",
+        "precision",
+    ),
+    "value": ("mae", "rmse", "bias"),
+}
+"""Names of the metrics of :func:`evaluate` by what the scores are."""
 RESAMPLES = 300
 _MIN_DAYS = 10
 _SHORT_BLOCKS = 20
@@ -49,20 +52,23 @@ class Scored:
     Attributes
     ----------
     label
-        float64, 1 or 0.
+        float64, 1 or 0; or the number that came.
     score
-        float64, probability of the positive class.
+        float64, probability of the positive class; or the number that was predicted.
     time_us
         int64, when each row was asked.
+    outputs
+        What the scores are: every function here asks it.
     """
 
     label: NDArray[np.float64]
     score: NDArray[np.float64]
     time_us: NDArray[np.int64]
+    outputs: Outputs = PROBABILITY
 
     def select(self, rows: NDArray[Any]) -> Scored:
         """The rows chosen by a boolean mask or by positions."""
-        return Scored(label=self.label[rows], score=self.score[rows], time_us=self.time_us[rows])
+        return dataclasses.replace(self, label=self.label[rows], score=self.score[rows], time_us=self.time_us[rows])
 
 
 def evaluate(rows: Scored, *, threshold: float, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Metric]:
@@ -70,6 +76,8 @@ def evaluate(rows: Scored, *, threshold: float, seed: int = 0, resamples: int = 
 
     ``calibration`` is positives observed over positives expected (the sum of scores). A metric that would divide by
     zero is left out: ``roc_auc`` without both classes, ``precision`` without a "yes".
+
+    Of numbers they are ``mae``, ``rmse``, both in the label's unit, and ``bias``: the mean of predicted minus told.
 
     Parameters
     ----------
@@ -109,9 +117,17 @@ def evaluate_beside(
         )
 
 
-def paired_log_loss(rows: Scored, other: NDArray[np.float64], *, seed: int = 0, resamples: int = RESAMPLES) -> Metric:
-    """Log-loss minus that of other scores on the same rows: negative is better. With its 95 % interval."""
+def paired_loss(rows: Scored, other: NDArray[np.float64], *, seed: int = 0, resamples: int = RESAMPLES) -> Metric:
+    """Loss minus that of other scores on the same rows: negative is better. With its 95 % interval.
+
+    The loss of probabilities is the log-loss; that of numbers the squared error, and their difference is told as a share
+    of the other's, which has no unit.
+    """
     blocks = resample(rows.time_us, seed, resamples)
+    if not rows.outputs.yes_or_no:
+        own, others = (blocks.totals((score - rows.label) ** 2) for score in (rows.score, other))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return interval(np.where(own == others, 0.0, (own - others) / others))
     difference = log_losses(rows.label, rows.score) - log_losses(rows.label, other)
     return interval(blocks.totals(difference) / blocks.totals(np.ones(len(difference))))
 
@@ -204,6 +220,8 @@ def resample(time_us: NDArray[np.int64], seed: int = 0, resamples: int = RESAMPL
 
 def _values(rows: Scored, blocks: Resampled, threshold: float) -> dict[str, NDArray[np.float64]]:
     """Every metric in every resample, ``(1 + resamples,)``; not finite where it is not defined."""
+    if not rows.outputs.yes_or_no:
+        return _errors(rows, blocks)
     yes = (rows.score >= threshold).astype(np.float64)
     count, positive, alerted = blocks.totals(np.ones(len(yes))), blocks.totals(rows.label), blocks.totals(yes)
     hit = blocks.totals(yes * rows.label)
@@ -221,9 +239,20 @@ def _values(rows: Scored, blocks: Resampled, threshold: float) -> dict[str, NDAr
         }
 
 
+def _errors(rows: Scored, blocks: Resampled) -> dict[str, NDArray[np.float64]]:
+    """How far numbers are from those that came."""
+    error, count = rows.score - rows.label, blocks.totals(np.ones(len(rows.label)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            "mae": blocks.totals(np.abs(error)) / count,
+            "rmse": np.sqrt(blocks.totals(error**2) / count),
+            "bias": blocks.totals(error) / count,
+        }
+
+
 def _told(values: dict[str, NDArray[np.float64]]) -> dict[str, Metric]:
     """The metrics that are defined, with their intervals."""
-    return {name: interval(values[name]) for name in METRICS if np.isfinite(values[name][0])}
+    return {name: interval(one) for name, one in values.items() if np.isfinite(one[0])}
 
 
 def _ranking(rows: Scored, block: NDArray[np.int64], weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

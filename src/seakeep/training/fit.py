@@ -12,10 +12,11 @@ import numpy as np
 from seakeep.errors import SeakeepError, TrainingError
 from seakeep.features.frame import Frame
 from seakeep.records.model import Model
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.run import Metric
 from seakeep.training.artefact import digest, to_bytes
 from seakeep.training.baselines import Baseline, fit_constant, fit_linear
-from seakeep.training.evaluate import Scored, evaluate, evaluate_slices, paired_log_loss
+from seakeep.training.evaluate import Scored, evaluate, evaluate_slices, paired_loss
 from seakeep.training.split import default_validate_from, split
 from seakeep.training.suspicion import suspicions
 from seakeep.training.threshold import choose_threshold
@@ -81,20 +82,22 @@ def fit(
     """
     validate_from_us = validate_from_us or default_validate_from(frame)
     learn, validate = split(frame, validate_from_us=validate_from_us)
-    _check_labels(frame, learn)
+    outputs = model.definition.label.outputs
+    _check_labels(frame, learn, outputs)
     trainer = train or model.train
     folder = home_of(trainer)
     estimator = _call(lambda: trainer(learn), "train", folder)
     if estimator is None:
         raise TrainingError("train returned nothing", hint="end it with `return estimator`")
-    scores = _call(lambda: predict(estimator, validate), "predict_proba on the validation rows", folder)
+    asked = "predict_proba" if outputs.yes_or_no else "predict"
+    scores = _call(lambda: predict(estimator, validate, outputs), f"{asked} on the validation rows", folder)
     decision = model.definition.decision
-    threshold = choose_threshold(decision, scores)
-    rows = Scored(label=validate.label, score=scores, time_us=validate.time_us)
+    threshold = choose_threshold(decision, scores, outputs)
+    rows = Scored(label=validate.label, score=scores, time_us=validate.time_us, outputs=outputs)
     metrics = evaluate(rows, threshold=threshold, seed=seed)
-    baselines: dict[str, Baseline] = {"constant": fit_constant(learn), "linear": fit_linear(learn)}
+    baselines: dict[str, Baseline] = {"constant": fit_constant(learn), "linear": fit_linear(learn, outputs)}
     others = {name: baseline.score(validate) for name, baseline in baselines.items()}
-    paired = {name: paired_log_loss(rows, other, seed=seed) for name, other in others.items()}
+    paired = {name: paired_loss(rows, other, seed=seed) for name, other in others.items()}
     artefact = to_bytes(estimator)
     return Fitted(
         artefact=artefact,
@@ -107,7 +110,9 @@ def fit(
         metrics=metrics,
         baselines={
             name: evaluate(
-                dataclasses.replace(rows, score=other), threshold=choose_threshold(decision, other), seed=seed
+                dataclasses.replace(rows, score=other),
+                threshold=choose_threshold(decision, other, outputs),
+                seed=seed,
             )
             for name, other in others.items()
         },
@@ -117,18 +122,20 @@ def fit(
             for column in validate.columns
             if column.kind == "category"
         },
-        warnings=suspicions(learn, validate, metrics, paired, decision),
+        warnings=suspicions(learn, validate, metrics, paired, decision, outputs),
     )
 
 
-def predict(estimator: Any, frame: Frame) -> NDArray[np.float64]:
-    """Probabilities of the positive class, float64 ``(n,)``.
+def predict(estimator: Any, frame: Frame, outputs: Outputs = PROBABILITY) -> NDArray[np.float64]:
+    """Probabilities of the positive class, or the numbers of a regressor; float64 ``(n,)``.
 
     Raises
     ------
     TrainingError
-        The estimator does not give probabilities of classes 0 and 1.
+        The estimator does not give probabilities of classes 0 and 1, or no finite number a row.
     """
+    if not outputs.yes_or_no:
+        return _numbers(estimator, frame)
     if not hasattr(estimator, "predict_proba"):
         raise TrainingError(
             f"train returned a {type(estimator).__name__}, which has no predict_proba",
@@ -150,13 +157,29 @@ def predict(estimator: Any, frame: Frame) -> NDArray[np.float64]:
     return scores
 
 
-def _check_labels(frame: Frame, learn: Frame) -> None:
+def _numbers(estimator: Any, frame: Frame) -> NDArray[np.float64]:
+    name = type(estimator).__name__
+    if not hasattr(estimator, "predict") or hasattr(estimator, "classes_"):
+        raise TrainingError(f"train returned a {name}, which is no regressor", hint="the label is declared as a number")
+    values = np.asarray(estimator.predict(frame.to_pandas()), dtype=np.float64)
+    values = np.ascontiguousarray(values.reshape(len(frame), -1)[:, 0] if values.size == len(frame) else values)
+    if values.shape != (len(frame),) or not np.isfinite(values).all():
+        raise TrainingError(
+            f"{name} gives shape {values.shape} for {len(frame):,} rows, {int((~np.isfinite(values)).sum()):,} not finite",
+            hint="fit a regressor of one value on frame.label; check how it treats missing values",
+        )
+    return values
+
+
+def _check_labels(frame: Frame, learn: Frame, outputs: Outputs) -> None:
     told = frame.label[~np.isnan(frame.label)]
-    odd = told[(told != 0) & (told != 1)]
+    odd = told[(told != 0) & (told != 1)] if outputs.yes_or_no else told[~np.isfinite(told)]
+    if len(odd) and not outputs.yes_or_no:
+        raise TrainingError(f"{len(odd):,} labels are infinite", hint="clean the label's column in a loader")
     if len(odd):
         raise TrainingError(
             f"{len(odd):,} labels are neither 0 nor 1, for example {odd[0]:g}",
-            hint='write the label as a comparison, as in col("delay") > 15',
+            hint='write the label as a comparison, as in col("delay") > 15, or declare it: answers=sk.number()',
         )
     if learn.label.min() == learn.label.max():
         raise TrainingError(

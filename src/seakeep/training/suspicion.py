@@ -8,6 +8,7 @@ import numpy as np
 
 from seakeep.features.frame import Frame
 from seakeep.records.model import Decision, TopShare
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.run import Metric
 from seakeep.training.evaluate import roc_auc
 
@@ -18,9 +19,16 @@ _FEW = 100
 
 
 def suspicions(
-    train: Frame, validate: Frame, metrics: Mapping[str, Metric], paired: Mapping[str, Metric], decision: Decision
+    train: Frame,
+    validate: Frame,
+    metrics: Mapping[str, Metric],
+    paired: Mapping[str, Metric],
+    decision: Decision,
+    outputs: Outputs = PROBABILITY,
 ) -> tuple[str, ...]:
     """Sentences about a finished fit: likely leaks, thin data, dead features, no gain over the baselines."""
+    if not outputs.yes_or_no:
+        return *_few(train, validate), *_dead(train, validate), *_no_gain(paired, "squared error")
     return (
         *_leaks(validate, metrics),
         *_thin(train, validate),
@@ -57,6 +65,12 @@ def _thin(train: Frame, validate: Frame) -> Iterator[str]:
             yield f"only {fewer} of {len(rows):,} {side} rows have the rarer label; the metrics are uncertain"
 
 
+def _few(train: Frame, validate: Frame) -> Iterator[str]:
+    for rows, side in ((train, "training"), (validate, "validation")):
+        if len(rows) < _FEW:
+            yield f"only {len(rows)} {side} rows; the metrics are uncertain"
+
+
 def _dead(train: Frame, validate: Frame) -> Iterator[str]:
     for column in train.columns:
         values = train.values[column.name]
@@ -70,11 +84,11 @@ def _dead(train: Frame, validate: Frame) -> Iterator[str]:
             yield f"feature {column.name} is missing in every validation row"
 
 
-def _no_gain(paired: Mapping[str, Metric]) -> Iterator[str]:
+def _no_gain(paired: Mapping[str, Metric], loss: str = "log_loss") -> Iterator[str]:
     for name, difference in paired.items():
         if difference.high >= 0:
             yield (
-                f"log_loss is not surely better than the {name} baseline's: difference {difference.value:+.4f} "
+                f"{loss} is not surely better than the {name} baseline's: difference {difference.value:+.4f} "
                 f"[{difference.low:+.4f}, {difference.high:+.4f}]"
             )
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seakeep.records.model import Decision, Threshold
+from seakeep.records.outputs import NEVER, PROBABILITY, Outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def choose_threshold(decision: Decision, scores: NDArray[np.float64]) -> float:
-    """Fix the threshold of a decision.
+def choose_threshold(decision: Decision, scores: NDArray[np.float64], outputs: Outputs = PROBABILITY) -> float:
+    """Fix the threshold of a decision; answers that are no yes or no get one that none reaches.
 
     For a share of the rows it lies midway between two neighbouring scores, so that no validation row stands on it and
     the last bit of a score cannot decide. Equal scores are never parted: of the shares that are possible the nearest
@@ -24,6 +25,8 @@ def choose_threshold(decision: Decision, scores: NDArray[np.float64]) -> float:
     scores
         Of the validation rows, float64 ``(n,)``, ``n >= 1``.
     """
+    if not outputs.yes_or_no:
+        return NEVER
     if isinstance(decision, Threshold):
         return decision.score
     distinct, counts = np.unique(scores, return_counts=True)

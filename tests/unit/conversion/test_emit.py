@@ -30,7 +30,7 @@ from seakeep.conversion.outputs import require_served
 from seakeep.conversion.parity import prove
 from seakeep.conversion.rows import Rows
 from seakeep.conversion.session import ScoringSession
-from seakeep.errors import ConversionError, IntegrityError
+from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
 from seakeep.records.outputs import Outputs
 
@@ -192,9 +192,7 @@ def test_classes_other_than_0_and_1_are_told_and_not_served(labels, names, held_
     model = HistGradientBoostingClassifier(categorical_features=["dest", "origin"], max_iter=2)
     emission = emit(model.fit(to_pandas(held_out), labels), columns)
     assert emission.outputs == Outputs(kind="probabilities", names=names)
-    assert ScoringSession(emission.model, any_kind=True).outputs == emission.outputs
-    with pytest.raises(IntegrityError, match="answers with probabilities"):
-        ScoringSession(emission.model)
+    assert ScoringSession(emission.model).outputs == emission.outputs
     with pytest.raises(ConversionError, match="what is served is the probability of one of the classes 0 and 1"):
         require_served(emission.outputs, "HistGradientBoostingClassifier")
 

@@ -15,7 +15,7 @@ from seakeep.conversion.outputs import ask, outputs_of, require_served
 from seakeep.conversion.session import OUTPUTS, ScoringSession
 from seakeep.errors import ConversionError, IntegrityError
 from seakeep.records.feature import FeatureColumn
-from seakeep.records.outputs import PROBABILITY, Outputs
+from seakeep.records.outputs import PROBABILITY, Outputs, number
 
 COLUMNS = [FeatureColumn(name=name, kind="number") for name in ("a", "b")]
 
@@ -53,7 +53,7 @@ def test_the_most_telling_answer_is_found_emitted_and_told_by_the_model(name, fr
     emission = emit(model, COLUMNS)
     assert emission.outputs == expected
     assert outputs_of(model).kind == ("value" if name == "values" else expected.kind)
-    session = ScoringSession(emission.model, any_kind=True)
+    session = ScoringSession(emission.model)
     assert session.outputs == expected
     served = session.score(frame.to_numpy(), np.empty((90, 0), dtype=object)).reshape(90, -1)
     assert np.allclose(served, ask(model, emission.outputs)(frame).reshape(90, -1), atol=1e-10)
@@ -62,11 +62,12 @@ def test_the_most_telling_answer_is_found_emitted_and_told_by_the_model(name, fr
     )
 
 
-def test_only_the_probability_of_class_1_is_served(frame):
+def test_what_the_label_declares_is_served_and_nothing_else():
     require_served(PROBABILITY, "LogisticRegression")
-    model = LinearRegression().fit(frame, frame["a"])
-    with pytest.raises(IntegrityError, match="answers with value"):
-        ScoringSession(emit(model, COLUMNS).model)
+    require_served(Outputs(kind="value"), "LinearRegression", number())
+    for other in (PROBABILITY, Outputs(kind="values", names=("a", "b")), Outputs(kind="anomaly")):
+        with pytest.raises(ConversionError, match=f"gives {other.kind}; the label is declared as a number"):
+            require_served(other, "Other", number())
     with pytest.raises(ConversionError, match="LinearRegression gives value; what is served") as refusal:
         require_served(Outputs(kind="value"), "LinearRegression")
     assert "binary classifier" in refusal.value.hint

@@ -21,7 +21,7 @@ def scored(write, values):
     width = values.shape[1]
     graph = Graph([str(i) for i in range(width)], ["number"] * width)
     output = write(graph, graph.matrix(graph.inputs.columns), width)
-    session = ScoringSession(graph.model(output, width, flat=False), any_kind=True)
+    session = ScoringSession(graph.model(output, width, flat=False))
     return lambda rows: session.score(rows, NOTHING)
 
 

@@ -48,7 +48,7 @@ def test_each_model_answers_as_its_source_does(name, sample, unseen):
     proof = prove(native_scorer(model, columns), emission, rows, threshold=0.5, artefact_sha256="")
     assert proof.passed, (proof.worst, proof.max_difference)
     assert proof.mutants == proof.mutants_caught
-    session = ScoringSession(emission.model, any_kind=True)
+    session = ScoringSession(emission.model)
     assert session.outputs == emission.outputs
     shape = session.score(rows.numbers, rows.categories).shape
     assert shape == ((ROWS,) if emission.outputs.single else (ROWS, len(emission.outputs.names)))

@@ -7,11 +7,13 @@ import pytest
 from tests.unit.diagnosis.streams import CHANGE_US, END_US, Change, simulate
 
 from seakeep.clock import DAY_US
-from seakeep.diagnosis.morning import brief
+from seakeep.diagnosis.hindsight import truth
+from seakeep.diagnosis.morning import PREDICTED, brief
 from seakeep.diagnosis.render import WIDTH, render_brief
 from seakeep.monitoring.history import History, Labelled
 from seakeep.records.finding import Brief
 from seakeep.records.model import AlertBudget
+from seakeep.records.outputs import number
 
 BUDGET = AlertBudget(per_week=1)
 
@@ -123,3 +125,27 @@ def test_two_hundred_thousand_predictions_take_at_most_three_seconds():
     start = time.perf_counter()
     morning(history)
     assert time.perf_counter() - start <= 3.0
+
+
+def of_numbers(history: History, grown: float = 1.0) -> History:
+    """The same stream as of a model that predicts a number, which grows in the recent period."""
+
+    def told(rows: Labelled) -> Labelled:
+        score = rows.predictions.score * np.where(rows.predictions.time_us >= CHANGE_US, grown, 1.0)
+        silent = np.zeros(len(rows), dtype=bool)
+        table = dataclasses.replace(rows.predictions, score=100 * score, decision=silent)
+        return Labelled(table, rows.value, rows.known_us, number())
+
+    return dataclasses.replace(history, reference=told(history.reference), live=told(history.live))
+
+
+def test_the_drift_of_predicted_numbers_is_told_and_no_quality_is_made_up():
+    quiet = morning(of_numbers(simulate(Change(), 1)), CHANGE_US + 3 * DAY_US)
+    assert PREDICTED not in {line.subject for line in quiet.lines}
+    history = of_numbers(simulate(Change(), 1), grown=10.0)
+    found = morning(history, CHANGE_US + 8 * DAY_US)
+    assert PREDICTED in {line.subject for line in found.lines if line.kind == "drift"}
+    assert {line.kind for line in found.lines} == {"drift"}
+    assert (found.estimate, found.verdict.cause, found.page) == (None, "cannot-tell", False)
+    assert "not estimated yet" in render_brief(found)
+    assert truth(history.reference, history.live, history.live) == "cannot-tell"

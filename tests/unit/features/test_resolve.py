@@ -5,7 +5,8 @@ from seakeep.errors import ConfigError, LeakError
 from seakeep.features.resolve import faults, resolve
 from seakeep.records.expression import as_node, col, columns_of
 from seakeep.records.feature import FeatureColumn, FeatureView, RequestFeatures, count, latest, mean
-from seakeep.records.model import Label, Model, ModelDefinition
+from seakeep.records.model import Label, Model, ModelDefinition, TopShare
+from seakeep.records.outputs import PROBABILITY, Outputs, number
 from seakeep.records.source import ColumnSchema, Events
 
 FLIGHTS = Events("flights", time="scheduled", key="id")
@@ -121,6 +122,11 @@ def test_a_wrong_feature_is_told(features, message):
         ({"on": Events("flights", time="scheduled", key="id", delay="soon")}, "delay of source 'flights': 'soon'"),
         ({"label": Label(ARRIVALS, col("delay") > 1)}, "label: there is no column 'delay'"),
         ({"label": Label(ARRIVALS, col("runway"))}, "the label is a string"),
+        ({"label": Label(ARRIVALS, col("runway"), answers=number())}, "the label is a string"),
+        (
+            {"label": Label(ARRIVALS, col("arr_delay"), answers=Outputs(kind="anomaly"))},
+            "no label is of kind 'anomaly'",
+        ),
         ({"label": Label(ARRIVALS, col("arr_delay") > 1, delay="x")}, "delay of the label: 'x'"),
     ],
 )
@@ -185,3 +191,20 @@ def test_a_rule_is_kept_with_the_columns_that_it_reads(rule):
     kept = {column.name for column in resolved.schemas["flights"]}
     assert set(columns_of(resolved.rule)) <= kept
     assert msgspec.json.decode(msgspec.json.encode(resolved), type=ModelDefinition).rule is not None
+
+
+def test_a_number_is_decided_by_nothing():
+    label = Label(ARRIVALS, col("arr_delay"), answers=number())
+    declared = definition(VIEW, label=label)
+    assert told(VIEW, label=label) == []
+    decided = msgspec.structs.replace(declared, decision=TopShare(0.2))
+    (fault,) = faults(decided, SCHEMAS)
+    assert "is decided by nothing" in fault.message
+
+
+def test_a_label_that_says_nothing_of_its_answers_is_written_as_before():
+    written = msgspec.json.encode(Label(ARRIVALS, col("arr_delay") > 1))
+    assert b"answers" not in written
+    assert msgspec.json.decode(written, type=Label).outputs is PROBABILITY
+    number_too = msgspec.json.encode(Label(ARRIVALS, col("arr_delay"), answers=number()))
+    assert msgspec.json.decode(number_too, type=Label).outputs == number()

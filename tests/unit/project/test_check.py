@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from tests.kinds import write_project
 
 from seakeep.project.check import check
 
@@ -126,3 +127,15 @@ def test_only_the_beginning_of_a_file_is_read(shop):
         file.writelines(f"x{number},2024-05-01 00:00:00,1.5,web\r\n" for number in range(30_000))
         file.write("o0,2024-05-02 00:00:00,1.5,web\r\n")  # repeats a key, far behind the sample
     assert check(folder) == ()
+
+
+def test_the_gates_of_a_number_know_its_metrics_and_no_floor(tmp_path):
+    write_project(tmp_path / "project")
+    assert check(tmp_path / "project") == ()
+    text = (tmp_path / "project/project.py").read_text()
+    for gate, message in (
+        ('sk.gate.metric("roc_auc", at_least=1)', "there is no metric 'roc_auc'"),
+        ('sk.gate.slices("shop", metric="mae")', "sets a floor, and errors of numbers have none"),
+    ):
+        (tmp_path / "project/project.py").write_text(text.replace("sk.gate.parity()", gate))
+        assert [message in one.message for one in check(tmp_path / "project")] == [True]

@@ -6,6 +6,7 @@ import pytest
 
 from seakeep.recorder.pairs import PairTable
 from seakeep.records.model import Canary
+from seakeep.records.outputs import number
 from seakeep.serving.comparison import (
     ALPHA,
     COLD,
@@ -18,6 +19,7 @@ from seakeep.serving.comparison import (
     questions,
 )
 
+VALUE = number()
 CANARY = Canary(min_pairs=200)
 
 
@@ -259,3 +261,33 @@ def test_without_values_or_at_the_ends_an_interval_is_still_one():
     assert -0.002 < low < 0 < high < 0.002
     assert mean_between(np.ones(1_000), 0.05)[1] == 1.0
     assert 0.9 < mean_between(np.ones(1_000), 0.05)[0] < 1.0
+
+
+def numbers(count=1000, *, unit=1.0, spread=2.0, seed=0):
+    """Predicted numbers of a champion, what came, and a candidate's with errors of another size."""
+    rng = np.random.default_rng(seed)
+    label = rng.normal(30, 10, count)
+    old, new = label + rng.normal(0, 2, count), label + rng.normal(0, spread, count)
+    return pairs(count, label=unit * label, old=unit * old, new=unit * new)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_a_candidate_whose_numbers_are_further_off_is_taken_back_whatever_the_unit(unit):
+    found = judge(numbers(unit=unit, spread=6.0), CANARY, VALUE)
+    assert found.action == "rollback"
+    assert "it is worse: mean absolute error" in found.reasons[0]
+    assert judge(numbers(unit=unit, spread=1.0), CANARY, VALUE).action == "advance"
+
+
+def test_numbers_that_differ_wait_for_outcomes_and_the_same_numbers_do_not():
+    label = np.full(1000, np.nan)
+    old = np.random.default_rng(0).normal(30, 10, 1000)
+    assert judge(pairs(label=label, old=old, new=old), CANARY, VALUE).action == "advance"
+    found = judge(pairs(label=label, old=old, new=old + 5), CANARY, VALUE)
+    assert found.action == "wait"
+    assert "predictions differ and 0 of 100 outcomes are known" in found.reasons
+
+
+def test_numbers_that_are_as_good_are_seldom_called_worse():
+    taken_back = [judge(numbers(seed=seed), CANARY, VALUE).action == "rollback" for seed in range(40)]
+    assert not any(taken_back)

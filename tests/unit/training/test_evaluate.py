@@ -5,14 +5,15 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from seakeep.clock import DAY_US
+from seakeep.records.outputs import NEVER, number
 from seakeep.training.evaluate import (
-    METRICS,
+    METRICS_OF,
     Scored,
     evaluate,
     evaluate_beside,
     evaluate_slices,
     log_losses,
-    paired_log_loss,
+    paired_loss,
     resample,
     roc_auc,
 )
@@ -48,7 +49,7 @@ def test_rates_at_the_threshold_are_counts():
 
 def test_every_value_lies_in_its_interval_and_the_intervals_have_width():
     found = evaluate(scored(), threshold=0.8)
-    assert tuple(found) == METRICS
+    assert tuple(found) == METRICS_OF["probability"]
     for name, metric in found.items():
         assert metric.low < metric.value < metric.high, name
 
@@ -83,7 +84,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
 @pytest.mark.parametrize(("label", "absent"), [(1.0, {"roc_auc"}), (0.0, {"roc_auc", "average_precision", "recall"})])
 def test_metrics_that_are_not_defined_are_left_out(label, absent):
     rows = Scored(label=np.full(50, label), score=np.linspace(0.1, 0.9, 50), time_us=np.arange(50) * DAY_US)
-    assert set(METRICS) - set(evaluate(rows, threshold=0.5)) == absent
+    assert set(METRICS_OF["probability"]) - set(evaluate(rows, threshold=0.5)) == absent
 
 
 def test_precision_without_a_yes_is_left_out():
@@ -113,7 +114,7 @@ def test_a_certain_and_wrong_score_has_a_finite_loss():
 def test_the_paired_difference_is_narrower_than_the_metrics_and_has_their_difference():
     rows = scored()
     worse = 0.8 * rows.score + 0.1
-    difference = paired_log_loss(rows, worse)
+    difference = paired_loss(rows, worse)
     one, other = evaluate(rows, threshold=0.5)["log_loss"], log_losses(rows.label, worse).mean()
     assert difference.value == pytest.approx(one.value - other, abs=1e-12)
     assert difference.high < 0
@@ -122,7 +123,7 @@ def test_the_paired_difference_is_narrower_than_the_metrics_and_has_their_differ
 
 def test_scores_paired_with_themselves_show_no_difference():
     rows = scored()
-    difference = paired_log_loss(rows, rows.score)
+    difference = paired_loss(rows, rows.score)
     assert (difference.value, difference.low, difference.high) == (0.0, 0.0, 0.0)
 
 
@@ -161,10 +162,10 @@ def test_two_versions_beside_one_another_have_the_metrics_they_have_alone():
     found = evaluate_beside(rows, other, threshold=0.8, other_threshold=0.7, blocks=blocks)
     assert found.one == evaluate(rows, threshold=0.8)
     assert found.other == evaluate(other, threshold=0.7)
-    assert tuple(found.difference) == METRICS
+    assert tuple(found.difference) == METRICS_OF["probability"]
     for name, metric in found.difference.items():
         assert metric.value == pytest.approx(found.one[name].value - found.other[name].value, abs=1e-12)
-    paired = paired_log_loss(rows, other.score)
+    paired = paired_loss(rows, other.score)
     log_loss_ = found.difference["log_loss"]
     assert (log_loss_.value, log_loss_.low, log_loss_.high) == pytest.approx((paired.value, paired.low, paired.high))
 
@@ -187,3 +188,26 @@ def test_resampled_blocks_are_days_or_else_stretches_and_keep_their_number():
     assert (len(few), few.whole_days) == (20, False)
     assert few.sums(np.ones(100)).tolist() == [5.0] * 20
     assert len(resample(np.arange(3))) == 3
+
+
+def test_errors_of_numbers_and_the_paired_share_have_no_favourite_unit():
+    rng = np.random.default_rng(3)
+    label = rng.normal(0, 5, 2_000)
+    rows = Scored(
+        label=label,
+        score=label + rng.normal(1, 1, 2_000),
+        time_us=np.sort(rng.integers(0, 30 * DAY_US, 2_000)),
+        outputs=number(),
+    )
+    found = evaluate(rows, threshold=NEVER)
+    assert tuple(found) == METRICS_OF["value"]
+    assert found["mae"].value == pytest.approx(np.abs(rows.score - label).mean())
+    assert found["rmse"].value == pytest.approx(np.sqrt(np.mean((rows.score - label) ** 2)))
+    assert found["bias"].low < 1 < found["bias"].high
+    worse = label + 2 * (rows.score - label)
+    share = paired_loss(rows, worse)
+    assert (share.value, share.low, share.high) == pytest.approx((-0.75, -0.75, -0.75))
+    larger = Scored(label=1e6 * label, score=1e6 * rows.score, time_us=rows.time_us, outputs=number())
+    assert paired_loss(larger, 1e6 * worse).value == pytest.approx(share.value)
+    same = paired_loss(rows, rows.score)
+    assert (same.low, same.high) == (0.0, 0.0)

@@ -1,14 +1,17 @@
 import dataclasses
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import LinearSVC
 
 from seakeep.clock import DAY_US
 from seakeep.errors import TrainingError
 from seakeep.records.model import Threshold
+from seakeep.records.outputs import NEVER, number
 from seakeep.training.artefact import digest
 from seakeep.training.fit import fit
 
@@ -140,3 +143,61 @@ def test_a_leak_is_suspected(make_frame, make_model):
     frame = make_frame()
     frame.values["x"][:] = frame.label
     assert any("too good to be true" in one for one in fit(make_model(train), frame).warnings)
+
+
+class LineOfNumbers(LinearRegression):
+    """Leaves the category column and gaps out."""
+
+    def fit(self, frame, label):
+        return super().fit(frame[["x"]], label)
+
+    def predict(self, frame):
+        return super().predict(frame[["x"]])
+
+
+def a_number(make_frame, make_model, train):
+    """A frame whose label is a number, and a model that says so."""
+    frame = make_frame()
+    label = 20 + 3 * frame.values["x"] + np.random.default_rng(1).normal(0, 1, len(frame))
+    model = make_model(train, Threshold())
+    declared = msgspec.structs.replace(model.definition.label, answers=number())
+    model.definition = msgspec.structs.replace(model.definition, label=declared)
+    return dataclasses.replace(frame, label=label), model
+
+
+def test_a_number_is_judged_by_its_errors(make_frame, make_model):
+    frame, model = a_number(make_frame, make_model, lambda rows: LineOfNumbers().fit(rows.to_pandas(), rows.label))
+    fitted = fit(model, frame, validate_from_us=30 * DAY_US)
+    assert fitted.threshold == NEVER
+    assert fitted.metrics["rmse"].value == pytest.approx(1, abs=0.1)
+    assert fitted.baselines["constant"]["rmse"].value == pytest.approx(np.sqrt(10), abs=0.3)
+    assert fitted.baselines["linear"]["rmse"].value == pytest.approx(1, abs=0.1)
+    assert fitted.paired["constant"].value == pytest.approx(-0.9, abs=0.03)
+    assert any("squared error is not surely better than the linear" in one for one in fitted.warnings)
+    assert set(fitted.slices["kind"]["a"]) == {"mae", "rmse", "bias", "rows"}
+
+
+class Endless(LineOfNumbers):
+    def predict(self, frame):
+        return np.full(len(frame), np.inf)
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (lambda rows: OnNumbers(max_iter=2).fit(rows.to_pandas(), rows.label > 20), "which is no regressor"),
+        (lambda rows: Endless().fit(rows.to_pandas(), rows.label), "not finite"),
+        (lambda rows: object(), "which is no regressor"),
+    ],
+)
+def test_what_gives_no_number_a_row_is_refused(make_frame, make_model, train, message):
+    frame, model = a_number(make_frame, make_model, train)
+    with pytest.raises(TrainingError, match=message):
+        fit(model, frame, validate_from_us=30 * DAY_US)
+
+
+def test_an_infinite_label_is_refused(make_frame, make_model):
+    frame, model = a_number(make_frame, make_model, train)
+    frame.label[5] = np.inf
+    with pytest.raises(TrainingError, match="1 labels are infinite"):
+        fit(model, frame, validate_from_us=30 * DAY_US)

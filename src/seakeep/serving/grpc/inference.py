@@ -30,7 +30,7 @@ from seakeep.serving.tensors import (
     recalled,
     remember,
 )
-from seakeep.serving.v1 import RowAnswer
+from seakeep.serving.v1 import Answer
 
 CONTENTS = {
     "BOOL": "bool_contents",
@@ -81,7 +81,7 @@ def read_infer(message: Any, version: LoadedVersion, max_rows: int) -> InferRequ
     return found
 
 
-def answer(request: InferRequest, version: LoadedVersion, answers: Sequence[RowAnswer]) -> Any:
+def answer(request: InferRequest, version: LoadedVersion, answers: Sequence[Answer]) -> Any:
     """The ``ModelInferResponse`` to a request."""
     message = ModelInferResponse(model_name=version.model, model_version=str(answers[0].version), id=request.id)
     message.parameters[PREDICTION_IDS].string_param = prediction_ids(answers)

@@ -1,15 +1,17 @@
 """Tensors in messages mean what they mean in JSON."""
 
+import dataclasses
 import json
 import struct
 
 import numpy as np
 import pytest
 
+from seakeep.records.outputs import Outputs
 from seakeep.serving import v2
 from seakeep.serving.errors import RequestError, status_of
 from seakeep.serving.tensors import DTYPES
-from seakeep.serving.v1 import RowAnswer
+from seakeep.serving.v1 import RowAnswer, ValueAnswer
 
 pytest.importorskip("grpc")
 
@@ -203,3 +205,18 @@ def test_an_answer_has_the_form_of_its_request(version, ask):
         assert not told.raw_output_contents
         assert [*told.outputs[0].contents.bool_contents] == [False, True]
         assert [*told.outputs[1].contents.fp64_contents] == [0.25, 0.75]
+
+
+@pytest.mark.parametrize("ask", [typed, raw])
+def test_a_number_is_answered_with_its_value_alone(version, ask):
+    version = dataclasses.replace(version, outputs=Outputs(kind="value"), memory={})
+    request = read_infer(ask(), version, 100)
+    told = answer(request, version, [ValueAnswer(f"p{i}", "", value, 3, ()) for i, value in enumerate((-2.5, 1e9))])
+    assert [(one.name, one.datatype, list(one.shape)) for one in told.outputs] == [("value", "FP64", [2])]
+    if ask is raw:
+        assert [*told.raw_output_contents] == [np.array([-2.5, 1e9]).tobytes()]
+    else:
+        assert [*told.outputs[0].contents.fp64_contents] == [-2.5, 1e9]
+    wanted = ask()
+    wanted.outputs.add(name="decision")
+    assert refusal(version, wanted).hint == "outputs: value"
