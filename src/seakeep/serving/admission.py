@@ -61,6 +61,10 @@ class Queue:
         How many wait.
     row_s
         Seconds a row has taken lately, with all that goes with it.
+    soonest_s
+        The earliest deadline of the calls that wait, or of some that were taken since; ``math.inf``: there is none.
+    alarm_s
+        When a turn is due for a deadline; ``math.inf``: none is.
     stuck
         Whether a lookup of it was given up and has not come back: what is taken is answered without features.
     """
@@ -71,7 +75,7 @@ class Queue:
         self._rows = [0] * len(PRIORITIES)
         self.rows = 0
         self._limit_rows = _FIRST_ROWS
-        self._soonest_s = math.inf
+        self.soonest_s = self.alarm_s = math.inf
         self._turned_away_s = self._turned_away_at_s = 0.0
         self._backlog_since_s: float | None = None
         self._cost_s = 0.0
@@ -143,7 +147,7 @@ class Queue:
         self._rows[rank] += size
         self.rows += size
         if call.deadline_s is not None:
-            self._soonest_s = min(self._soonest_s, call.deadline_s)
+            self.soonest_s = min(self.soonest_s, call.deadline_s)
 
     def below(self, rank: int) -> tuple[int, int]:
         """How many calls, and rows, of lower classes than ``rank`` wait: what :meth:`displace` may take out."""
@@ -160,7 +164,7 @@ class Queue:
 
     def gathers(self, plan: Plan, now_s: float) -> bool:
         """Whether what waits should wait for more, to be executed together; not if somebody has little time."""
-        hurried = self._soonest_s - now_s <= 2 * plan.patience_s
+        hurried = self.soonest_s - now_s <= 2 * plan.patience_s
         return self._gathering.waits(ALONE if hurried else plan, self.rows, now_s)
 
     def take(self) -> list[Call]:
@@ -180,9 +184,9 @@ class Queue:
     def overdue(self, now_s: float) -> list[Call]:
         """Take out the calls that nobody waits for any more."""
         found: list[Call] = []
-        if now_s < self._soonest_s:
+        if now_s < self.soonest_s:
             return found
-        self._soonest_s = math.inf
+        self.soonest_s = math.inf
         for rank, lane in enumerate(self._lanes):
             waiting = list(lane)
             lane.clear()
@@ -192,7 +196,7 @@ class Queue:
                     found.append(call)
                 else:
                     lane.append(call)
-                    self._soonest_s = min(self._soonest_s, call.deadline_s or math.inf)
+                    self.soonest_s = min(self.soonest_s, call.deadline_s or math.inf)
         return found
 
     def apart(self, rows: int) -> bool:

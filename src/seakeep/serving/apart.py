@@ -53,8 +53,9 @@ class Apart:
         inbox = self._inboxes.get(model)
         if inbox is None:
             sys.setswitchinterval(SWITCH_S)
-            inbox = self._inboxes[model] = queue.SimpleQueue()
+            inbox = queue.SimpleQueue()
             threading.Thread(target=_work, args=(inbox,), name=f"model {model}", daemon=True).start()
+            self._inboxes[model] = inbox  # not before: a thread that cannot be started reads nothing
         inbox.put(lambda: self._tell(model, inbox, functools.partial(done, work())))
 
     def leave(self, model: str) -> None:

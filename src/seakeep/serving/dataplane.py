@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
 import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -174,8 +175,7 @@ class Dataplane:
         self.in_flight += 1
         queue.add(call)
         if queue.busy:
-            if call.deadline_s is not None:
-                self.execution.after(call.deadline_s - call.parsed_s, self._schedule)
+            self._set_alarm(queue, call.parsed_s)
         elif not self._scheduled:
             self._schedule()
 
@@ -260,6 +260,7 @@ class Dataplane:
                 call.error = deadline.over()
                 self._unrouted(call)
             if queue.busy:
+                self._set_alarm(queue, began_s)
                 continue
             if queue.rows and self._waits(model, queue, began_s):
                 self._schedule()
@@ -271,8 +272,24 @@ class Dataplane:
             except Exception:  # noqa: BLE001 -- the request border
                 queue.ended()
                 self._give_up(calls)
-            if queue.rows and not queue.busy:
-                self._schedule()
+            self._go_on(queue, began_s)
+
+    def _go_on(self, queue: Queue, now_s: float) -> None:
+        """See to it that what still waits has another turn."""
+        if queue.busy:
+            self._set_alarm(queue, now_s)
+        elif queue.rows:
+            self._schedule()
+
+    def _set_alarm(self, queue: Queue, now_s: float) -> None:
+        """Have a turn when the first call of a busy queue is overdue: it is told then."""
+        if queue.soonest_s < queue.alarm_s:
+            queue.alarm_s = queue.soonest_s
+            self.execution.after(queue.soonest_s - now_s, functools.partial(self._ring, queue))
+
+    def _ring(self, queue: Queue) -> None:
+        queue.alarm_s = math.inf
+        self._schedule()
 
     def _waits(self, model: str, queue: Queue, now_s: float) -> bool:
         """Whether the calls of a queue wait for more: only for a model to which that matters."""

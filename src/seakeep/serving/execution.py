@@ -22,6 +22,8 @@ from seakeep.serving.inference import Call
 from seakeep.serving.jobs import Job, looks_up, lookup_limit_s, no_features, no_return
 from seakeep.serving.standin import StandIns
 
+_LONGEST_LOOK_S = 1.0
+
 _log = logging.getLogger("seakeep.serving")
 
 
@@ -56,6 +58,7 @@ class Execution:
         self._settle, self._reply, self._resume = settle, reply, resume
         self.apart: Apart | None = None
         self._running: dict[str, tuple[Queue, Job]] = {}
+        self._looked_s = time.perf_counter()
 
     def execute(self, name: str, queue: Queue, job: Job) -> None:
         """Execute a job that was taken from the queue of that name."""
@@ -84,10 +87,16 @@ class Execution:
     def end_hanging(self, patience_s: float) -> list[str]:
         """Give up what has been executed apart for longer; the names of the queues that it was taken from.
 
-        Whoever waits for it is answered at once. Its thread cannot be ended: the process should be, in order.
+        To be called often: only time in which it looked counts, so that a process that was stopped for a while gives up
+        nothing that was stopped with it. Whoever waits is answered at once. The thread cannot be ended: the process
+        should be, in order.
         """
+        self.collect()
         now_s = time.perf_counter()
-        found = [name for name, (_, job) in self._running.items() if now_s - job.began_s > patience_s]
+        passed_s, self._looked_s = min(now_s - self._looked_s, _LONGEST_LOOK_S), now_s
+        for _, job in self._running.values():
+            job.seen_s += min(passed_s, now_s - job.began_s)
+        found = [name for name, (_, job) in self._running.items() if job.seen_s > patience_s]
         for name in found:
             queue, job = self._running.pop(name)
             job.done = True
@@ -98,16 +107,17 @@ class Execution:
             with contextlib.suppress(Exception):  # who gets no answer is told of a fault
                 parts = [part for parts in job.again().groups for part in parts]
                 batches = [self._runner.failed(part, no_return(), job.began_s) for part in parts]
+                batches += self._stand_ins.answers(batches, job.traffic)
             self._settle(job.calls, batches)
             if queue.rows:
                 self._resume()
         return found
 
     def _begin(self, apart: Apart, name: str, queue: Queue, job: Job) -> None:
-        queue.began(job.rows, time.perf_counter())
-        self._running[name] = queue, job
         work, done = functools.partial(self._run_apart, job), functools.partial(self._returned, name, queue, job)
         apart.run(_thread(name, job), work, done)
+        queue.began(job.rows, time.perf_counter())
+        self._running[name] = queue, job
         self._watch(apart, job.calls)
 
     def _run(self, job: Job) -> list[Batch]:
@@ -121,14 +131,18 @@ class Execution:
     def _run_apart(self, job: Job) -> tuple[list[Batch], float]:
         """Batches, and the processor seconds that they took."""
         began_s = time.thread_time()
-        if not job.features:
-            return self._without_features(job), time.thread_time() - began_s
-        if job.looks_up_first:
-            self._runner.looks_up_from(job.began_s)
-        job.thread = threading.get_ident()
-        batches = self._run(job)
-        self._runner.looked_up()
-        return batches, time.thread_time() - began_s
+        try:
+            if not job.features:
+                return self._without_features(job), time.thread_time() - began_s
+            if job.looks_up_first:
+                self._runner.looks_up_from(job.began_s)
+            job.thread = threading.get_ident()
+            batches = self._run(job)
+            self._runner.looked_up()
+            return batches, time.thread_time() - began_s
+        except BaseException:  # noqa: BLE001 -- a model that ends its thread ends it for all that comes after
+            _log.exception("a batch that was executed apart ended its thread")
+            return [], time.thread_time() - began_s
 
     def _without_features(self, job: Job) -> list[Batch]:
         """What can be said while the features do not come; only clients that sent theirs are not concerned."""
@@ -148,7 +162,10 @@ class Execution:
         """Batches that were executed apart are back."""
         if job.abandoned:
             queue.stuck = False
+            _log.warning("features of %s come again", name)
             return
+        if self._running.get(name, (queue, None))[1] is not job:
+            return  # it was given up, and whoever waited was told
         job.done = True
         queue.ended()
         del self._running[name]
@@ -169,6 +186,7 @@ class Execution:
             apart.after(left_s, functools.partial(self._watch_lookup, apart, name, queue, job, limit_s))
             return
         job.abandoned = job.done = queue.stuck = True
+        _log.warning("features of %s do not come in time; it goes on without, until they do", name)
         self._begin(apart, name, queue, job.again(features=False))
 
     def _watch(self, apart: Apart, calls: list[Call]) -> None:

@@ -29,6 +29,8 @@ class Job:
         Where it is executed apart; 0: nowhere yet.
     features
         Whether features are looked up; else they do not come, and what can be said without them is.
+    seen_s
+        How long it was seen being executed apart, in seconds.
     abandoned
         Whether its lookup was given up.
     """
@@ -40,6 +42,7 @@ class Job:
     traffic: Traffic | None = None
     thread: int = 0
     features: bool = True
+    seen_s: float = 0.0
     done: bool = False
     abandoned: bool = False
 

@@ -59,6 +59,23 @@ def test_what_comes_of_a_thread_that_was_left_is_not_heard_of_and_the_next_work_
     assert on_loop(scenario()) == ("works", "again", True)
 
 
+def test_work_that_found_no_thread_leaves_nothing_behind(on_loop, monkeypatch):
+    async def scenario():
+        told, apart = asyncio.Queue(), Apart(asyncio.get_running_loop())
+        with monkeypatch.context() as crowded:
+
+            def refuse(_thread):
+                raise RuntimeError("can't start new thread")
+
+            crowded.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError):
+                apart.run("one", lambda: "lost", told.put_nowait)
+        apart.run("one", lambda: "works", told.put_nowait)
+        return await told.get(), told.empty()
+
+    assert on_loop(scenario()) == ("works", True)
+
+
 def test_what_ends_after_the_loop_is_told_to_nobody(on_loop):
     started, release, after = threading.Event(), threading.Event(), []
 

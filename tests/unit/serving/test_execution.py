@@ -2,10 +2,13 @@
 
 import time
 
+import msgspec
 import pytest
+from tests.serving_rig import definition
 from tests.serving_runs import row
 
 from seakeep.config import ModelSettings
+from seakeep.records.expression import as_node, col
 from seakeep.serving.admission import Queue
 from seakeep.serving.routing import Traffic
 
@@ -27,6 +30,9 @@ class Elsewhere:
         """Let one of the works be done."""
         _, work, done = self.given.pop(place)
         done(work())
+
+    def collect(self):
+        """Nothing is done before it is told to."""
 
     def leave(self, model):
         self.left.append(model)
@@ -85,6 +91,7 @@ def test_a_model_that_does_not_come_back_is_given_up_and_the_next_batch_gets_ano
     limited.turn()
     next_one = limited.ask(row("next"))
     assert execution.end_hanging(60.0) == []
+    time.sleep(0.001)
     assert execution.end_hanging(0.0) == ["late"]
     assert (hung.error.code, apart.left, limited.dataplane.in_flight) == ("internal", ["late"], 1)
     limited.finish()
@@ -129,3 +136,81 @@ def test_each_queue_has_a_thread_of_its_own_whatever_models_are_called(limited):
     other.add(limited.call(row(), model="laterule"))
     limited.dataplane._tick()
     assert sorted(model for model, _, _ in limited.dataplane.execution.apart.given) == ["late", "late rule", "laterule"]
+
+
+def test_what_came_back_before_it_was_given_up_is_settled_once_and_so_is_what_follows(limited):
+    apart, execution = limited.dataplane.execution.apart, limited.dataplane.execution
+    first = limited.ask(row("first"))
+    limited.turn()
+    _, work, done = apart.given.pop()
+    late = work()
+    assert execution.end_hanging(0.0) == ["late"]
+    second = limited.ask(row("second"))
+    limited.turn()
+    done(late)
+    assert limited.queue.busy
+    apart.finish()
+    limited.finish()
+    assert limited.replies == [first, second]
+    assert (first.error.code, second.error, limited.dataplane.in_flight) == ("internal", None, 0)
+    assert [record.key for record in limited.sink.records] == ["first", "second"]
+
+
+def test_time_in_which_nobody_looked_makes_no_model_hang(limited, monkeypatch):
+    execution, now_s = limited.dataplane.execution, time.perf_counter()
+    limited.ask(row())
+    limited.turn()
+    assert execution.end_hanging(2.0) == []
+    monkeypatch.setattr("seakeep.serving.execution.time.perf_counter", lambda: now_s + 3600)
+    assert execution.end_hanging(2.0) == [], "the process was stopped for an hour"
+
+
+def test_a_rule_stands_in_for_a_model_that_hangs(make_plane, rig):
+    plane = make_plane(models={"late": ModelSettings(features_ms=1000)})
+    plane.serve(rig.load(rig.put(1, of=msgspec.structs.replace(definition(), rule=as_node(col("distance") / 1000)))))
+    plane.dataplane.execution.apart = Elsewhere()
+    call = plane.ask(row())
+    plane.turn()
+    assert plane.dataplane.execution.end_hanging(0.0) == ["late"]
+    assert (call.error, call.answers[0].rung, call.answers[0].score) == (None, "rule", 0.5)
+
+
+def test_a_model_that_would_end_its_thread_is_a_fault_of_its_batch_alone(limited, monkeypatch, caplog):
+    def leave(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as broken:
+        broken.setattr(limited.runner, "run", leave)
+        call = limited.ask(row())
+        limited.turn()
+        limited.dataplane.execution.apart.finish()
+    assert (call.error.code, limited.queue.busy) == ("internal", False)
+    assert "ended its thread" in caplog.text
+
+
+def test_a_thread_that_cannot_be_started_is_a_fault_of_its_batch_alone(limited, monkeypatch, caplog):
+    apart = limited.dataplane.execution.apart
+    with monkeypatch.context() as broken:
+        broken.setattr(apart, "run", explode)
+        call = limited.ask(row("a"))
+        limited.turn()
+    assert (call.error.code, limited.queue.busy) == ("internal", False)
+    after = limited.ask(row("b"))
+    limited.turn()
+    apart.finish()
+    assert (after.error, limited.dataplane.in_flight) == (None, 0)
+
+
+def test_those_left_waiting_by_a_batch_are_told_when_their_time_is_over(limited):
+    limited.queue._limit_rows = 1
+    far = time.perf_counter() + 3600
+    calls = [limited.ask(row(key), deadline_s=far) for key in "ab"]
+    limited.turn()
+    apart = limited.dataplane.execution.apart
+    assert calls[1] in limited.queue._lanes[calls[1].rank]
+    calls[1].deadline_s = limited.queue.soonest_s = time.perf_counter()
+    for alarm in apart.later[:]:
+        apart.later.remove(alarm)
+        alarm()
+    limited.finish()
+    assert [call.error.code for call in limited.replies] == ["deadline"]
