@@ -46,7 +46,7 @@ def test_everything_in_a_home_is_its_owners_alone(tmp_path):
 
 def test_what_was_in_production_is_one_question(project):
     first, second = champion(project, 1), champion(project, 2)
-    project.rollback(actor="ada", reason="a drill")
+    project.stores.promotion.rollback("returned", actor="ada", reason="a drill")
     moments = {NOW_US: [], first.from_us - 1: [], first.from_us: [1], second.from_us - 1: [1], second.from_us: [2]}
     moments |= {second.from_us + 1: [1], NOW_US * 2: [1]}
     for moment_us, expected in moments.items():
