@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from seakeep.cli import options, output
-from seakeep.clock import format_duration, format_moment
+from seakeep.clock import format_day, format_duration, format_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from seakeep.features.parity import ParityReport
     from seakeep.project.project import Project
@@ -139,9 +139,23 @@ def status_table(rows: Sequence[VersionStatus]) -> str:
         ]
         for r in rows
     ]
-    return output.table(
-        ["version", "role", "requests", "share", "errors", "refused", "per s", "p50 ms", "p99 ms"], cells
-    )
+    heads = ["version", "role", "requests", "share", "errors", "refused", "per s", "p50 ms", "p99 ms"]
+    return "\n".join([output.table(heads, cells), *_error_lines(rows)])
+
+
+def _error_lines(rows: Sequence[VersionStatus]) -> Iterator[str]:
+    """How far versions of numbers err, a line each."""
+    for one in rows:
+        if one.quality:
+            told = [
+                f"{name} {metric.value:.4g} ({metric.low:.4g} to {metric.high:.4g})"
+                for name, metric in one.quality.metrics.items()
+            ]
+            days = f"{format_day(one.quality.from_us)} to {format_day(one.quality.to_us)}"
+            counts = f"{one.quality.labelled:,} outcomes of predictions of {days}"
+            yield f"{one.model}:{one.version}  {', '.join(told) or 'no outcome is known'}; {counts}"
+        elif one.quality is None:
+            yield f"{one.model}:{one.version}  how far it errs is not known yet"
 
 
 def receipt_text(one: Receipt) -> str:

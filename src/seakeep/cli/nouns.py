@@ -15,6 +15,7 @@ from seakeep.errors import NotFoundError, did_you_mean
 if TYPE_CHECKING:
     from seakeep.data.version import DatasetStore, SourceDiff
     from seakeep.records.dataset import DatasetVersion
+    from seakeep.records.run import Run
     from seakeep.security.keys import KeyRole
 
 
@@ -29,10 +30,15 @@ def run() -> None:
 def run_list(folder: Path, as_json: bool) -> None:
     """All runs, newest first."""
     runs = options.open_project(folder).stores.runs.list()
-    rows = [
-        [r.id, r.model, format_moment(r.started_us), interval(r.metrics.get("roc_auc")), r.dataset[:12]] for r in runs
-    ]
+    rows = [[r.id, r.model, format_moment(r.started_us), _headline(r), r.dataset[:12]] for r in runs]
     output.data(runs, output.table(["run", "model", "started", "roc_auc", "dataset"], rows), as_json=as_json)
+
+
+def _headline(one: Run) -> str:
+    """The metric by which a run is known."""
+    if one.definition.label.outputs.yes_or_no:
+        return interval(one.metrics.get("roc_auc"))
+    return f"rmse {interval(one.metrics.get('rmse'))}"
 
 
 @run.command("show")

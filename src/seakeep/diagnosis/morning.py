@@ -6,10 +6,12 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from seakeep.alerting.budget import FAILING, should_page
 from seakeep.clock import DAY_US, format_moment
+from seakeep.diagnosis.numbers import errors_of, larger_errors
 from seakeep.diagnosis.verdict import BLIND, judge
 from seakeep.monitoring.drift import broken, drift
 from seakeep.monitoring.estimate import estimate
@@ -68,10 +70,13 @@ def brief(
     day = history.live.between(now_us - DAY_US, now_us)
     today = service(day.predictions)
     verdict = _verdict(history, now_us, seed)
+    numbers = not history.outputs.yes_or_no
+    errors = errors_of(history, now_us=now_us, seed=seed) if numbers else None
     lines = [
         *(service_changes(_past_days(history, now_us), today) if today.requests else _silence(history, now_us)),
         *_verdict_line(verdict, history, now_us, seed),
         *_blind_week(history, now_us, seed),
+        *larger_errors(errors),
         *_alert_rate(history, now_us),
         *_inputs(history, now_us),
     ]
@@ -91,6 +96,7 @@ def brief(
         lines=tuple(lines),
         page=should_page(lines, verdict, budget=budget, pages_us=pages_us, now_us=now_us),
         action=_action(model, verdict, lines),
+        quality=errors if numbers else msgspec.UNSET,
     )
 
 

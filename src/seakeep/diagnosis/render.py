@@ -5,13 +5,15 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from seakeep.clock import format_day, format_moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from seakeep.diagnosis.monthly import Month
-    from seakeep.records.finding import Brief, Estimate, Verdict
+    from seakeep.records.finding import Brief, Errors, Estimate, Verdict
 
 WIDTH = 100
 MAX_LINES = 12
@@ -36,6 +38,8 @@ def render_brief(brief: Brief) -> str:
     parts += ["", *verdict_lines(brief.verdict)]
     if brief.estimate:
         parts += ["", *_estimate_lines(brief.estimate)]
+    if brief.quality is not msgspec.UNSET:
+        parts += ["", *_error_lines(brief.quality)]
     if brief.page:
         parts += ["", "PAGE: somebody should know now."]
     parts += [""] * bool(brief.pages)
@@ -88,6 +92,20 @@ def _estimate_lines(estimate: Estimate) -> list[str]:
     lines = _wrap("last week  ", counts)
     for name, metric in estimate.metrics.items():
         lines.append(f"  {name.replace('_', ' '):<12}{metric.value:>7.1%}  ({metric.low:.1%} to {metric.high:.1%})")
+    return lines
+
+
+def _error_lines(found: Errors | None) -> list[str]:
+    if found is None or not found.labelled:
+        return _wrap("errors     ", "no outcome is known yet of predictions old enough to have one")
+    span = f"{format_day(found.from_us)} to {format_day(found.to_us)}"
+    counts = f"{found.labelled:,} predictions with an outcome, {found.unlabelled:,} without; nothing is estimated"
+    lines = _wrap("errors     ", f"{span}: {counts}")
+    for name, metric in found.metrics.items():
+        then = found.accepted.get(name)
+        before = f"; {then.value:.4g} when accepted" if then else ""
+        told = f"{metric.value:>10.4g}  ({metric.low:.4g} to {metric.high:.4g}{before})"
+        lines.append(f"  {name:<12}{told}")
     return lines
 
 

@@ -76,7 +76,7 @@ def judge(
     """
     if not history.outputs.yes_or_no:
         return abstention(
-            "a verdict on predicted numbers is not estimated yet; see mae, rmse and bias on known outcomes"
+            "a verdict on predicted numbers is not estimated yet; see how far they are from the known outcomes"
         )
     start = 2 * from_us - to_us if previous_from_us is None else previous_from_us
     periods = Periods.of(history.until(now_us), from_us=from_us, to_us=to_us, previous_from_us=start)

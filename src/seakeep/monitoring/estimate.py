@@ -77,7 +77,7 @@ def estimate(history: History, *, from_us: int, to_us: int, now_us: int, seed: i
     if not len(window_rows) or np.isnan(reference.labels(now_us)).all():
         return None
     bins = ScoreBins.fit(reference.predictions.score)
-    settled_us = now_us - _usual_delay_us(reference, history.live, now_us)
+    settled_us = now_us - usual_delay_us(reference, history.live, now_us)
     past, live, window = (
         DayCounts.of(_settled(rows, settled_us), bins, now_us=now_us)
         for rows in (reference, history.live.answered(), window_rows)
@@ -103,7 +103,7 @@ def estimate(history: History, *, from_us: int, to_us: int, now_us: int, seed: i
     )
 
 
-def _usual_delay_us(reference: Labelled, live: Labelled, now_us: int) -> int:
+def usual_delay_us(reference: Labelled, live: Labelled, now_us: int) -> int:
     """Of the validation rows or of the outcomes of the last weeks, whichever is longer."""
     recently = live.usual_delay_us(now_us=now_us, known_since_us=now_us - DELAY_US)
     return max(reference.usual_delay_us(now_us=now_us), recently)

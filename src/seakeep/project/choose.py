@@ -38,7 +38,7 @@ class Choice:
     Attributes
     ----------
     positive
-        The text that is the positive outcome, or the number above which the outcome is.
+        The text that is the positive outcome, or the number above which the outcome is; None: the outcome is a number.
     inputs
         Column by the name of its feature.
     numbers, categories
@@ -50,7 +50,7 @@ class Choice:
     """
 
     columns: Columns
-    positive: str | float
+    positive: str | float | None
     inputs: dict[str, str]
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
@@ -58,8 +58,13 @@ class Choice:
     left_out: dict[str, str]
 
 
-def choose_columns(table: Table, columns: Columns) -> Choice:
+def choose_columns(table: Table, columns: Columns, *, number: bool = False) -> Choice:
     """Decide which columns become features.
+
+    Parameters
+    ----------
+    number
+        Whether the outcome is a number, and no yes or no.
 
     Raises
     ------
@@ -74,9 +79,9 @@ def choose_columns(table: Table, columns: Columns) -> Choice:
     _check_time(table, columns.time)
     if columns.key:
         _check_key(table, columns.key)
-    label, positive = _label(table, columns.label)
+    label, positive = (_number if number else _label)(table, columns.label)
     used = {columns.label, columns.time, columns.key}
-    reasons = {name: _reason(values, label) for name, values in table.items() if name not in used}
+    reasons = {name: _reason(values, label, number=number) for name, values in table.items() if name not in used}
     kept = {name: table[name] for name, reason in reasons.items() if not reason}
     time_parts = _time_parts(table[columns.time])
     if not kept:
@@ -126,7 +131,7 @@ def _label(table: Table, name: str) -> tuple[NDArray[np.float64], str | float]:
     if len(distinct) != 2:
         raise ConfigError(
             f"label column {name!r} has {len(distinct):,} values; a label has two",
-            hint="write project.py by hand with the label as a comparison, or add a yes-or-no column to the table",
+            hint="add a yes-or-no column to the table, or for a number choose a regressor: --estimator sklearn.linear_model.Ridge",
         )
     if values.dtype.kind == "M":
         raise ConfigError(f"label column {name!r} holds times", hint="choose a yes-or-no column")
@@ -137,7 +142,21 @@ def _label(table: Table, name: str) -> tuple[NDArray[np.float64], str | float]:
     return np.where(known, (values > limit).astype(np.float64), np.nan), limit
 
 
-def _reason(values: NDArray[Any], label: NDArray[np.float64]) -> str:
+def _number(table: Table, name: str) -> tuple[NDArray[np.float64], None]:
+    """The label as it is, NaN where it is missing."""
+    values = table[name]
+    if values.dtype.kind not in "if":
+        raise ConfigError(
+            f"label column {name!r} holds no numbers, and a regressor predicts one",
+            hint="choose another column, or a classifier",
+        )
+    told = np.where(missing(values), np.nan, values).astype(np.float64)
+    if len(np.unique(told[~np.isnan(told)])) < 2:
+        raise ConfigError(f"label column {name!r} is the same in every row", hint="choose a column to learn from")
+    return told, None
+
+
+def _reason(values: NDArray[Any], label: NDArray[np.float64], *, number: bool) -> str:
     """Why a column cannot be a feature, or ``""``."""
     known = ~missing(values)
     if not known.any():
@@ -148,19 +167,34 @@ def _reason(values: NDArray[Any], label: NDArray[np.float64]) -> str:
     if values.dtype.kind == "M":
         return "it is a time; compare it with another, or take a part of it, as in .dt.hour()"
     if values.dtype.kind == "O":
-        return _text_reason(values[known], distinct, label[known])
+        return _text_reason(values[known], distinct, label[known], number=number)
     if values.dtype.kind == "i" and distinct == len(values) and distinct > _MANY_VALUES:
         return "it has another value in every row, like a number that identifies it"
     told = known & ~np.isnan(label)
-    area = roc_auc(label[told], values[told].astype(np.float64))
-    return "it alone tells the outcome; was it known before?" if max(area, 1 - area) > TOO_GOOD else ""
+    tells = (_explains if number else _ranks)(values[told].astype(np.float64), label[told])
+    return "it alone tells the outcome; was it known before?" if tells > TOO_GOOD else ""
 
 
-def _text_reason(values: NDArray[np.object_], distinct: int, label: NDArray[np.float64]) -> str:
+def _ranks(values: NDArray[np.float64], label: NDArray[np.float64]) -> float:
+    """How well the values put the outcomes in order, either way."""
+    area = roc_auc(label, values)
+    return max(area, 1 - area)
+
+
+def _explains(values: NDArray[np.float64], label: NDArray[np.float64]) -> float:
+    """How near the numbers are to a straight line through the values: the size of the correlation; 0 where there is none."""
+    if len(values) < 3 or not (np.ptp(values) and np.ptp(label)):
+        return 0.0
+    return abs(float(np.corrcoef(values, label)[0, 1]))
+
+
+def _text_reason(values: NDArray[np.object_], distinct: int, label: NDArray[np.float64], *, number: bool) -> str:
     if np.mean([len(value) for value in values.tolist()]) > _LONG_TEXT:
         return "it is free text"
     if distinct > max(_MANY_VALUES, len(values) // 20) or (distinct > 20 and distinct > len(values) // 2):
         return f"it has {distinct:,} different values, like a name that identifies the row"
+    if number:
+        return ""
     told = ~np.isnan(label)
     codes = np.unique(values[told], return_inverse=True)[1]
     rates = np.bincount(codes, label[told]) / np.bincount(codes)

@@ -19,11 +19,14 @@ class Recipe:
     ----------
     missing
         Whether the estimator takes missing numbers and codes of categories as they are (as trees do).
+    number
+        Whether it predicts a number, and no probability.
     """
 
     imports: tuple[str, ...]
     call: str
     missing: bool
+    number: bool = False
 
     def body(self, categories: list[str], numbers: list[str]) -> list[str]:
         """Lines that bind ``model`` to an estimator which has not been fitted."""
@@ -45,15 +48,15 @@ def recipe_for(estimator: str, *, categories: bool, numbers: bool) -> Recipe:
     Raises
     ------
     ConfigError
-        There is no such class, it is not a classifier with probabilities, or it could not be converted.
+        There is no such class, it is neither a classifier with probabilities nor a regressor, or it could not be converted.
     """
     from seakeep.conversion.emit.model import estimators
 
-    kind = _import(estimator)
-    if not (inspect.isclass(kind) and hasattr(kind, "fit") and hasattr(kind, "predict_proba")):
+    kind, number = _import(estimator), predicts_number(estimator)
+    if not (inspect.isclass(kind) and hasattr(kind, "fit") and (number or hasattr(kind, "predict_proba"))):
         raise ConfigError(
-            f"{estimator} is not a class of classifiers: it needs fit and predict_proba",
-            hint="as in sklearn.ensemble.HistGradientBoostingClassifier",
+            f"{estimator} is not a class of classifiers, which need fit and predict_proba, nor of regressors",
+            hint="as in sklearn.ensemble.HistGradientBoostingClassifier, or HistGradientBoostingRegressor",
         )
     if kind not in estimators():
         known = ", ".join(sorted(one.__name__ for one in estimators()))
@@ -72,7 +75,16 @@ def recipe_for(estimator: str, *, categories: bool, numbers: bool) -> Recipe:
     elif categories:
         imports += ["from sklearn.compose import ColumnTransformer", "from sklearn.pipeline import Pipeline"]
         imports.append("from sklearn.preprocessing import OrdinalEncoder")
-    return Recipe(imports=tuple(imports), call=f"{name}({'random_state=0' if seeded else ''})", missing=missing)
+    return Recipe(
+        imports=tuple(imports), call=f"{name}({'random_state=0' if seeded else ''})", missing=missing, number=number
+    )
+
+
+def predicts_number(estimator: str) -> bool:
+    """Whether the class of this path is one of regressors; raises ConfigError if there is none."""
+    from seakeep.conversion.emit.model import is_regressor_class
+
+    return is_regressor_class(_import(estimator))
 
 
 def _import(path: str) -> Any:

@@ -13,7 +13,7 @@ from seakeep.data.schema import missing
 from seakeep.data.table import Table, as_table
 from seakeep.errors import ConfigError
 from seakeep.project.choose import Choice, Columns, choose_columns
-from seakeep.project.recipe import Recipe, recipe_for
+from seakeep.project.recipe import Recipe, predicts_number, recipe_for
 from seakeep.records.version import NAME
 
 PROJECT = "project.py"
@@ -35,9 +35,9 @@ def init(folder: Path, table: Path, estimator: str, *, label: str, time: str, ke
     table
         A ``.csv`` or ``.parquet`` file.
     estimator
-        Path of a classifier's class, for example ``sklearn.ensemble.HistGradientBoostingClassifier``.
+        Path of a classifier's class, for example ``sklearn.ensemble.HistGradientBoostingClassifier``, or of a regressor's.
     label, time, key
-        Columns with the outcome (two values), the time of each row, and what identifies it; without a key the number
+        Columns with the outcome (two values, or numbers for a regressor), the time of each row, and what identifies it; without a key the number
         of the row does.
 
     Returns
@@ -58,7 +58,8 @@ def init(folder: Path, table: Path, estimator: str, *, label: str, time: str, ke
             raise ConfigError(f"{path} is already there", hint="choose another folder; nothing was written")
     table = table.resolve()
     values = as_table(table)
-    choice = choose_columns(values, Columns(label=label, time=time, key=key))
+    columns = Columns(label=label, time=time, key=key)
+    choice = choose_columns(values, columns, number=predicts_number(estimator))
     recipe = recipe_for(estimator, categories=bool(choice.categories), numbers=bool(choice.numbers))
     folder.mkdir(parents=True, exist_ok=True)
     name = _name(folder.resolve().name)
@@ -156,6 +157,8 @@ def _model(name: str, choice: Choice) -> str:
 
 def _label(choice: Choice) -> str:
     column = f"sk.col({_quoted(choice.columns.label)})"
+    if choice.positive is None:
+        return f"{column}, answers=sk.number()"
     if isinstance(choice.positive, str):
         return f"{column} == {_quoted(choice.positive)}"
     return f"{column} > {choice.positive!r}"

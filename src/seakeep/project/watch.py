@@ -14,7 +14,8 @@ from seakeep.conversion.session import ScoringSession
 from seakeep.data.version import load
 from seakeep.diagnosis.monthly import Month, monthly
 from seakeep.diagnosis.morning import brief
-from seakeep.errors import NotFoundError
+from seakeep.diagnosis.numbers import errors_of
+from seakeep.errors import NotFoundError, SeakeepError
 from seakeep.features.frame import Frame
 from seakeep.features.parity import ParityReport, compare
 from seakeep.features.personal import unreadable
@@ -29,7 +30,7 @@ from seakeep.recorder import query
 from seakeep.recorder.policy import Policies
 from seakeep.recorder.query import Query
 from seakeep.recorder.table import OutcomeTable, PredictionTable
-from seakeep.records.finding import Brief
+from seakeep.records.finding import Brief, Errors
 from seakeep.records.prediction import ANSWERED, FRESH
 from seakeep.records.version import Version
 from seakeep.registry.bundle import Bundle
@@ -51,6 +52,8 @@ class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
         Requests that failed here, and those that were the client's mistake.
     p50_ms, p99_ms
         Time end to end, milliseconds; NaN without an answer.
+    quality
+        Of numbers alone: how far they are from the outcomes known by now; None without predictions old enough.
     """
 
     model: str
@@ -63,6 +66,7 @@ class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
     throughput_per_s: float
     p50_ms: float
     p99_ms: float
+    quality: Errors | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Watcher:
@@ -99,9 +103,20 @@ class Watcher:
                 throughput_per_s=one.throughput_per_s,
                 p50_ms=one.p50_ms,
                 p99_ms=one.p99_ms,
+                quality=self._quality(model, number),
             )
             for number, one in service_by_version(table).items()
         ]
+
+    def _quality(self, model: str, number: int) -> Errors | msgspec.UnsetType | None:
+        try:
+            version = self._stores.versions.get(model, number)
+            outputs = self._stores.bundles.open(version.bundle).definition.label.outputs
+        except SeakeepError:  # the version is gone; how it served is told all the same
+            return msgspec.UNSET
+        if outputs.yes_or_no:
+            return msgspec.UNSET
+        return errors_of(self.history(version), now_us=self.now_us(model))
 
     def history(self, version: Version) -> History:
         """Everything known about a version: validation rows, live predictions, outcomes."""

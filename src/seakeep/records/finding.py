@@ -105,6 +105,27 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     action: str
 
 
+class Errors(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a version of numbers errs, on outcomes alone: nothing is estimated.
+
+    Attributes
+    ----------
+    from_us, to_us
+        The predictions spoken of; none so young that its outcome is not usually known.
+    labelled, unlabelled
+        Predictions with an outcome known by then, and without.
+    metrics, accepted
+        ``mae``, ``rmse`` and ``bias`` with 95 % intervals; the same of its validation rows.
+    """
+
+    from_us: int
+    to_us: int
+    labelled: int
+    unlabelled: int
+    metrics: dict[str, Metric]
+    accepted: dict[str, Metric]
+
+
 class Brief(msgspec.Struct, frozen=True, kw_only=True):
     """What a person should know in the morning, on one screen.
 
@@ -120,6 +141,8 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
         Those that were sent in the seven days before.
     action
         What to do next, in words; empty if nothing.
+    quality
+        Of a version of numbers, which has no ``estimate``: None without predictions old enough; absent for others.
     """
 
     model: str
@@ -137,3 +160,4 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     pages: tuple[Page, ...] = ()
     refused: int = 0
+    quality: Errors | msgspec.UnsetType | None = msgspec.UNSET

@@ -29,12 +29,13 @@ class ChampionGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="gate", 
 
 
 class SliceGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="gate", tag="slices"):
-    """In every slice of ``column`` with ``min_rows`` labelled rows, the metric must reach a floor."""
+    """In every slice of ``column`` with ``min_rows`` labelled rows, the metric must reach a floor; or, with ``at_most``, keep below it."""
 
     column: str
     metric: str = "roc_auc"
     at_least: float = 0.5
     min_rows: int = 500
+    at_most: float | None = None
 
 
 class LatencyGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="gate", tag="latency"):
@@ -87,9 +88,11 @@ def no_worse_than_champion(*, margin: float = 0.01) -> ChampionGate:
     return ChampionGate(margin=margin)
 
 
-def slices(column: str, *, metric: str = "roc_auc", at_least: float = 0.5, min_rows: int = 500) -> SliceGate:
-    """Require a floor in every slice of a column."""
-    return SliceGate(column=column, metric=metric, at_least=at_least, min_rows=min_rows)
+def slices(
+    column: str, *, metric: str = "roc_auc", at_least: float = 0.5, at_most: float | None = None, min_rows: int = 500
+) -> SliceGate:
+    """Require a floor in every slice of a column; with ``at_most``, for errors of numbers, a ceiling instead."""
+    return SliceGate(column=column, metric=metric, at_least=at_least, min_rows=min_rows, at_most=at_most)
 
 
 def latency(*, p99_ms: float) -> LatencyGate:

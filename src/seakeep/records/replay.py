@@ -251,7 +251,8 @@ class ShadowDifference(msgspec.Struct, frozen=True, kw_only=True):
         Harm, question by question.
     outputs
         What the versions answer. Of numbers, ``up`` and ``down`` are those that are larger and smaller, and of
-        ``differences`` there is ``further``, with outcomes: the difference of the absolute errors over their sum.
+        ``differences`` there is ``capped_loss``, with outcomes: squared errors as shares of nine times the champion's usual
+        one, at most 1.
     """
 
     model: str

@@ -100,16 +100,21 @@ def _slices(gate: SliceGate, evidence: Evidence) -> GateResult:
     slices = evidence.run.slices.get(gate.column, {})
     large = {value: metrics for value, metrics in slices.items() if metrics["rows"].value >= gate.min_rows}
     found = {value: metrics[gate.metric] for value, metrics in large.items() if gate.metric in metrics}
-    worst = min(found, key=lambda value: found[value].value, default="")
+    worst = (min if gate.at_most is None else max)(found, key=lambda value: found[value].value, default="")
+    limit = f"at least {gate.at_least:g}" if gate.at_most is None else f"at most {gate.at_most:g}"
     told = [f"worst of {len(found)}: {worst!r} {_told(found[worst])}"] if found else []
     told += [f"not measured in {value!r}" for value in sorted(large.keys() - found.keys())]
     return GateResult(
         gate=f"slices:{gate.column}",
-        passed=bool(found) and len(found) == len(large) and found[worst].value >= gate.at_least,
+        passed=bool(found) and len(found) == len(large) and _reaches(found[worst].value, gate),
         observed="; ".join(told) or "no slice is large enough",
-        required=f"{gate.metric} at least {gate.at_least:g} in each with {gate.min_rows:,} rows",
+        required=f"{gate.metric} {limit} in each with {gate.min_rows:,} rows",
         evidence=f"run {evidence.run.id}",
     )
+
+
+def _reaches(value: float, gate: SliceGate) -> bool:
+    return value >= gate.at_least if gate.at_most is None else value <= gate.at_most
 
 
 def _latency(gate: LatencyGate, evidence: Evidence) -> GateResult:

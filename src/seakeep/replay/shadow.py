@@ -11,7 +11,7 @@ from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.replay import SequentialTest, ShadowDifference
 from seakeep.records.run import Metric
 from seakeep.replay.values import above
-from seakeep.serving.comparison import further, mean_between, questions
+from seakeep.serving.comparison import losses, mean_between, questions
 from seakeep.serving.rollout import Span
 
 if TYPE_CHECKING:
@@ -58,8 +58,9 @@ def shadow_difference(
     values: dict[str, NDArray[np.float64]] = {}
     if outputs.yes_or_no:
         values = {"score": candidate - champion, "alert_rate": after.astype(np.float64) - before.astype(np.float64)}
-    elif known.any():
-        values["further"] = further(candidate[known], champion[known], label[known])
+    else:
+        lost = losses(pairs, outputs)
+        values["capped_loss"] = lost.candidate - lost.champion
     if outputs.yes_or_no and known.any():
         values["brier"] = ((candidate - label) ** 2 - (champion - label) ** 2)[known]
     return ShadowDifference(

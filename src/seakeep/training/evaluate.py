@@ -126,8 +126,8 @@ def paired_loss(rows: Scored, other: NDArray[np.float64], *, seed: int = 0, resa
     blocks = resample(rows.time_us, seed, resamples)
     if not rows.outputs.yes_or_no:
         own, others = (blocks.totals((score - rows.label) ** 2) for score in (rows.score, other))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return interval(np.where(own == others, 0.0, (own - others) / others))
+        # Beside a faultless other every error counts as one as large as the other's whole: a share must stay finite.
+        return interval(np.where(others > 0, own / np.where(others > 0, others, 1.0) - 1, np.sign(own)))
     difference = log_losses(rows.label, rows.score) - log_losses(rows.label, other)
     return interval(blocks.totals(difference) / blocks.totals(np.ones(len(difference))))
 

@@ -139,13 +139,15 @@ def of_numbers(history: History, grown: float = 1.0) -> History:
     return dataclasses.replace(history, reference=told(history.reference), live=told(history.live))
 
 
-def test_the_drift_of_predicted_numbers_is_told_and_no_quality_is_made_up():
+def test_the_drift_of_predicted_numbers_is_told_and_no_quality_is_estimated():
     quiet = morning(of_numbers(simulate(Change(), 1)), CHANGE_US + 3 * DAY_US)
     assert PREDICTED not in {line.subject for line in quiet.lines}
     history = of_numbers(simulate(Change(), 1), grown=10.0)
     found = morning(history, CHANGE_US + 8 * DAY_US)
     assert PREDICTED in {line.subject for line in found.lines if line.kind == "drift"}
-    assert {line.kind for line in found.lines} == {"drift"}
-    assert (found.estimate, found.verdict.cause, found.page) == (None, "cannot-tell", False)
+    assert {line.subject for line in found.lines if line.kind == "quality"} == {
+        "rmse"
+    }  # measured: the outcomes did not grow
+    assert (found.estimate, found.verdict.cause, found.page) == (None, "cannot-tell", True)
     assert "not estimated yet" in render_brief(found)
     assert truth(history.reference, history.live, history.live) == "cannot-tell"

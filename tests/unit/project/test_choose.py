@@ -141,3 +141,15 @@ def test_what_cannot_be_used_is_said(changes, message):
 def test_a_table_with_nothing_else_says_so():
     with pytest.raises(ConfigError, match="there are no others"):
         choose_columns(as_table({"when": WHEN, "y": BOUGHT}), Columns(label="y", time="when", key=""))
+
+
+def test_for_a_number_a_column_that_tells_it_alone_is_left_out_and_texts_are_kept():
+    told = (RNG.normal(50, 10, ROWS)).round(3).tolist()
+    columns = table(minutes=told, hours=[one / 60 for one in told], colour=cycle("red", "blue"))
+    choice = choose_columns(columns, Columns(label="minutes", time="when", key=""), number=True)
+    assert choice.positive is None
+    assert choice.left_out == {"hours": "it alone tells the outcome; was it known before?"}
+    assert set(choice.inputs) == {"bought", "size", "colour"}
+    same = table(minutes=[5.0] * ROWS)
+    with pytest.raises(ConfigError, match="is the same in every row"):
+        choose_columns(same, Columns(label="minutes", time="when", key=""), number=True)

@@ -8,7 +8,7 @@ import pytest
 from tests.flights import Server, opened, run, wait_for
 from tests.kinds import LIVE_US, deliveries, write_project
 
-from seakeep.cli.know import why_text
+from seakeep.cli.know import status_table, why_text
 from seakeep.cli.past import shadow_text, whatif_text
 from seakeep.clock import DAY_US, SystemClock
 from seakeep.dashboard.records import RecordedPages
@@ -136,9 +136,9 @@ def test_a_rollout_is_compared_by_how_far_each_is_from_what_came(project):
     found = project.past.shadow("minutes")
     assert found.pairs == found.labelled or found.labelled > 0
     assert found.up + found.down == found.pairs - found.equal
-    assert found.differences["further"].value > 0
+    assert set(found.differences) <= {"capped_loss"}
     assert [one.question for one in found.tests] == ["it fails more", "it is slower", "it is worse"]
-    assert "mean absolute error" in found.tests[2].sentence
+    assert found.tests[2].sentence.startswith("RMSE ")
 
 
 def test_the_morning_tells_no_quality_it_cannot_estimate(project):
@@ -149,6 +149,16 @@ def test_the_morning_tells_no_quality_it_cannot_estimate(project):
     assert not {"quality", "alert-rate"} & {one.kind for one in brief.lines}
     with pytest.raises(NotFoundError, match="months are judged for yes-or-no"):
         project.months("minutes")
+
+
+def test_morning_and_status_tell_how_far_the_answers_were_from_what_came(project):
+    errors = project.morning("minutes", now_us=LIVE_US + 9 * DAY_US).quality
+    assert errors.labelled > 30
+    assert set(errors.metrics) == set(errors.accepted) == {"mae", "rmse", "bias"}
+    assert errors.metrics["rmse"].value < 2 * errors.accepted["rmse"].value
+    rows = project.status("minutes")
+    assert all(one.quality is not msgspec.UNSET for one in rows)
+    assert "minutes:1  " in status_table(rows)
 
 
 def test_the_dashboard_shows_errors_and_neither_alerts_nor_decisions(project, lived):

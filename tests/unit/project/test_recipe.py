@@ -61,7 +61,6 @@ def test_what_draws_by_chance_is_seeded():
         ("", "cannot import ''"),
         ("sklearn.nowhere.Model", "cannot import 'sklearn.nowhere.Model'"),
         ("sklearn.linear_model.Nothing", "cannot import"),
-        ("sklearn.linear_model.Ridge", "is not a class of classifiers"),
         ("sklearn.cluster.KMeans", "is not a class of classifiers"),
         ("sklearn.datasets.load_iris", "is not a class of classifiers"),
         ("sklearn.semi_supervised.LabelSpreading", "can be trained, but not converted"),

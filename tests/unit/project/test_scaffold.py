@@ -156,7 +156,7 @@ def test_nothing_is_overwritten(tmp_path, table, name):
         ({"label": "class"}, "has 3 values; a label has two"),
         ({"estimator": "sklearn.ensemble.NoSuch"}, "cannot import"),
         ({"estimator": "nothing"}, "cannot import"),
-        ({"estimator": "sklearn.linear_model.Ridge"}, "not a class of classifiers"),
+        ({"estimator": "sklearn.cluster.KMeans"}, "not a class of classifiers"),
         ({"estimator": "sklearn.metrics.roc_auc_score"}, "not a class of classifiers"),
     ],
 )
@@ -172,3 +172,21 @@ def test_a_table_with_nothing_to_learn_from_is_refused(tmp_path):
     path.write_text("when,y,same\n2024-01-01,1,5\n2024-01-02,0,5\n")
     with pytest.raises(ConfigError, match="no column is left to learn from"):
         init(tmp_path / "new", path, TREES, label="y", time="when")
+
+
+@pytest.mark.parametrize("estimator", ["sklearn.ensemble.HistGradientBoostingRegressor", "sklearn.linear_model.Ridge"])
+def test_a_regressor_makes_a_project_of_a_number(tmp_path, table, estimator):
+    folder = tmp_path / "sizes"
+    start(folder, table, estimator, label="receipt")
+    assert check(folder) == ()
+    text = (folder / "project.py").read_text()
+    assert 'label=sk.Label(outcomes, sk.col("receipt"), answers=sk.number()),' in text
+    assert "decision" not in text
+    assert load_project(folder).model("sizes").definition.label.outputs.kind == "value"
+
+
+@pytest.mark.parametrize(("label", "message"), [("bought", "holds no numbers"), ("when", "holds no numbers")])
+def test_a_regressor_needs_numbers_to_predict(tmp_path, table, label, message):
+    with pytest.raises(ConfigError, match=message):
+        start(tmp_path / "none", table, "sklearn.linear_model.Ridge", label=label, time="when")
+    assert not (tmp_path / "none").exists()

@@ -186,3 +186,13 @@ def test_a_proof_decides_parity():
     assert passed.observed == "largest difference 1.0e-15, 0 decisions differ, 130 rows"
     assert passed.evidence == f"proof {proof().digest[:12]}"
     assert judged(gate.parity()).observed == "no proof"
+
+
+def test_a_slice_may_have_a_ceiling():
+    slices = {"zone": {"near": rows(600, rmse=4.0), "far": rows(600, rmse=9.0)}}
+    for limit, passed in ((10, True), (9, True), (8, False)):
+        found = judged(gate.slices("zone", metric="rmse", at_most=limit), slices=slices)
+        assert found.passed is passed
+        assert found.observed.startswith("worst of 2: 'far' 9.000")
+        assert found.required == f"rmse at most {limit} in each with 500 rows"
+    assert "'near'" in judged(gate.slices("zone", metric="rmse", at_least=5), slices=slices).observed

@@ -11,10 +11,12 @@ from seakeep.serving.comparison import (
     ALPHA,
     COLD,
     MIN_LABELLED,
+    REACH,
     SAME_SCORE,
     bet,
     coin,
     judge,
+    losses,
     mean_between,
     questions,
 )
@@ -275,7 +277,7 @@ def numbers(count=1000, *, unit=1.0, spread=2.0, seed=0):
 def test_a_candidate_whose_numbers_are_further_off_is_taken_back_whatever_the_unit(unit):
     found = judge(numbers(unit=unit, spread=6.0), CANARY, VALUE)
     assert found.action == "rollback"
-    assert "it is worse: mean absolute error" in found.reasons[0]
+    assert "it is worse: RMSE" in found.reasons[0]
     assert judge(numbers(unit=unit, spread=1.0), CANARY, VALUE).action == "advance"
 
 
@@ -285,9 +287,82 @@ def test_numbers_that_differ_wait_for_outcomes_and_the_same_numbers_do_not():
     assert judge(pairs(label=label, old=old, new=old), CANARY, VALUE).action == "advance"
     found = judge(pairs(label=label, old=old, new=old + 5), CANARY, VALUE)
     assert found.action == "wait"
-    assert "predictions differ and 0 of 100 outcomes are known" in found.reasons
+    assert "predictions differ and 0 of 200 outcomes are known" in found.reasons
 
 
 def test_numbers_that_are_as_good_are_seldom_called_worse():
     taken_back = [judge(numbers(seed=seed), CANARY, VALUE).action == "rollback" for seed in range(40)]
     assert not any(taken_back)
+
+
+def told_numbers(count=1000, *, seed=0, ratio=1.0):
+    """Pairs of numbers with outcomes: errors that go along with one another (0.9), the candidate's ``ratio`` as large."""
+    rng = np.random.default_rng(seed)
+    truth, error, own = rng.normal(100, 40, count), rng.normal(0, 5, count), rng.normal(0, 5, count)
+    return pairs(count, label=truth, old=truth + error, new=truth + ratio * (0.9 * error + math.sqrt(0.19) * own))
+
+
+class TestNumbers:
+    def test_one_that_errs_as_much_advances_and_one_that_errs_more_is_taken_back(self):
+        alike = judge(told_numbers(3_000), CANARY, VALUE)
+        assert alike.action == "advance"
+        assert "RMSE " in " ".join(alike.reasons)
+        assert "on 3,000 requests with an outcome" in " ".join(alike.reasons)
+        worse = judge(told_numbers(600, ratio=1.5), CANARY, VALUE)
+        assert worse.action == "rollback"
+        assert worse.reasons[0].startswith("it is worse: RMSE")
+        assert judge(told_numbers(1_000, ratio=0.9), CANARY, VALUE).action == "advance"
+
+    @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e9])
+    def test_the_unit_of_the_numbers_is_of_no_account(self, unit):
+        found = told_numbers(500, ratio=1.2)
+        scaled = dataclasses.replace(
+            found, **{name: getattr(found, name) * unit for name in ("label", "champion_score", "candidate_score")}
+        )
+        assert questions(scaled, VALUE)[2].log_money == pytest.approx(questions(found, VALUE)[2].log_money, rel=1e-6)
+
+    def test_the_first_outcomes_give_the_measure_and_count_for_nothing_else(self):
+        found = told_numbers(500)
+        lost = losses(found, VALUE)
+        usual = np.mean((found.champion_score - found.label)[:MIN_LABELLED] ** 2)
+        expected = np.minimum((found.candidate_score - found.label)[MIN_LABELLED:] ** 2 / (REACH**2 * usual), 1.0)
+        np.testing.assert_allclose(lost.candidate, expected)
+        assert (lost.labelled, lost.wanted, len(lost.champion)) == (500, 2 * MIN_LABELLED, 500 - MIN_LABELLED)
+
+    @pytest.mark.parametrize("known", [0, 40, MIN_LABELLED, 2 * MIN_LABELLED - 1])
+    def test_with_too_few_outcomes_it_waits_and_says_how_many_there_are(self, known):
+        found = told_numbers(500)
+        found.label[known:] = np.nan
+        judged = judge(found, CANARY, VALUE)
+        assert judged.action == "wait"
+        assert f"predictions differ and {known} of {2 * MIN_LABELLED} outcomes are known" in judged.reasons
+
+    def test_a_wild_error_counts_like_a_large_one_and_decides_nothing_alone(self):
+        found = told_numbers(600)
+        found.candidate_score[400] += 1e9
+        assert losses(found, VALUE).candidate.max() == 1.0
+        assert questions(found, VALUE)[2].p_value > ALPHA
+
+    def test_the_same_numbers_need_no_outcomes(self):
+        truth = np.random.default_rng(0).normal(100, 40, 500)
+        assert judge(pairs(500, old=truth, new=truth + 1e-9), CANARY, VALUE).action == "advance"
+        assert judge(pairs(500, old=truth, new=truth + 1.0), CANARY, VALUE).action == "wait"
+
+    def test_beside_a_faultless_champion_every_error_is_as_bad_as_can_be(self):
+        truth = np.random.default_rng(0).normal(100, 40, 400)
+        found = pairs(400, label=truth, old=truth, new=truth + 1e-3)
+        lost = losses(found, VALUE)
+        assert set(lost.champion) == {0.0}
+        assert set(lost.candidate) == {1.0}
+
+    @pytest.mark.parametrize(("share", "times"), [(0.03, 30), (0.05, 10), (0.1, 5)])
+    def test_one_that_is_a_little_nearer_mostly_and_far_off_now_and_then_never_advances(self, share, times):
+        """By whose answer is nearer it would be the better one, though its mean absolute error is far the larger."""
+        found = told_numbers(2_000)
+        wild = np.where(np.random.default_rng(1).random(2_000) < share, times, 0.95)
+        new = found.label + wild * (found.champion_score - found.label)
+        found = dataclasses.replace(found, candidate_score=new)
+        for count in (250, 400, 700, 1_000):
+            early = dataclasses.replace(found, label=np.where(np.arange(2_000) < count, found.label, np.nan))
+            assert judge(early, CANARY, VALUE).action != "advance"
+        assert judge(found, CANARY, VALUE).action == "rollback"

@@ -1,3 +1,4 @@
+import dataclasses
 import time
 
 import numpy as np
@@ -211,3 +212,9 @@ def test_errors_of_numbers_and_the_paired_share_have_no_favourite_unit():
     assert paired_loss(larger, 1e6 * worse).value == pytest.approx(share.value)
     same = paired_loss(rows, rows.score)
     assert (same.low, same.high) == (0.0, 0.0)
+
+
+def test_beside_a_faultless_other_a_share_stays_finite():
+    rows = Scored(label=np.arange(50.0), score=np.arange(50.0) + 1, time_us=np.arange(50) * DAY_US, outputs=number())
+    assert paired_loss(rows, rows.label).value == 1.0
+    assert paired_loss(dataclasses.replace(rows, score=rows.label), rows.label).high == 0.0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from sklearn.base import RegressorMixin
 from sklearn.utils import get_tags
 
 from seakeep.conversion.emit import families, registry
@@ -56,7 +58,7 @@ class Emission:
 
 
 def estimators() -> frozenset[type]:
-    """Types of classifiers with probabilities that :func:`emit` can write and that need no other estimator."""
+    """Types of classifiers with probabilities, and of regressors, that :func:`emit` can write and that need no other."""
     families.load()
     _, predictors = registry.registered()
     return frozenset(kind for kind in predictors if kind.__name__[0] != "_" and _stands_alone(kind))
@@ -145,18 +147,36 @@ def _layered(graph: Graph, used: frozenset[str]) -> bool:
     return any(not fitted.isdisjoint(graph.needed(matrix)) for matrix in seen)
 
 
+def is_regressor_class(kind: Any) -> bool:
+    """Whether a class is one of regressors."""
+    return inspect.isclass(kind) and (
+        issubclass(kind, RegressorMixin) or getattr(kind, "_estimator_type", "") == "regressor"
+    )
+
+
 def _stands_alone(kind: Any) -> bool:
-    """Whether it gives probabilities as it comes, of any numbers."""
+    """Whether it gives probabilities or numbers as it comes, of any numbers."""
     needed = [one for one in inspect.signature(kind).parameters.values() if one.default is inspect.Parameter.empty]
     if (
-        not hasattr(kind, "predict_proba")
+        not (hasattr(kind, "predict_proba") or is_regressor_class(kind))
         or any(one.kind not in {one.VAR_KEYWORD, one.VAR_POSITIONAL} for one in needed)
         or kind.__name__ in _WITH_OTHERS
     ):
         return False
-    made = kind()
-    return hasattr(made, "predict_proba") and not get_tags(made).input_tags.positive_only
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that some are to be removed from a later scikit-learn
+        made = kind()
+    return (hasattr(made, "predict_proba") or is_regressor_class(kind)) and not get_tags(made).input_tags.positive_only
 
 
-_WITH_OTHERS = frozenset({"AdaBoostClassifier", "BaggingClassifier", "CalibratedClassifierCV"})
-"""Classifiers that hold another one, which they make themselves if none is given."""
+_WITH_OTHERS = frozenset(
+    {
+        "AdaBoostClassifier",
+        "AdaBoostRegressor",
+        "BaggingClassifier",
+        "BaggingRegressor",
+        "CalibratedClassifierCV",
+        "TransformedTargetRegressor",
+    }
+)
+"""Estimators that hold another one, which they make themselves if none is given."""

@@ -1,0 +1,85 @@
+"""How far a version of numbers errs, by the outcomes that came, beside how far it erred when it was accepted.
+
+Why it errs is not judged, and no error is estimated before its outcome: both methods are for probabilities alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seakeep.clock import DAY_US
+from seakeep.monitoring.estimate import usual_delay_us
+from seakeep.monitoring.quality import realised
+from seakeep.monitoring.significance import student_tail
+from seakeep.records.finding import Errors, Finding
+
+if TYPE_CHECKING:
+    from seakeep.monitoring.history import History
+    from seakeep.records.run import Metric
+
+DAYS = 7
+MAX_P = 0.01
+MATERIAL = 1.25
+"""How many times the accepted error is worth a line."""
+MIN_ROWS = 30
+
+
+def errors_of(history: History, *, now_us: int, seed: int = 0) -> Errors | None:
+    """How far a version of numbers errs in its last seven days whose outcomes are usually known by now.
+
+    Younger predictions are left out: where a small number is told sooner than a large one, as a duration is, those that
+    have an outcome are not like the rest. None without such predictions.
+    """
+    history = history.until(now_us)
+    accepted = history.reference.answered()
+    to_us = now_us - usual_delay_us(accepted, history.live, now_us)
+    rows = history.live.between(to_us - DAYS * DAY_US, to_us).answered()
+    if not len(rows):
+        return None
+    labelled = int(np.isfinite(rows.labels(now_us)).sum())
+    return Errors(
+        from_us=to_us - DAYS * DAY_US,
+        to_us=to_us,
+        labelled=labelled,
+        unlabelled=len(rows) - labelled,
+        metrics=realised(rows, now_us=now_us, seed=seed),
+        accepted=realised(accepted, now_us=now_us, seed=seed),
+    )
+
+
+def larger_errors(found: Errors | None) -> list[Finding]:
+    """A line where a version errs beyond chance and materially more than when it was accepted."""
+    if found is None or found.labelled < MIN_ROWS or "rmse" not in found.accepted:
+        return []
+    before, now = found.accepted["rmse"], found.metrics["rmse"]
+    effect = _effect(before, now)
+    p_value = student_tail(abs(effect), DAYS - 1)
+    if now.value < MATERIAL * before.value or p_value > MAX_P:
+        return []
+    bias = found.metrics["bias"]
+    told = f"RMSE {now.value:.4g} on {found.labelled:,} predictions with an outcome, {before.value:.4g} when accepted"
+    leans = (
+        ""
+        if bias.low <= 0 <= bias.high
+        else f"; on average {abs(bias.value):.4g} too {'high' if bias.value > 0 else 'low'}"
+    )
+    return [
+        Finding(
+            kind="quality",
+            subject="rmse",
+            effect=effect,
+            p_value=p_value,
+            before=before.value,
+            now=now.value,
+            sentence=told + leans,
+        )
+    ]
+
+
+def _effect(before: Metric, now: Metric) -> float:
+    """The change in standard deviations: half the width of a 95 % interval is about two."""
+    noise = math.hypot(before.high - before.low, now.high - now.low) / 4
+    return (now.value - before.value) / noise if noise else math.copysign(99.0, now.value - before.value)
