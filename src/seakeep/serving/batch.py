@@ -50,6 +50,8 @@ class Batch:
         ``time.perf_counter()`` when it left the queue.
     sequence
         The recorder's number for the record of the first row; those of the others follow.
+    due
+        So many records were numbered and are not made yet.
     recorded_s, record_us
         ``time.perf_counter()`` when its records were made, and how long it took, microseconds.
     """
@@ -61,6 +63,7 @@ class Batch:
     started_s: float
     model_us: float = 0.0
     sequence: int = 0
+    due: int = 0
     recorded_s: float = 0.0
     record_us: float = 0.0
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from typing import Literal as OneOf
 
 import msgspec
 
@@ -18,7 +19,8 @@ from seakeep.config import ServingSettings
 from seakeep.serving.inference import Inputs, Part
 from seakeep.serving.v1 import Answer
 
-Key = tuple[str, bytes, tuple[str, ...]]
+Key = tuple[str, OneOf["rows", "tensors"], bytes, tuple[str, ...]]
+"""The form is part of it: a client that chooses its numbers can make their bytes read like somebody's row."""
 
 LARGEST = 0.25
 """Part of a cache that one request's answers may take; larger ones are not kept, so that one client pushes out few others."""
@@ -104,15 +106,15 @@ def key_of(part: Part) -> Key:
     """What the answers to a part are computed from."""
     direct = part.call.direct
     if direct is None:
-        return part.version.bundle, b",".join(part.rows), ()
-    return part.version.bundle, direct.numbers.tobytes(), tuple(direct.categories.ravel().tolist())
+        return part.version.bundle, "rows", b",".join(part.rows), ()
+    return part.version.bundle, "tensors", direct.numbers.tobytes(), tuple(direct.categories.ravel().tolist())
 
 
 def _weight(key: Key, kept: Kept) -> int:
     """Bytes that an entry takes, with all that it holds; what it shares with others counts for each."""
     inputs = kept.inputs
     found: list[Any] = [
-        key[1], key[2], kept.answers, inputs.numbers, inputs.categories, inputs.categories.ravel().tolist(),
+        key[2], key[3], kept.answers, inputs.numbers, inputs.categories, inputs.categories.ravel().tolist(),
         inputs.keys, inputs.times_us, inputs.raw, inputs.view_times_us, inputs.unknown,
     ]  # fmt: skip
     weight = _ENTRY_BYTES

@@ -312,7 +312,7 @@ class Dataplane:
             self._hand_out(batches)
             if self._recording.comes_first:
                 self._finish_all(batches)
-                self._recording.settle(calls)
+                self._recording.settle(calls, batches)
         except Exception:  # noqa: BLE001 -- the request border
             self._give_up(calls)
             return

@@ -37,7 +37,8 @@ def declared(call: Call, traffic: Traffic | None, *, stale: bool) -> tuple[Rung,
     """The rungs that there are for a call.
 
     One that asks for a certain version is answered by no other; one that brings the inputs has no row for a rule, and can be
-    answered by a version that takes the same ones alone.
+    answered by a version that takes the same ones alone. A version that answers with something of another kind, which a switch
+    may have left standing by, stands in for none.
 
     Parameters
     ----------
@@ -47,10 +48,12 @@ def declared(call: Call, traffic: Traffic | None, *, stale: bool) -> tuple[Rung,
     if traffic is None or call.role == "pinned":
         return ()
     rungs: list[Rung] = ["stale"] if stale and call.direct is None else []
-    standby = traffic.standby
-    if standby and (call.version is None or call.version.takes == standby.takes):
+    standby, champion = traffic.standby, traffic.champion
+    if standby and (
+        call.version.takes == standby.takes if call.version else champion.outputs.kind == standby.outputs.kind
+    ):
         rungs.append("standby")
-    if traffic.champion.rule and call.direct is None:
+    if champion.rule and call.direct is None:
         rungs.append("rule")
     return tuple(rungs)
 

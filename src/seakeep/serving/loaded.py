@@ -16,7 +16,7 @@ from seakeep.errors import IntegrityError, RowError
 from seakeep.features.transform import Compiled, compiled
 from seakeep.records.feature import FeatureKind
 from seakeep.records.model import ModelDefinition
-from seakeep.records.outputs import PROBABILITY, Outputs
+from seakeep.records.outputs import PROBABILITY, OutputKind, Outputs
 from seakeep.records.release import Route
 from seakeep.serving.batching import ALONE, AT_ONCE, SIZES, Plan, measure, plan
 from seakeep.serving.ports import BundleSource, CostStore, FeatureSource, RequestDecoder, RequestDecoders
@@ -73,9 +73,9 @@ class LoadedVersion:
     memory: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def takes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What its model takes: versions with the same can answer a client that sends the inputs itself."""
-        return self.numbers, self.categories
+    def takes(self) -> tuple[tuple[str, ...], tuple[str, ...], OutputKind]:
+        """What its model takes, and gives for it: versions with the same can answer a client that sends the inputs itself."""
+        return self.numbers, self.categories, self.outputs.kind
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``; those of a row do not depend on the other rows, to the bit."""

@@ -54,7 +54,6 @@ class Recording:
 
     def __init__(self, sink: RecordSink, meters: Meters, *, clock: Clock, ids: Ids) -> None:
         self._sink, self._meters, self._clock, self._ids = sink, meters, clock, ids
-        self._due = 0
 
     def number(self, batch: Batch) -> None:
         """Take the numbers of a batch's records; to be called before its answers go out.
@@ -62,7 +61,7 @@ class Recording:
         So a record that a crash keeps from being made after its answer was sent is counted as missing.
         """
         batch.sequence = self._sink.next_sequence(len(batch.answers))
-        self._due += len(batch.answers)
+        batch.due = len(batch.answers)
 
     def answered(self, batch: Batch) -> None:
         """Record a batch whose calls were answered, or are about to be."""
@@ -81,7 +80,7 @@ class Recording:
             for place in range(start, stop):
                 pair = pairs[place - start] if pairs else ""
                 answer, sequence = batch.answers[place], batch.sequence + place
-                self._due -= self._write(shared, sequence, answer, rows[place], principal, pair=pair)
+                batch.due -= self._write(shared, sequence, answer, rows[place], principal, pair=pair)
             start = stop
         batch.recorded_s = time.perf_counter()
         batch.record_us = (batch.recorded_s - began_s) * 1e6
@@ -114,9 +113,9 @@ class Recording:
         """Whether answers wait for their records."""
         return self._sink.answers_wait
 
-    def settle(self, calls: Sequence[Call]) -> None:
-        """Wait until every record that was numbered is durable; else no call is answered with what was computed."""
-        missing, self._due = self._due, 0
+    def settle(self, calls: Sequence[Call], batches: Sequence[Batch]) -> None:
+        """Wait until every record of a turn's batches is durable; else no call is answered with what was computed."""
+        missing = any(batch.due for batch in batches)
         fault = RecorderError("the recorder has no room", hint="try again later") if missing else None
         try:
             self._sink.commit()

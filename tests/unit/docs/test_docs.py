@@ -87,6 +87,30 @@ def test_the_figures_in_the_readme_are_the_measured_ones():
     assert f"A million recorded requests are executed again in {again:.0f} s, with {differing:.0f} that differ" in text
 
 
+def test_the_figures_of_grpc_in_the_readme_are_those_of_its_best_and_of_its_worst_case():
+    rows = json.loads((ROOT / "benchmarks" / "results" / "grpc.json").read_text("utf-8"))
+    both = {(row["figure"], row["unit"]): (row["ours"], row["peers"]["grpcio aio"]) for row in rows}
+    units, case = ("requests/s", "us of processor time a request"), "ModelInfer of one row, "
+    (many, theirs), (us, their_us) = (both[f"{case}8 connections of 8 calls", unit] for unit in units)
+    text = " ".join(TEXTS["README.md"].split())
+    assert f"{many:,.0f} `ModelInfer` a second are answered and recorded for {us:.0f} µs of a core each" in text
+    assert f"grpcio's asyncio server {theirs:,.0f} for {their_us:.0f} µs" in text
+    (one, their_one), (us, their_us) = (both[f"{case}1 connection", unit] for unit in units)
+    assert f"slower, {one:,.0f} a second against {their_one:,.0f}, for {us:.0f} µs against {their_us:.0f}" in text
+
+
+def test_the_figures_of_what_a_worker_does_under_pressure_are_the_measured_ones():
+    text = " ".join(TEXTS["docs/pressure.md"].split())
+    half, whole = (
+        [figure("pressure", f"{model}: {name}")["ours"] for name in ("goodput", "refused, median", "refused, 99 %")]
+        for model in ("half a millisecond", "a millisecond")
+    )
+    assert f"answers {half[0]:.2f} of its capacity, one of a millisecond {whole[0]:.2f}." in text
+    assert (
+        f"after {half[1]:.2f} and {whole[1]:.2f} ms in the median, {half[2]:.1f} and {whole[2]:.1f} ms at the" in text
+    )
+
+
 def test_a_million_requests_are_replayed_within_the_limit_and_differ_in_no_bit():
     rows = json.loads((ROOT / "benchmarks" / "results" / "replay.json").read_text("utf-8"))
     assert all(row["ours"] <= row["limit"] for row in rows if row["limit"] is not None)

@@ -18,7 +18,7 @@ def kept(direct_inputs, since_s=0.0, rows=1):
 
 
 def key(text="a", bundle="b"):
-    return bundle, text.encode(), ()
+    return bundle, "rows", text.encode(), ()
 
 
 def test_an_answer_is_given_again_until_it_is_too_old(direct_inputs):
@@ -113,6 +113,16 @@ def test_the_key_is_what_the_answer_is_computed_from(plane, rig, direct_inputs):
     assert len(set(keys)) == 5
     assert key_of(Part(calls[0], other, "canary")) != keys[0]
     assert key_of(Part(calls[3], one, "champion", [0])) == keys[0]
+
+
+def test_numbers_whose_bytes_read_like_a_row_have_a_key_of_their_own(plane, direct_inputs):
+    version = plane.dataplane.traffic["late"].champion
+    sent = b'{"distance": 1.0, "hour": 5.000}'
+    numbers = np.frombuffer(sent, np.float64).reshape(1, -1)
+    told = direct_inputs(1.0)
+    told.numbers, told.categories = numbers, np.empty((1, 0), dtype=object)
+    keys = [key_of(Part(call, version, "champion")) for call in (plane.call(sent), plane.call(direct=told))]
+    assert keys[0] != keys[1]
 
 
 @pytest.fixture

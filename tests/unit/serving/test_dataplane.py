@@ -240,6 +240,21 @@ def test_an_answer_whose_record_cannot_be_made_is_refused_if_it_must_have_one(pl
     assert (again.error, [record.key for record in plane.sink.records]) == (None, ["a"])
 
 
+def test_a_turn_that_went_wrong_leaves_nothing_due_from_the_next(plane, direct_inputs, monkeypatch):
+    plane.sink.answers_wait = True
+    numbers, version = plane.sink.next_sequence, plane.dataplane.traffic["late"].champion
+    tries = iter([numbers, explode])
+    with monkeypatch.context() as broken:
+        broken.setattr(plane.sink, "next_sequence", lambda count: next(tries)(count))
+        calls = [plane.ask(row("a")), plane.ask(direct=direct_inputs(5.0), version=version)]
+        plane.turn()
+    assert next(tries, None) is None  # one batch was numbered, the other could not be
+    assert [call.error.code for call in calls] == ["internal"] * 2
+    after = plane.ask(row("b"))
+    plane.turn()
+    assert (after.error, len(after.answers)) == (None, 1)
+
+
 def test_records_are_numbered_before_answers_go_out_also_if_these_wait(plane):
     plane.sink.answers_wait = True
     plane.ask(row("a"), row("b"))

@@ -11,6 +11,7 @@ from seakeep.errors import (
     ServingError,
     UnavailableError,
 )
+from seakeep.records.outputs import PROBABILITY, number
 from seakeep.serving.errors import InternalError, RequestError
 from seakeep.serving.ladder import below, declared, trigger_of
 from seakeep.serving.routing import Traffic
@@ -18,8 +19,8 @@ from seakeep.serving.routing import Traffic
 ALL = ("stale", "standby", "rule")
 
 
-def version(rule=None, takes=(("a",), ())):
-    return SimpleNamespace(rule=rule, takes=takes)
+def version(rule=None, takes=(("a",), ()), outputs=PROBABILITY):
+    return SimpleNamespace(rule=rule, takes=(*takes, outputs.kind), outputs=outputs)
 
 
 def call(direct=None, chosen=None, role="champion"):
@@ -67,6 +68,15 @@ def test_one_that_brings_its_inputs_is_answered_by_a_version_that_takes_the_same
     asked = call(direct=object(), chosen=champion)
     assert declared(asked, Traffic(champion, standby=twin), stale=True) == ("standby",)
     assert declared(asked, Traffic(champion, standby=other), stale=True) == ()
+
+
+@pytest.mark.parametrize("direct", [None, object()])
+def test_a_number_does_not_stand_in_for_a_probability_nor_the_other_way_round(direct):
+    for outputs, other in ((PROBABILITY, number()), (number(), PROBABILITY)):
+        champion, before = version(outputs=outputs), version(outputs=other)
+        asked = call(direct=direct, chosen=champion if direct else None)
+        assert declared(asked, Traffic(champion, standby=before), stale=False) == ()
+        assert declared(asked, Traffic(champion, standby=version(outputs=outputs)), stale=False) == ("standby",)
 
 
 def test_one_that_asks_for_a_version_is_answered_by_no_other():

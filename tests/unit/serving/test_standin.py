@@ -1,5 +1,7 @@
 """What stands in may itself fail: the next rung is asked, and whatever comes of it nobody is left without an answer."""
 
+import dataclasses
+
 import msgspec
 import pytest
 from tests.serving_rig import TROUBLE, definition, onnx_model
@@ -8,6 +10,7 @@ from tests.serving_runs import row
 from seakeep.config import ModelSettings
 from seakeep.errors import FeaturesError
 from seakeep.records.expression import as_node, col
+from seakeep.records.outputs import number
 from seakeep.serving.routing import Traffic
 
 TROUBLES = [onnx_model(nan_below=TROUBLE), onnx_model(trouble="error")]
@@ -72,3 +75,16 @@ def test_a_smaller_version_that_fails_for_one_stands_in_for_the_others(plane, ri
     assert [call.answers[0].rung if call.answers else call.error.code for call in calls] == [
         "standby", "internal", "standby", "standby",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_version_of_another_kind_that_a_switch_left_standing_by_stands_in_for_nothing(
+    plane, rig, direct_inputs, given
+):
+    broken = rig.load(rig.put(2, model=onnx_model(trouble="error")))
+    champion, before = dataclasses.replace(broken, outputs=number()), rig.load(rig.put(3))
+    plane.dataplane.traffic = {"late": Traffic(champion, standby=before)}
+    inputs = {"direct": direct_inputs(2 * TROUBLE), "version": champion}
+    call = plane.ask(**inputs) if given else plane.ask(row("k", 2 * TROUBLE))
+    plane.finish()
+    assert (call.error.code, call.answers) == ("internal", [])
