@@ -20,7 +20,10 @@ from seakeep.records.feature import FeatureView
 from seakeep.records.model import ModelDefinition
 
 UNNEEDED_US = 3600 * MICROSECONDS
-"""How long nobody needs a view before it is let go of."""
+"""How long nobody needs a view before it is let go of.
+
+The wall clock measures it, so whoever calls :func:`retire_views` has seen it run steadily for as long: a jump would cut it short.
+"""
 STEP = 1_000
 """How many keys are taken out at once: events that arrive wait for no more."""
 

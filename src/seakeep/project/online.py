@@ -84,7 +84,9 @@ class OnlineViews:
             A version that needs its views cannot be read; every view is kept.
         """
         declared = [view for model in models.values() for view in model.definition.views]
-        keep = [self._definition(bundle) for bundle in sorted(self._needed(models))]
+        needed = sorted(self._needed(models))
+        keep = [self._definition(bundle) for bundle in needed]
+        self._definitions = dict(zip(needed, keep, strict=True))
         with contextlib.closing(LmdbOnlineStore(self._home.online)) as store:
             gone = retire_views(keep, store, declared=declared, now_us=now_us)
             while sweep(store):

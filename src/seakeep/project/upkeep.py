@@ -60,10 +60,10 @@ class Upkeep:
         if time.monotonic() >= self._judge_due_s:
             self._judge_due_s = time.monotonic() + self._judge()
         if time.monotonic() >= self._records_due_s:
-            settled = self._steadiness.settled()
-            self._keep_records(settled=settled)
-            if settled:
-                self._let_go_of_views()
+            self._keep_records()
+            now_us = self._clock.now_us()  # read before the clock is asked for: no jump comes in between
+            if self._steadiness.settled():
+                self._let_go_of_views(now_us)
             self._records_due_s = time.monotonic() + RECORDS_S
         return max(0.0, min(self._judge_due_s, self._records_due_s) - time.monotonic())
 
@@ -74,17 +74,17 @@ class Upkeep:
             _log.exception("the day could not be judged")
             return RECORDS_S
 
-    def _keep_records(self, *, settled: bool) -> None:
+    def _keep_records(self) -> None:
         try:
             keys = keyring(self._home.predictions, self._loaded.folder, self._loaded.settings, self._home)
             compact(self._home.predictions, keys)
-            self._let_go(by_age=settled)
+            self._let_go(by_age=self._steadiness.settled())  # asked now: to compact may take long
         except (SeakeepError, OSError):
             _log.exception("the records could not be compacted or let go; they stay as they are")
 
-    def _let_go_of_views(self) -> None:
+    def _let_go_of_views(self, now_us: int) -> None:
         try:
-            gone = self._views.retire(self._loaded.models, self._clock.now_us())
+            gone = self._views.retire(self._loaded.models, now_us)
         except (SeakeepError, OSError):
             _log.exception("which features nobody needs any more could not be told; they stay as they are")
         else:

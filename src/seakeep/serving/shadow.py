@@ -7,13 +7,14 @@ thread that a model has for its shadows: a version that is slow or hangs holds i
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -207,26 +208,42 @@ class Shadow:
 
     def _due(self) -> None:
         self._scheduled = False
-        self._step()
-        self._schedule()
+        try:
+            self._step()
+        finally:
+            self._schedule()
 
     def _step(self) -> None:
         """One job of each model."""
         for lane in self._ready():
             job = lane.jobs.popleft()
-            if self.apart is None or lane.short(job):
-                self._settle(lane, job, self._score(job))
-            else:
-                lane.running = job
-                work, done = functools.partial(self._score, job), functools.partial(self._returned, lane, job)
-                self.apart.run(f"{job.version.model} shadow", work, done)
+            with self._border(lane, job):
+                if self.apart is None or lane.short(job):
+                    self._settle(lane, job, self._score(job))
+                else:
+                    lane.running = job
+                    work, done = functools.partial(self._score, job), functools.partial(self._returned, lane, job)
+                    self.apart.run(f"{job.version.model} shadow", work, done)
 
     def _returned(self, lane: _Lane, job: _Job, scored: _Scored) -> None:
         """A job that was worked off apart is back."""
         lane.running = None
         if not self._finished:
-            self._settle(lane, job, scored)
+            with self._border(lane, job):
+                self._settle(lane, job, scored)
             self._schedule()
+
+    @contextlib.contextmanager
+    def _border(self, lane: _Lane, job: _Job) -> Iterator[None]:
+        """Drop a job that cannot be worked off, so that its fault reaches neither the next one nor another model's lane."""
+        try:
+            yield
+        except Exception:  # noqa: BLE001 -- the job border
+            version = job.version
+            _log.exception("%s:%s: %d rows in the shadow are dropped", version.model, version.number, len(job.answers))
+            lane.running = None
+            lane.rows -= len(job.answers)
+            self._meters.of(version.model, version.number).shadow(dropped=len(job.answers))
 
     def _score(self, job: _Job) -> _Scored:
         """Score a job, on whatever thread; nothing is changed by it, and nothing raised."""
@@ -255,9 +272,9 @@ class Shadow:
             error = fault.code if isinstance(fault, SeakeepError) else InternalError.code
             if error == InternalError.code:
                 _log.error("%s:%s failed in the shadow", version.model, version.number, exc_info=fault)
-        lane.rows -= len(job.answers)
-        self._meters.of(version.model, version.number).shadow(scored=len(scored.scores))
         spent = (inputs.decode_us, inputs.features_us) if inputs else (0.0, 0.0)
         stages = (*spent, 0.0, scored.model_us, scored.total_us)
         shared = Circumstances(version, "shadow", self._clock.now_us(), stages, error)
         self._recording.shadowed(shared, inputs or job.rows, job.answers, job.principals, scored.scores)
+        self._meters.of(version.model, version.number).shadow(scored=len(scored.scores))
+        lane.rows -= len(job.answers)  # at the very end: until then the border takes them off

@@ -149,38 +149,42 @@ class Worker:
             loop.add_signal_handler(number, self.stop)
         if context.lifeline is not None:
             loop.add_reader(context.lifeline, self._feel, context.lifeline)
-        with Daemons(THREADS, "load") as loading:
-            with ThreadPoolExecutor(1, "commit") as committing:
-                self._wire(loop, loading, committing)
-                sweeper = loop.create_task(self._sweep())
-                follower = loop.create_task(self._loader.follow())
-                listening = listen(settings.host, settings.port)
-                stopping = loop.create_task(self._stop.wait())
-                settled = loop.create_task(self._loader.settled())
-                await asyncio.wait((stopping, settled), return_when=asyncio.FIRST_COMPLETED)
-                gc.collect()
-                gc.freeze()  # what is loaded stays: collections need not look at it again
-                gc.set_threshold(*_COLLECT)
-                self._meters.settled(anonymous_bytes(os.getpid()))
-                server = await loop.create_server(
-                    functools.partial(Connection, self._http), sock=listening, backlog=_BACKLOG
-                )
-                grpc_listening = listen(settings.host, settings.grpc_port, "serving.grpc_port") if self._grpc else None
-                if self._grpc and grpc_listening:
-                    await self._grpc.start(grpc_listening, _BACKLOG)
-                self._pulse.start()
-                self._listening = True
-                self._report()
-                await stopping
-                if self._grpc and grpc_listening:
-                    await _accept_waiting(loop, grpc_listening, self._grpc.connection)
-                await self._drain(loop, server, listening)
-                self._pulse.stop()
-                for task in (sweeper, follower, settled):
-                    task.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await task
-            self._close()  # before loads that hang are waited for: whoever loses patience then loses no record
+        with (
+            Daemons(THREADS, "load") as loading,
+            contextlib.ExitStack() as ending,
+            ThreadPoolExecutor(1, "commit") as committing,
+        ):
+            self._wire(loop, loading, committing)
+            # Whatever happens, and before loads that hang are waited for: whoever loses patience then loses no record.
+            ending.callback(self._close)
+            sweeper = loop.create_task(self._sweep())
+            follower = loop.create_task(self._loader.follow())
+            listening = listen(settings.host, settings.port)
+            stopping = loop.create_task(self._stop.wait())
+            settled = loop.create_task(self._loader.settled())
+            await asyncio.wait((stopping, settled), return_when=asyncio.FIRST_COMPLETED)
+            gc.collect()
+            gc.freeze()  # what is loaded stays: collections need not look at it again
+            gc.set_threshold(*_COLLECT)
+            self._meters.settled(anonymous_bytes(os.getpid()))
+            server = await loop.create_server(
+                functools.partial(Connection, self._http), sock=listening, backlog=_BACKLOG
+            )
+            grpc_listening = listen(settings.host, settings.grpc_port, "serving.grpc_port") if self._grpc else None
+            if self._grpc and grpc_listening:
+                await self._grpc.start(grpc_listening, _BACKLOG)
+            self._pulse.start()
+            self._listening = True
+            self._report()
+            await stopping
+            if self._grpc and grpc_listening:
+                await _accept_waiting(loop, grpc_listening, self._grpc.connection)
+            await self._drain(loop, server, listening)
+            self._pulse.stop()
+            for task in (sweeper, follower, settled):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     def stop(self) -> None:
         """Let :meth:`run` finish what was begun and end."""
@@ -247,16 +251,21 @@ class Worker:
         self._ingest.intakes = intakes_of(definitions, self._context.event_decoders)
 
     async def _sweep(self) -> None:
+        sweeps = [self._http.sweep, *([self._grpc.sweep] if self._grpc else [])]
+        looks = [*sweeps, self._report, self._end_without_recorder, self._end_hanging]
         while True:
-            self._http.sweep()
-            if self._grpc:
-                self._grpc.sweep()
-            self._report()
-            if not ((self._context.predictions.alive and self._context.events.alive) or self._stop.is_set()):
-                _log.error("the recorder has ended: this worker ends in order, and the next one records again")
-                self.stop()
-            self._end_hanging()
+            for look in looks:
+                try:
+                    look()
+                except Exception:  # noqa: BLE001 -- the border of a look: the others and the next round go on
+                    _log.exception("a worker's look after itself failed; it looks again in %g s", SWEEP_S)
             await asyncio.sleep(SWEEP_S)
+
+    def _end_without_recorder(self) -> None:
+        """End in order if the recorder has ended: what is answered would not be recorded."""
+        if not ((self._context.predictions.alive and self._context.events.alive) or self._stop.is_set()):
+            _log.error("the recorder has ended: this worker ends in order, and the next one records again")
+            self.stop()
 
     def _end_hanging(self) -> None:
         """End in order if a model does not come back: only a new process gets rid of the thread that it holds."""

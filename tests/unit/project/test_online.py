@@ -165,3 +165,14 @@ def test_a_version_that_cannot_be_read_lets_no_view_go(project):
     with pytest.raises(NotFoundError):
         project._online.retire(project.models, REPLAY_TO_US)
     assert entered(project) == kept
+
+
+def test_only_what_is_needed_now_is_remembered_and_it_is_read_once(project, monkeypatch):
+    opened_, whole = [], project.stores.bundles.open
+    monkeypatch.setattr(project.stores.bundles, "open", lambda digest: opened_.append(digest) or whole(digest))
+    for _ in range(4):
+        put_in_force(project, twin(project))
+        opened_.clear()
+        project._online.retire(project.models, REPLAY_TO_US)
+        assert project._online._definitions.keys() == project._online._needed(project.models)
+    assert len(opened_) == 1, "the newest"

@@ -9,11 +9,13 @@ import threading
 import pytest
 from tests.flights import MODEL, REPLAY_FROM_US, entries, failing_day, opened, wait_for
 
-from seakeep.clock import DAY_US, SystemClock
+from seakeep.clock import DAY_US, MICROSECONDS, FixedClock, SystemClock
 from seakeep.errors import NotFoundError
+from seakeep.features.retire import UNNEEDED_US
 from seakeep.project import beside, service, upkeep
 from seakeep.project.load import load_project
 from seakeep.recorder.layout import parts
+from seakeep.recorder.retention import SETTLED_S, Expired, Steadiness
 from seakeep.records.finding import Page
 
 pytestmark = pytest.mark.slow
@@ -104,6 +106,53 @@ def test_features_are_let_go_of_by_a_settled_clock_alone_and_a_fault_stops_nothi
     assert models == [MODEL]
     assert abs(SystemClock().now_us() - now_us) < DAY_US
     assert "they stay as they are" in caplog.text
+
+
+class Graces:
+    """Stands for the features: one view that nobody has needed since the first look, which goes after its grace."""
+
+    def __init__(self):
+        self.since_us, self.gone = None, False
+
+    def retire(self, models, now_us):
+        if self.since_us is None:
+            self.since_us = now_us
+        self.gone = self.gone or now_us - self.since_us >= UNNEEDED_US
+        return 0
+
+
+@pytest.mark.parametrize("when", ["between two looks", "while records are compacted"])
+def test_a_jump_of_the_clock_cuts_no_grace_short(project, monkeypatch, when):
+    monkeypatch.setattr(upkeep, "RECORDS_S", 0.0)
+    monkeypatch.setenv("SEAKEEP_RECORDER__KEEP_DAYS", "1")
+    views, clock, steady_s, jumps = Graces(), FixedClock(REPLAY_FROM_US), [0.0], []
+    todo = upkeep.Upkeep(load_project(project.folder), project.home, Judge(), views, clock=clock)
+    monkeypatch.setattr(todo, "_steadiness", Steadiness(clock, lambda: steady_s[0]))
+    asked = []
+    monkeypatch.setattr(upkeep, "expire", lambda *_, older_than_us, **__: asked.append(older_than_us) or Expired())
+
+    def look(seconds):
+        steady_s[0] += seconds
+        clock.value_us += int(seconds * MICROSECONDS)
+        todo.step()
+
+    def jump(*_):
+        clock.value_us += jumps.pop() if jumps else 0
+
+    monkeypatch.setattr(upkeep, "compact", jump)
+    look(SETTLED_S)
+    assert views.since_us == clock.now_us(), "marked"
+    jumps.append(2 * UNNEEDED_US)
+    if when == "between two looks":
+        jump()
+    asked.clear()
+    look(1.0)
+    assert asked == [None, None], "nor does a record go by age"
+    assert SETTLED_S * MICROSECONDS >= UNNEEDED_US, "the clock is believed after a whole grace"
+    look(SETTLED_S - 1.0)
+    assert not views.gone
+    look(1.0)
+    assert views.gone, "an hour has passed by the clock that cannot be set"
 
 
 def test_it_is_started_with_a_service_again_when_killed_and_ends_with_it(flights_at, monkeypatch):

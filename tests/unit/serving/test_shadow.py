@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -263,3 +264,80 @@ def test_what_waits_at_the_end_is_worked_off_apart_too(plane, versions, held, mo
     plane.shadow.finish()
     assert [record.key for record in shadows(plane)] == ["a", "b"]
     assert plane.counted()["late:2"]["shadow_dropped"] == 0
+
+
+def failing_once(monkeypatch, where, name, when=lambda *_: True):
+    """Let a method raise the first time that ``when`` says so."""
+    whole, faults = getattr(where, name), [OSError("once")]
+
+    def flawed(*arguments):
+        if faults and when(*arguments):
+            raise faults.pop()
+        return whole(*arguments)
+
+    monkeypatch.setattr(where, name, flawed)
+
+
+def test_what_cannot_be_recorded_is_dropped_and_the_rest_is_scored(plane, versions, monkeypatch, caplog):
+    failing_once(monkeypatch, plane.recording, "shadowed")
+    for key in "abc":
+        ask(plane, key)
+    plane.finish()
+    assert [record.key for record in shadows(plane)] == ["b", "c"]
+    counted = plane.counted()["late:2"]
+    assert (counted["shadow_dropped"], counted["shadow_scored"], plane.shadow.waiting) == (1, 2, 0)
+    assert "late:2: 1 rows in the shadow are dropped" in caplog.text
+
+
+def test_a_fault_in_the_lane_of_a_model_is_none_in_that_of_another(plane, versions, monkeypatch):
+    other = dataclasses.replace(versions[1], model="early")
+    failing_once(monkeypatch, plane.recording, "shadowed", lambda shared, *_: shared.version.model == "late")
+    plane.ask(row("a"))
+    plane.turn()
+    lane = plane.shadow._lanes["late"]
+    plane.shadow._lanes["early"] = twin = type(lane)()
+    twin.jobs.append(dataclasses.replace(lane.jobs[0], version=other))
+    twin.rows = lane.rows
+    plane.shadow._step()
+    assert ([record.model for record in shadows(plane)], plane.shadow.waiting) == (["early"], 0)
+
+
+def test_a_fault_at_the_end_keeps_nothing_from_ending(plane, versions, monkeypatch):
+    failing_once(monkeypatch, plane.recording, "shadowed")
+    for key in "ab":
+        plane.ask(row(key))
+        plane.turn()
+        plane.later.clear()
+    plane.shadow.finish()
+    assert [record.key for record in shadows(plane)] == ["b"]
+    assert plane.counted()["late:2"]["shadow_dropped"] == 1
+
+
+@pytest.mark.parametrize("where", ["on the way back", "on the way out"])
+def test_a_fault_of_what_is_scored_apart_is_dropped_and_the_next_is_scored(plane, versions, held, monkeypatch, where):
+    if where == "on the way back":
+        failing_once(monkeypatch, plane.recording, "shadowed")
+    else:
+        failing_once(monkeypatch, held, "run")
+    for key in "ab":
+        ask(plane, key)
+    while held.waiting:
+        held.work()
+        held.collect()
+        plane.finish()
+    assert [record.key for record in shadows(plane)] == ["b"]
+    assert (plane.counted()["late:2"]["shadow_dropped"], plane.shadow.waiting) == (1, 0)
+
+
+def test_scheduling_goes_on_though_a_fault_cannot_even_be_counted(plane, versions, monkeypatch):
+    failing_once(monkeypatch, plane.recording, "shadowed")
+    for key in "ab":
+        plane.ask(row(key))
+        plane.turn()
+        plane.later.clear()
+    with monkeypatch.context() as patched:
+        failing_once(patched, plane.meters, "of")
+        with pytest.raises(OSError, match="once"):
+            plane.shadow._due()
+    plane.finish()
+    assert ([record.key for record in shadows(plane)], plane.shadow.waiting) == (["b"], 0)

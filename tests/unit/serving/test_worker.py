@@ -1,6 +1,7 @@
 import asyncio
 import errno
 import os
+import pydoc
 import signal
 import socket
 import struct
@@ -262,3 +263,58 @@ def test_what_waits_for_its_shadow_is_scored_before_it_ends(rig, serve, on_loop)
 
     records = on_loop(scenario()).predictions.records
     assert [record.role for record in records].count("shadow") == 3000
+
+
+LOOKS = {"seakeep.serving.http.HttpServer": "sweep", "seakeep.serving.worker.Worker": "_report"}
+
+
+@pytest.mark.parametrize("owner", LOOKS)
+@pytest.mark.parametrize("ends", ["recorder", "hang"])
+def test_a_look_that_fails_every_time_is_told_and_the_others_go_on(
+    rig, serve, on_loop, monkeypatch, caplog, owner, ends
+):
+    monkeypatch.setattr("seakeep.serving.worker.SWEEP_S", 0.01)
+    rig.releases.put(rig.put(1))
+    whole, name = getattr(pydoc.locate(owner), LOOKS[owner]), LOOKS[owner]
+    broken = []
+
+    def flawed(self, *state):
+        if broken and not state:
+            raise OSError("a fault of ours")
+        return whole(self, *state)
+
+    monkeypatch.setattr(f"{owner}.{name}", flawed)
+
+    async def scenario():
+        async with serve() as service:
+            broken.append(owner)
+            await until(lambda: caplog.text.count("a fault of ours") > 1)
+            await service.predict()
+            assert not service.worker._stop.is_set()
+            if ends == "recorder":
+                service.context.predictions.alive = False
+            else:
+                monkeypatch.setattr(service.worker._dataplane.execution, "end_hanging", lambda _: ["late:1"])
+                monkeypatch.setattr("faulthandler.dump_traceback", lambda **_: None)
+            await until(service.worker._stop.is_set)
+            return service.context
+
+    context = on_loop(scenario())
+    assert (context.predictions.closed, context.events.closed) == (True, True)
+    assert read(rig.metrics).workers[0].state == "stopped"
+
+
+def test_a_worker_whose_end_fails_loses_no_record(rig, serve, on_loop, monkeypatch):
+    rig.releases.put(rig.put(1))
+    contexts = []
+
+    async def scenario():
+        async with serve() as service:
+            contexts.append(service.context)
+            monkeypatch.setattr(service.worker._pulse, "stop", lambda: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        on_loop(scenario())
+    (context,) = contexts
+    assert (context.predictions.closed, context.events.closed) == (True, True)
+    assert read(rig.metrics).workers[0].state == "stopped"
