@@ -90,7 +90,7 @@ def tried(entry, train, unseen):
     }
     if not proof.passed:
         return told | {"reason": f"the proof failed: {proof.worst.get('(kind)', '')}"}
-    times = timed(ScoringSession(emission.model, any_kind=True), source, rows)
+    times = timed(ScoringSession(emission.model), source, rows)
     return told | {"us": {str(count): {"ours": ours, "source": other} for count, (ours, other) in times.items()}}
 
 

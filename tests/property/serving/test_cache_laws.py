@@ -30,7 +30,7 @@ def test_nothing_is_told_again_for_too_long_nor_of_another_version_and_memory_is
     cache, now_s = AnswerCache(STALE_S, MOST_BYTES), 0.0
     for version, text, later_s, rows, puts in given_steps:
         now_s += later_s
-        key = version, text.encode(), ()
+        key = version, "rows", text.encode(), ()
         if puts:
             cache.put(key, answers(version, text, now_s, rows))
         elif found := cache.get(key, now_s):

@@ -95,7 +95,7 @@ def proof_of(model, columns, rows):
 
 def answers(model, columns, rows):
     """What the emitted model gives, and what the source gives."""
-    ours = ScoringSession(emit(model, columns).model, any_kind=True)
+    ours = ScoringSession(emit(model, columns).model)
     source = native_scorer(model, columns)
     return ours.score(rows.numbers, rows.categories), source(rows.numbers, rows.categories)
 
@@ -138,7 +138,7 @@ def test_a_row_reaches_the_leaf_that_catboost_says(fitted, sample, unseen):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(cat, "_exported", lambda *_, alone=alone: alone)
             raw, outputs, _ = cat._margin(graph, model, graph.inputs, "model")
-        session = ScoringSession(graph.model(raw, outputs, flat=False), any_kind=True)
+        session = ScoringSession(graph.model(raw, outputs, flat=False))
         assert session.score(rows.numbers, rows.categories).ravel().tolist() == places[:, index].tolist()
 
 
@@ -240,7 +240,7 @@ def answers_or_refusal(model, columns, rows):
     """As :func:`answers`, of a model that may say nothing of its classes."""
     graph = Graph([column.name for column in columns], ["number"] * len(columns))
     scored = registry.predict(graph, model, graph.inputs, "model")
-    session = ScoringSession(graph.model(registry.positive(graph, scored), 1, flat=True), any_kind=True)
+    session = ScoringSession(graph.model(registry.positive(graph, scored), 1, flat=True))
     frame = pd.DataFrame(rows.numbers, columns=[column.name for column in columns])
     raw = model.predict(frame, prediction_type="RawFormulaVal")
     return session.score(rows.numbers, rows.categories), 1 / (1 + np.exp(-raw))
@@ -262,7 +262,7 @@ def test_the_class_is_told_by_the_models_own_threshold(sample, unseen, threshold
     columns = sample.columns("missing")
     graph = Graph([column.name for column in columns], ["number"] * len(columns))
     scored = registry.predict(graph, model, graph.inputs, "model")
-    session = ScoringSession(graph.model(registry.label(graph, scored), 1, flat=True), any_kind=True)
+    session = ScoringSession(graph.model(registry.label(graph, scored), 1, flat=True))
     rows = unseen.rows("missing")
     assert session.score(rows.numbers, rows.categories).tolist() == model.predict(unseen.missing).tolist()
 
@@ -271,7 +271,7 @@ def test_the_likeliest_of_several_classes_is_told(fitted, sample, unseen):
     model, columns = fitted("CatBoost, three classes")
     graph = Graph([column.name for column in columns], ["number"] * len(columns))
     scored = registry.predict(graph, model, graph.inputs, "model")
-    session = ScoringSession(graph.model(registry.label(graph, scored), 1, flat=True), any_kind=True)
+    session = ScoringSession(graph.model(registry.label(graph, scored), 1, flat=True))
     rows = unseen.rows("missing")
     told = model.classes_[session.score(rows.numbers, rows.categories).astype(int)]
     assert told.tolist() == model.predict(unseen.missing).ravel().tolist()
