@@ -12,13 +12,17 @@ import numpy as np
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.model import Decision
 
-ESTIMATOR = "estimator.pkl"
+ESTIMATOR = "estimator"
 FRAME = "frame.npz"
 REQUEST = "request.json"
 MODEL = "model.onnx"
 PROOF = "parity.json"
 ERROR = "error.json"
+SCRATCH = "scratch"
+RUN = "run"
+"""The format of an estimator that a run of this project made."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,12 +38,21 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         SHA-256 the estimator's file must have.
     cpu_s
         Seconds of processor time the converter may use.
+    format
+        What the estimator's file is: :data:`RUN`, or a key of :data:`seakeep.conversion.modelfile.FORMATS`.
+    decision
+        What the threshold follows from on the validation rows, in place of ``threshold``.
+    without_cage
+        Read a pickle even where this system gives no full cage.
     """
 
     columns: tuple[FeatureColumn, ...]
     threshold: float
     artefact_sha256: str
     cpu_s: int
+    format: str = RUN
+    decision: Decision | None = None
+    without_cage: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
