@@ -9,10 +9,12 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import select
 import signal
+import stat
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 _NEW_MOUNTS, _NEW_IPC, _NEW_USER, _NEW_PROCESSES, _NEW_NETWORK = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
@@ -25,7 +27,7 @@ PROCESSES = 64
 """Processes and threads in the cage."""
 
 
-def confine(writable: Sequence[Path], scratch: Path, *, watch: Callable[[], None]) -> str:
+def confine(writable: Sequence[Path], scratch: Path) -> str:
     """Go on in a cage, in a child of this process, which waits for it and ends as it ends.
 
     Parameters
@@ -34,8 +36,6 @@ def confine(writable: Sequence[Path], scratch: Path, *, watch: Callable[[], None
         Existing files, all that can be written outside of ``scratch``.
     scratch
         An existing empty folder; it becomes one in memory, of 256 MiB at most, that ends with the cage.
-    watch
-        Called in the process that waits: standard input is its alone.
 
     Returns
     -------
@@ -48,7 +48,6 @@ def confine(writable: Sequence[Path], scratch: Path, *, watch: Callable[[], None
     _call("prctl", _DUMPABLE, 0, 0, 0, 0)  # what is in the cage cannot look into those who watch over it
     watcher, guard = os.getpid(), os.fork()
     if guard:
-        watch()
         _end_as(guard)
     # The first process of the tree: the kernel ends all others with it, and it ends with its parent.
     _call("prctl", _DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
@@ -103,6 +102,11 @@ def _reap(caged: int) -> None:
 
 
 def _end_as(guard: int) -> None:
+    # A thread cannot be started once children are to have a process tree of their own: the lifeline is watched here.
+    ended = os.pidfd_open(guard)
+    ready, _, _ = select.select([ended, *[0] * stat.S_ISFIFO(os.fstat(0).st_mode)], [], [])
+    if ended not in ready:
+        os.kill(guard, signal.SIGKILL)
     _, status = os.waitpid(guard, 0)
     code = os.waitstatus_to_exitcode(status)
     sys.stderr.flush()

@@ -121,7 +121,7 @@ def _confine(folder: Path) -> str:
     for path in results:
         path.touch()
     scratch = folder / "scratch"
-    missing = confine(results, scratch, watch=hold_to_lifeline)
+    missing = confine(results, scratch)
     # Whatever memory this takes, the system ends it before anything else.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
