@@ -128,9 +128,17 @@ def _counted(body: bytes, name: str, found: list[msgspec.Raw], most: int) -> lis
         hint = f'send {{"{name}": [{{...}}]}} with at least one of them'
         raise RequestError(400, f"there are no {name}", hint=hint)
     _check_count(name, len(found), most)
-    if body.count(f'"{name}"'.encode()) > 1 or b"\\u" in body:
-        refuse_duplicates(body)
+    quoted = f'"{name}"'.encode()
+    if (body.count(quoted) > 1 or b"\\u" in body) and (
+        _beside(body, found, quoted) > 1 or _beside(body, found, b"\\u")  # an escape may hide the name
+    ):
+        raise RequestError(400, f"{name!r} is there twice", hint=f"send {name!r} once, and without escapes in the name")
     return found
+
+
+def _beside(body: bytes, rows: list[msgspec.Raw], text: bytes) -> int:
+    """How often something stands in a body beside its rows."""
+    return body.count(text) - sum([bytes(row).count(text) for row in rows])
 
 
 def _check_count(name: str, found: int, most: int) -> None:
@@ -154,21 +162,44 @@ def reason(error: Exception) -> str:
 def check_rows(rows: bytes, raw: Sequence[Mapping[str, Any]]) -> None:
     """Refuse rows in which a column stands twice: which of the two would count?
 
-    Each name and each string value of a flat object has two quotation marks. If ``rows`` holds no more than that, no
-    name stands twice; only if it does (also through an escaped quotation mark) is it parsed again, with care.
+    Each name and each string value of a flat object has two quotation marks. Rows that hold no more than that have no name
+    twice; only one that does is parsed again, with care, so that hostile bodies cost little more than others.
+
+    Parameters
+    ----------
+    rows
+        A JSON array.
+    raw
+        The same, decoded: flat objects.
 
     Raises
     ------
     RowError
         A row has a column twice.
     """
-    strings = sum([len(row) + [type(value) for value in row.values()].count(str) for row in raw])
-    if rows.count(b'"') != 2 * strings:
-        refuse_duplicates(rows)
+    strings = [len(row) + [type(value) for value in row.values()].count(str) for row in raw]
+    if rows.count(b'"') == 2 * sum(strings) or _quotes(rows) == 2 * sum(strings):
+        return
+    for row, (sent, count) in enumerate(zip(_split(rows), strings, strict=True)):
+        if _quotes(bytes(sent)) != 2 * count:
+            refuse_duplicates(bytes(sent), row)
 
 
-def refuse_duplicates(body: bytes) -> None:
-    """Refuse JSON in which an object has a name twice.
+_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def _quotes(rows: bytes) -> int:
+    """Quotation marks around names and strings: those that no odd number of backslashes escapes."""
+    return rows.replace(rb"\\", b"").replace(rb"\"", b"").count(b'"')
+
+
+def refuse_duplicates(body: bytes, row: int = 0) -> None:
+    """Refuse JSON in which an object has a name twice; it takes some microseconds for each name.
+
+    Parameters
+    ----------
+    row
+        Which row it is.
 
     Raises
     ------
@@ -181,7 +212,7 @@ def refuse_duplicates(body: bytes) -> None:
         for name, value in pairs:
             if name in found:
                 message = f"{name[:64]!r} is there twice in one object"
-                raise RowError(message, column=name, hint="send each name once")
+                raise RowError(message, row=row, column=name, hint="send each name once")
             found[name] = value
         return found
 

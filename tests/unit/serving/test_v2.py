@@ -7,7 +7,7 @@ import pytest
 from seakeep.errors import SeakeepError
 from seakeep.serving.errors import RequestError, status_of
 from seakeep.serving.tensors import MAX_TENSORS
-from seakeep.serving.v1 import RowAnswer
+from seakeep.serving.v1 import RowAnswer, refuse_duplicates
 from seakeep.serving.v2 import encode_answer, parse_infer
 
 LATE, DISTANCE, CARRIER = "carrier_recent.late_1h", "distance", "carrier"
@@ -239,6 +239,27 @@ def test_a_value_that_looks_like_a_name_is_no_second_name(version):
     names = ["data", "inputs", "name", "binary_data", "\u0041"]
     columns = (tensor(LATE, "FP64", [1] * 5), tensor(DISTANCE, "FP64", [1] * 5), tensor(CARRIER, "BYTES", names))
     assert parse(version, asked(*columns)).categories[:, 0].tolist() == names
+
+
+def test_in_a_large_request_names_are_looked_for_beside_the_data(version, monkeypatch):
+    rows, looked = 10_000, []
+    names = ["\u00e9", "data", *["AA"] * (rows - 2)]
+    columns = (tensor(LATE, "FP64", [1] * rows), tensor(DISTANCE, "FP64", [1] * rows), tensor(CARRIER, "BYTES", names))
+    text = json.dumps(asked(*columns, id="a"))
+    monkeypatch.setattr(
+        "seakeep.serving.v2.refuse_duplicates", lambda head: looked.append(head) or refuse_duplicates(head)
+    )
+    assert parse(version, text.encode(), max_rows=rows).categories[:2, 0].tolist() == names[:2]
+    assert looked == []
+    twice = text.replace('"id": "a"', '"id": "a", "\\u0069d": "b"').encode()
+    assert "'id' is there twice" in refusal(version, twice, max_rows=rows).message
+    assert len(looked[0]) < 1000
+
+
+def test_what_is_beside_the_data_is_little(version):
+    sent = asked(parameters={f"p{number}": "x" * 100 for number in range(1000)})
+    found = refusal(version, sent)
+    assert (found.status, "beside the inputs' data" in found.message) == (400, True)
 
 
 @pytest.mark.parametrize(("length", "status"), [(0, 400), (5, 400), (10_000, 400)])
