@@ -4,9 +4,10 @@ import hashlib
 from types import SimpleNamespace
 
 import msgspec
+import numpy as np
 import onnx
 import pytest
-from tests.flights import Server, wait_for
+from tests.flights import Server, run, wait_for
 from tests.simulated_parcels import END_US, LIVE_US, MODEL, ROLLOUT_US, SLOW_US, write_project
 from tests.unit.dashboard.conftest import ask
 
@@ -18,7 +19,9 @@ from seakeep.conversion.session import SCORE
 from seakeep.dashboard.app import create_app
 from seakeep.dashboard.records import RecordedPages
 from seakeep.diagnosis.render import render_brief
-from seakeep.errors import NotFoundError
+from seakeep.errors import ConflictError, NotFoundError
+from seakeep.monitoring.history import History
+from seakeep.monitoring.quality import realised
 from seakeep.project import open_project, stream
 from seakeep.project.check import check
 from seakeep.recorder import query
@@ -26,6 +29,10 @@ from seakeep.recorder.query import Query
 from seakeep.records.outputs import NEVER, number
 
 pytestmark = pytest.mark.slow
+INPUTS = [
+    {"name": name, "datatype": kind, "shape": [1], "data": [cell]}
+    for name, kind, cell in (("weight", "FP64", 9.5), ("zone", "BYTES", "far"), ("recent.took_7d", "FP64", 100.0))
+]
 ROW = {"id": "by-hand", "sent": "2024-03-01T00:00:00Z", "weight": 9.5, "zone": "far"}
 
 
@@ -38,15 +45,11 @@ def register_doubled(project, version):
     model.graph.node.append(onnx.helper.make_node("Add", ["half", "half"], [SCORE]))
     content = model.SerializeToString()
     proof = msgspec.structs.replace(bundle.proof, model_sha256=hashlib.sha256(content).hexdigest())
-    run = msgspec.structs.replace(bundle.run, id="r-000000000002")
-    project.stores.runs.add(run, actor="test")
-    made = msgspec.structs.replace(
-        version,
-        number=0,
-        bundle=project.stores.bundles.put(run, content, proof, created_us=run.started_us),
-        run=run.id,
-    )
-    return project.stores.versions.add(made, actor="test", now_us=run.started_us)
+    made = msgspec.structs.replace(bundle.run, id="r-000000000002")
+    project.stores.runs.add(made, actor="test")
+    digest = project.stores.bundles.put(made, content, proof, created_us=made.started_us)
+    other = msgspec.structs.replace(version, number=0, bundle=digest, run=made.id)
+    return project.stores.versions.add(other, actor="test", now_us=made.started_us)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def life(tmp_path_factory):
     write_project(folder)
     assert check(folder) == ()
     project = open_project(folder)
-    run = project.train(as_of_us=LIVE_US)
+    trained = project.train(as_of_us=LIVE_US)
     champion, proof = project.convert()
     gates = project.gates(champion.ref)
     project.promote(champion.ref)
@@ -72,27 +75,32 @@ def life(tmp_path_factory):
 
     with Server(folder) as server:
         (by_hand,) = server.post(f"/v1/models/{MODEL}/predict", {"rows": [ROW]})[1]["predictions"]
-        told = server.get(f"/v2/models/{MODEL}")[1]
+        told, document = server.get(f"/v2/models/{MODEL}")[1], server.get("/openapi.json")[1]
         feed(server, LIVE_US, ROLLOUT_US)
         project.promote(doubled.ref, override="to see it taken back")
         feed(server, ROLLOUT_US, END_US)
         (receipt,) = wait_for(lambda: project.receipts(), process=server.process)
+        status = project.status()
+        # Last, for tensors speak for the present moment and parcels for theirs.
+        tensors = server.post(f"/v2/models/{MODEL}/infer", {"inputs": INPUTS})
+        score = server.post(f"/v2/models/{MODEL}/infer", {"inputs": INPUTS, "outputs": [{"name": "score"}]})
     table = query.load(project.home.predictions, Query(model=MODEL), damage=[])
     shadow = project.past.shadow()
     brief, quiet = project.morning(now_us=END_US), project.morning(now_us=ROLLOUT_US)
-    status = project.status()
     replay = project.past.replay()
     whatif = project.past.whatif(doubled.ref, from_us=LIVE_US, to_us=SLOW_US)
     return SimpleNamespace(**locals())
 
 
 def test_it_is_judged_by_its_errors_beside_a_mean_and_a_line(life):
-    run = life.run
-    assert set(run.metrics) == {"mae", "rmse", "bias"}
-    assert run.metrics["rmse"].low < run.metrics["rmse"].value < run.metrics["rmse"].high
-    assert run.metrics["rmse"].value < run.baselines["linear"]["rmse"].value < run.baselines["constant"]["rmse"].value
-    assert -1 < run.paired["constant"].value < run.paired["linear"].value < 0
-    assert set(run.slices["zone"]["near"]) == {*run.metrics, "rows"}
+    made = life.trained
+    assert set(made.metrics) == {"mae", "rmse", "bias"}
+    assert made.metrics["rmse"].low < made.metrics["rmse"].value < made.metrics["rmse"].high
+    assert (
+        made.metrics["rmse"].value < made.baselines["linear"]["rmse"].value < made.baselines["constant"]["rmse"].value
+    )
+    assert -1 < made.paired["constant"].value < made.paired["linear"].value < 0
+    assert set(made.slices["zone"]["near"]) == {*made.metrics, "rows"}
 
 
 def test_its_gates_are_of_numbers_and_one_that_errs_more_is_no_match_for_the_champion(life):
@@ -109,6 +117,21 @@ def test_it_answers_with_a_value_and_says_so(life):
     assert set(life.by_hand) == {"id", "key", "value", "version", "unknown"}
     assert 150 < life.by_hand["value"] < 300
     assert life.told["outputs"] == [{"name": "value", "datatype": "FP64", "shape": [-1]}]
+
+
+def test_the_open_inference_protocol_has_one_output(life):
+    status, answer = life.tensors
+    (output,) = answer["outputs"]
+    assert (status, output["name"], output["datatype"], output["shape"]) == (200, "value", "FP64", [1])
+    status, refused = life.score
+    assert (status, refused["hint"]) == (400, "outputs: value")
+
+
+def test_the_document_has_both_answers(life):
+    schemas = life.document["components"]["schemas"]
+    assert schemas["ValueAnswer"]["required"] == ["id", "key", "value", "version", "unknown"]
+    kinds = schemas["PredictAnswer"]["properties"]["predictions"]["items"]["oneOf"]
+    assert [one["$ref"].rpartition("/")[2] for one in kinds] == ["RowAnswer", "ValueAnswer"]
 
 
 def test_what_was_recorded_is_the_value_and_decides_nothing(life):
@@ -130,6 +153,12 @@ def test_it_is_executed_again_bit_for_bit(life):
     assert why.equal
     assert why.outputs == number()
     assert "decision" not in why_text(why)
+
+
+def test_another_version_in_replay_tells_how_many_numbers_are_others(life):
+    beside = next(one for one in life.project.past.replay(life.doubled.ref).versions if one.version == 1)
+    assert beside.decisions == beside.rows > 300
+    assert beside.equal == 0
 
 
 def test_a_what_if_tells_which_answers_would_rise_and_whether_they_would_be_nearer(life):
@@ -169,6 +198,20 @@ def test_a_quiet_morning_tells_the_errors_and_that_nothing_is_estimated(life):
     assert "not estimated yet" in text
     assert "when accepted" in text
     assert "%" not in text.split("errors 20")[1]
+
+
+def test_realised_errors_are_those_of_the_answers(life):
+    definition = life.project.bundle(life.champion).definition
+    asked = Query(model=MODEL, versions=(1,), roles=("champion",), to_us=ROLLOUT_US)
+    rows = query.load(life.project.home.predictions, asked, damage=[])
+    schema = definition.schemas["deliveries"]
+    outcomes = query.outcomes(life.project.home.events, definition.label, schema, damage=[])
+    minutes = dict(zip(outcomes.key.tolist(), outcomes.value.tolist(), strict=True))
+    error = np.array([value - minutes[key] for key, value in zip(rows.key, rows.score, strict=True) if key in minutes])
+    history = History.of(*life.project.validation(life.champion), rows, outcomes, (), definition.label.outputs)
+    found = realised(history.live, now_us=END_US)
+    assert found["mae"].value == pytest.approx(np.abs(error).mean())
+    assert found["bias"].low <= error.mean() <= found["bias"].high
 
 
 def test_a_morning_after_the_world_slowed_down_says_by_how_much_it_errs(life):
@@ -211,7 +254,12 @@ def test_the_dashboard_shows_errors_and_no_alerts(life, pages):
     assert "Bit-equal" in shown
     assert source.prediction(one.id).outcome.value > 1
     assert "It says yes" not in ask(app, f"/versions/{life.champion.ref}").text
-    assert "Threshold" not in ask(app, f"/runs/{life.run.id}").text
+    assert "Threshold" not in ask(app, f"/runs/{life.trained.id}").text
+
+
+def test_the_command_line_shows_values(life):
+    assert "answers with a value" in run(life.folder, "model", "show", life.champion.ref).out
+    assert "—" in run(life.folder, "records", "list", ROW["id"]).out
 
 
 def test_months_of_numbers_are_not_judged(life):
@@ -221,4 +269,22 @@ def test_months_of_numbers_are_not_judged(life):
 
 def test_the_label_decides_what_is_answered(life):
     assert life.project.bundle(life.champion).definition.label.outputs == number()
-    assert life.run.threshold == NEVER
+    assert life.trained.threshold == NEVER
+
+
+def test_versions_of_different_kinds_are_not_compared(life):
+    project, bundle = life.project, life.project.bundle(life.champion)
+    label = msgspec.structs.replace(bundle.definition.label, answers=msgspec.UNSET)
+    definition = msgspec.structs.replace(bundle.definition, label=label)
+    made = msgspec.structs.replace(bundle.run, id="r-00000000000f", definition=definition, threshold=0.5)
+    project.stores.runs.add(made, actor="test")
+    digest = project.stores.bundles.put(made, bundle.model, bundle.proof, created_us=made.started_us)
+    other = msgspec.structs.replace(life.champion, number=0, run=made.id, threshold=0.5, bundle=digest)
+    version = project.stores.versions.add(other, actor="test", now_us=made.started_us)
+    with pytest.raises(NotFoundError, match="a probability and a value"):
+        project.past.whatif(version.ref, against=life.champion.ref, from_us=LIVE_US, to_us=SLOW_US)
+    with pytest.raises(ConflictError, match="which answers with a value"):
+        project.promote(version.ref)
+    (found,) = [one for one in project.gates(version.ref) if one.gate == "champion"]
+    assert not found.passed
+    assert "it answers with a value" in found.observed

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pandas as pd
 import pytest
+from benchmarks.zoo import data
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -186,3 +187,23 @@ def fit():
 @pytest.fixture
 def to_pandas():
     return frame
+
+
+@pytest.fixture(scope="module")
+def one_row_at_its_extremes():
+    """Proofs try their extremes on one row: for modules with many proofs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("seakeep.conversion.parity._BASE_ROWS", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """What the zoo's models learn from."""
+    return data.draw(300, 0)
+
+
+@pytest.fixture(scope="module")
+def unseen():
+    """What the zoo's models are proved on."""
+    return data.draw(60, 1)

@@ -7,7 +7,6 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.zoo import data
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
 
+pytestmark = pytest.mark.usefixtures("one_row_at_its_extremes")
 SIZE = 8
 FRAMEWORKS = ["xgboost", "lightgbm", "catboost"]
 CODED = ["xgboost", "lightgbm"]
@@ -26,33 +26,16 @@ FAMILY = {"xgboost": ("XGBoost", "xgb"), "lightgbm": ("LightGBM", "lgbm"), "catb
 few = settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_row_at_its_extremes():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("seakeep.conversion.parity._BASE_ROWS", 1)
-        yield
-
-
-@pytest.fixture(scope="module")
-def sample():
-    return data.draw(300, 0)
-
-
-@pytest.fixture(scope="module")
-def unseen():
-    return data.draw(60, 1)
-
-
 def zoo(framework):
     pytest.importorskip(framework, reason=f"needs the extra `{framework}`")
     return importlib.import_module(f"benchmarks.zoo.{framework}_models")
 
 
-def fitted(entry, sample):
+def fitted(entry, drawn):
     make, inputs, target = entry
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return make(SIZE).fit(getattr(sample, inputs), getattr(sample, target)), sample.columns(inputs)
+        return make(SIZE).fit(getattr(drawn, inputs), getattr(drawn, target)), drawn.columns(inputs)
 
 
 def proof_of(model, columns, rows):
@@ -60,11 +43,11 @@ def proof_of(model, columns, rows):
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_every_model_of_the_zoo_answers_as_its_source_does(framework, sample, unseen, subtests):
+def test_every_model_of_the_zoo_answers_as_its_source_does(framework, drawn, unseen, subtests):
     models = zoo(framework)
     for name, entry in models.MODELS.items():
         with subtests.test(name):
-            model, columns = fitted(entry, sample)
+            model, columns = fitted(entry, drawn)
             if name in models.REFUSED:
                 with pytest.raises(ConversionError) as refusal:
                     emit(model, columns)
@@ -77,19 +60,19 @@ def test_every_model_of_the_zoo_answers_as_its_source_does(framework, sample, un
 
 
 @pytest.mark.parametrize("framework", CODED)
-def test_native_categories_are_split_by_membership(framework, sample):
+def test_native_categories_are_split_by_membership(framework, drawn):
     models = zoo(framework).MODELS
     name = next(name for name in models if name.endswith("native categories"))
-    model, columns = fitted(models[name], sample)
+    model, columns = fitted(models[name], drawn)
     ((forest, _),) = emit(model, columns).forests
     assert any(tree.members for tree in forest.trees)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_trees_after_the_best_iteration_are_left_out(framework, sample):
+def test_trees_after_the_best_iteration_are_left_out(framework, drawn):
     models = zoo(framework).MODELS
     name = next(name for name in models if name.endswith("stopped early"))
-    model, columns = fitted(models[name], sample)
+    model, columns = fitted(models[name], drawn)
     ((forest, _),) = emit(model, columns).forests
     counted = {"xgboost": "best_iteration", "lightgbm": "best_iteration_", "catboost": "best_iteration_"}
     best = getattr(model, counted[framework]) + (framework != "lightgbm")  # the others count from 0
@@ -97,9 +80,9 @@ def test_trees_after_the_best_iteration_are_left_out(framework, sample):
 
 
 @pytest.mark.parametrize("framework", CODED)
-def test_a_data_frames_own_categories_are_refused(framework, sample):
+def test_a_data_frames_own_categories_are_refused(framework, drawn):
     zoo(framework)
-    frame = sample.full.assign(place=sample.full["place"].astype("category"))
+    frame = drawn.full.assign(place=drawn.full["place"].astype("category"))
     if framework == "xgboost":
         from xgboost import XGBClassifier
 
@@ -110,11 +93,11 @@ def test_a_data_frames_own_categories_are_refused(framework, sample):
         model = LGBMClassifier(n_estimators=3, verbose=-1)
     columns = [FeatureColumn(name=name, kind="number") for name in frame]
     with pytest.raises(ConversionError, match="data frame's own categories"):
-        emit(model.fit(frame, sample.binary), columns)
+        emit(model.fit(frame, drawn.binary), columns)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_planted_faults_are_found(framework, sample, unseen, subtests):
+def test_planted_faults_are_found(framework, drawn, unseen, subtests):
     """``<`` for ``<=``, missing values on the other side, sums that are not averaged, trees that were stopped."""
     models = zoo(framework).MODELS
     plain, family = FAMILY[framework]
@@ -139,11 +122,11 @@ def test_planted_faults_are_found(framework, sample, unseen, subtests):
         cases += [(turned, f"{plain}, missing highest"), (turned, f"{plain}, depthwise"), (rounded, plain)]
     for plant, name in cases:
         with subtests.test(f"{plant.__name__}: {name}"), pytest.MonkeyPatch.context() as patch:
-            model, columns = fitted(models[name], sample)
+            model, columns = fitted(models[name], drawn)
             patch.setattr(module, "follow", plant)
             assert not proof_of(model, columns, unseen.rows(models[name][1])).passed
     with subtests.test("wrong comparison"), pytest.MonkeyPatch.context() as patch:
-        model, columns = fitted(models[plain], sample)
+        model, columns = fitted(models[plain], drawn)
         patch.setattr(tree, "_LESS_OR_EQUAL", 1)
         assert not proof_of(model, columns, unseen.rows("missing")).passed
 

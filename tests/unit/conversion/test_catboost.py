@@ -13,7 +13,6 @@ import pytest
 catboost = pytest.importorskip("catboost", reason="needs the extra `catboost`")
 
 from benchmarks.zoo import catboost_models as zoo  # noqa: E402 -- only with the extra
-from benchmarks.zoo import data  # noqa: E402
 from catboost import CatBoostClassifier, CatBoostRegressor  # noqa: E402
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
@@ -36,6 +35,7 @@ from seakeep.conversion.session import ScoringSession  # noqa: E402
 from seakeep.errors import ConversionError  # noqa: E402
 from seakeep.records.feature import FeatureColumn  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_row_at_its_extremes")
 SIZE = 6
 few = settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -54,32 +54,15 @@ ENTRIES = zoo.MODELS | {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_row_at_its_extremes():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("seakeep.conversion.parity._BASE_ROWS", 1)
-        yield
-
-
 @pytest.fixture(scope="module")
-def sample():
-    return data.draw(300, 0)
-
-
-@pytest.fixture(scope="module")
-def unseen():
-    return data.draw(60, 1)
-
-
-@pytest.fixture(scope="module")
-def fitted(sample):
+def fitted(drawn):
     """Models of the zoo by name, each fitted once."""
     kept = {}
 
     def fit(name):
         if name not in kept:
             make, inputs, target = ENTRIES[name]
-            kept[name] = make(SIZE).fit(getattr(sample, inputs), getattr(sample, target)), sample.columns(inputs)
+            kept[name] = make(SIZE).fit(getattr(drawn, inputs), getattr(drawn, target)), drawn.columns(inputs)
         return kept[name]
 
     return fit
@@ -124,7 +107,7 @@ def test_the_export_has_every_digit(fitted):
         )
 
 
-def test_a_row_reaches_the_leaf_that_catboost_says(fitted, sample, unseen):
+def test_a_row_reaches_the_leaf_that_catboost_says(fitted, drawn, unseen):
     """The number of the leaf, tree by tree, and not its value alone."""
     model, columns = fitted("CatBoost")
     told = cat._exported(model, "")
@@ -162,15 +145,15 @@ def test_values_at_a_border_go_left_and_the_next_float_goes_right(fitted, name):
 
 
 @pytest.mark.parametrize("mode", ["Min", "Max", "Forbidden"])
-def test_missing_values_where_training_had_them_and_where_not(sample, mode):
+def test_missing_values_where_training_had_them_and_where_not(drawn, mode):
     """A column without missing values in training sends NaN to the left, whatever the mode; one with them by the mode."""
-    frame = sample.plain if mode == "Forbidden" else sample.plain.assign(wide=sample.missing["wide"])
-    model = zoo.classifier(SIZE, nan_mode=mode).fit(frame, sample.binary)
+    frame = drawn.plain if mode == "Forbidden" else drawn.plain.assign(wide=drawn.missing["wide"])
+    model = zoo.classifier(SIZE, nan_mode=mode).fit(frame, drawn.binary)
     features = cat._exported(model, "")["features_info"]["float_features"]
     expected = {"Min": {"AsIs", "AsFalse"}, "Max": {"AsIs", "AsTrue"}, "Forbidden": {"AsIs"}}[mode]
     assert {one["nan_value_treatment"] for one in features} == expected
-    columns = sample.columns("plain")
-    assert proof_of(model, columns, sample.rows("missing").take(np.arange(60))).passed
+    columns = drawn.columns("plain")
+    assert proof_of(model, columns, drawn.rows("missing").take(np.arange(60))).passed
     trees = emit(model, columns).forests[0][0].trees
     sides = {
         (int(c), bool(m))
@@ -209,29 +192,29 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_settings_that_change_the_trees(sample, unseen, setting):
-    model = zoo.classifier(SIZE, **SETTINGS[setting]).fit(sample.missing, sample.binary)
-    proof = proof_of(model, sample.columns("missing"), unseen.rows("missing"))
+def test_settings_that_change_the_trees(drawn, unseen, setting):
+    model = zoo.classifier(SIZE, **SETTINGS[setting]).fit(drawn.missing, drawn.binary)
+    proof = proof_of(model, drawn.columns("missing"), unseen.rows("missing"))
     assert proof.passed, (proof.worst, proof.max_difference)
 
 
 @pytest.mark.parametrize("names", [["low", "middle", "high"], ["middle", "high", "low"]])
 @pytest.mark.parametrize("loss", ["MultiClass", "MultiClassOneVsAll"])
-def test_classes_stand_in_the_models_order(sample, unseen, names, loss):
-    model = zoo.classifier(SIZE, class_names=names, loss_function=loss).fit(sample.missing, sample.three)
-    emission = emit(model, sample.columns("missing"))
+def test_classes_stand_in_the_models_order(drawn, unseen, names, loss):
+    model = zoo.classifier(SIZE, class_names=names, loss_function=loss).fit(drawn.missing, drawn.three)
+    emission = emit(model, drawn.columns("missing"))
     assert emission.outputs.names == tuple(names)
-    assert proof_of(model, sample.columns("missing"), unseen.rows("missing")).passed
+    assert proof_of(model, drawn.columns("missing"), unseen.rows("missing")).passed
 
 
-def test_models_that_were_added_up(sample, unseen):
+def test_models_that_were_added_up(drawn, unseen):
     parts = [
-        zoo.classifier(SIZE, random_seed=seed, loss_function="Logloss").fit(sample.missing, sample.binary)
+        zoo.classifier(SIZE, random_seed=seed, loss_function="Logloss").fit(drawn.missing, drawn.binary)
         for seed in (1, 2)
     ]
     both = catboost.sum_models(parts, weights=[0.25, 0.75])
     model = CatBoostClassifier().load_model(blob=both._serialize_model())
-    columns = sample.columns("missing")
+    columns = drawn.columns("missing")
     ours, theirs = answers_or_refusal(model, columns, unseen.rows("missing"))
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-15)
 
@@ -255,11 +238,11 @@ def test_a_model_that_was_saved_and_loaded(fitted, unseen, tmp_path):
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.2, 0.9, 0.0, 1.0])
-def test_the_class_is_told_by_the_models_own_threshold(sample, unseen, threshold):
+def test_the_class_is_told_by_the_models_own_threshold(drawn, unseen, threshold):
     """A vote of classes asks for ``predict``, which compares the raw value with the threshold's."""
-    model = zoo.classifier(SIZE).fit(sample.missing, sample.binary)
+    model = zoo.classifier(SIZE).fit(drawn.missing, drawn.binary)
     model.set_probability_threshold(threshold)
-    columns = sample.columns("missing")
+    columns = drawn.columns("missing")
     graph = Graph([column.name for column in columns], ["number"] * len(columns))
     scored = registry.predict(graph, model, graph.inputs, "model")
     session = ScoringSession(graph.model(registry.label(graph, scored), 1, flat=True))
@@ -267,7 +250,7 @@ def test_the_class_is_told_by_the_models_own_threshold(sample, unseen, threshold
     assert session.score(rows.numbers, rows.categories).tolist() == model.predict(unseen.missing).tolist()
 
 
-def test_the_likeliest_of_several_classes_is_told(fitted, sample, unseen):
+def test_the_likeliest_of_several_classes_is_told(fitted, drawn, unseen):
     model, columns = fitted("CatBoost, three classes")
     graph = Graph([column.name for column in columns], ["number"] * len(columns))
     scored = registry.predict(graph, model, graph.inputs, "model")
@@ -291,17 +274,17 @@ COMPOSED = {
 
 
 @pytest.mark.parametrize("name", COMPOSED)
-def test_inside_other_estimators(sample, unseen, name):
+def test_inside_other_estimators(drawn, unseen, name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = COMPOSED[name]().fit(sample.plain, sample.binary)
-    proof = proof_of(model, sample.columns("plain"), unseen.rows("plain"))
+        model = COMPOSED[name]().fit(drawn.plain, drawn.binary)
+    proof = proof_of(model, drawn.columns("plain"), unseen.rows("plain"))
     assert proof.passed, (proof.worst, proof.max_difference)
 
 
-def test_a_vote_of_values(sample, unseen):
-    model = VotingRegressor([("a", zoo.regressor(SIZE)), ("b", Ridge())]).fit(sample.plain, sample.value)
-    assert proof_of(model, sample.columns("plain"), unseen.rows("plain")).passed
+def test_a_vote_of_values(drawn, unseen):
+    model = VotingRegressor([("a", zoo.regressor(SIZE)), ("b", Ridge())]).fit(drawn.plain, drawn.value)
+    assert proof_of(model, drawn.columns("plain"), unseen.rows("plain")).passed
 
 
 REFUSALS = {
@@ -336,10 +319,10 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_what_is_refused_says_why_and_what_to_do(sample, name):
+def test_what_is_refused_says_why_and_what_to_do(drawn, name):
     why, fit, inputs = REFUSALS[name]
     with pytest.raises(ConversionError, match=why) as refusal:
-        emit(fit(sample), sample.columns(inputs))
+        emit(fit(drawn), drawn.columns(inputs))
     assert refusal.value.hint
 
 
@@ -354,34 +337,34 @@ def test_a_border_at_infinity_is_refused():
     assert "3.4e38" in refusal.value.hint
 
 
-def test_trees_that_ask_nothing(sample, unseen):
+def test_trees_that_ask_nothing(drawn, unseen):
     """Borders in equal steps up to infinity are none at all: each tree is one leaf."""
-    frame = sample.plain[["shift"]].assign(shift=np.where(sample.plain["shift"] > 1, 1e300, sample.plain["shift"]))
-    model = zoo.classifier(3, feature_border_type="Uniform").fit(frame, sample.binary)
+    frame = drawn.plain[["shift"]].assign(shift=np.where(drawn.plain["shift"] > 1, 1e300, drawn.plain["shift"]))
+    model = zoo.classifier(3, feature_border_type="Uniform").fit(frame, drawn.binary)
     columns = numbered(["shift"])
     ours, theirs = answers(model, columns, Rows(unseen.plain[["shift"]].to_numpy(), np.empty((60, 0), dtype=object)))
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-15)
     assert len(set(theirs.tolist())) == 1
 
 
-def test_a_subclass_is_refused_for_it_may_compute_anything(sample):
+def test_a_subclass_is_refused_for_it_may_compute_anything(drawn):
     class Other(CatBoostClassifier):
         pass
 
-    model = Other(iterations=2, **zoo.QUIET).fit(sample.plain, sample.binary)
+    model = Other(iterations=2, **zoo.QUIET).fit(drawn.plain, drawn.binary)
     with pytest.raises(ConversionError, match="Other has no exact emitter"):
-        emit(model, sample.columns("plain"))
+        emit(model, drawn.columns("plain"))
 
 
-def test_a_regression_with_an_objective_of_ones_own_gives_its_raw_values(sample, unseen):
+def test_a_regression_with_an_objective_of_ones_own_gives_its_raw_values(drawn, unseen):
     class Squares:
         def calc_ders_range(self, told, truth, weights):
             return [(y - x, -1.0) for x, y in zip(told, truth, strict=True)]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba would make it faster
-        model = zoo.regressor(3, loss_function=Squares(), eval_metric="RMSE").fit(sample.missing, sample.value)
-    assert proof_of(model, sample.columns("missing"), unseen.rows("missing")).passed
+        model = zoo.regressor(3, loss_function=Squares(), eval_metric="RMSE").fit(drawn.missing, drawn.value)
+    assert proof_of(model, drawn.columns("missing"), unseen.rows("missing")).passed
 
 
 def test_both_kinds_are_known_by_name(fitted):

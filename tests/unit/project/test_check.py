@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from tests.kinds import write_project
+from tests.simulated_parcels import write_project
 
 from seakeep.project.check import check
 
@@ -135,7 +135,7 @@ def test_the_gates_of_a_number_know_its_metrics_and_no_floor(tmp_path):
     text = (tmp_path / "project/project.py").read_text()
     for gate, message in (
         ('sk.gate.metric("roc_auc", at_least=1)', "there is no metric 'roc_auc'"),
-        ('sk.gate.slices("shop", metric="mae")', "sets a floor, and errors of numbers have none"),
+        ('sk.gate.slices("zone", metric="mae")', "sets a floor, and errors of numbers have none"),
     ):
         (tmp_path / "project/project.py").write_text(text.replace("sk.gate.parity()", gate))
         assert [message in one.message for one in check(tmp_path / "project")] == [True]
