@@ -268,7 +268,7 @@ def _beside(rows: PredictionTable) -> PredictionTable:
 def _action(model: str, verdict: Verdict, lines: Sequence[Finding]) -> str:
     """The next step for the most important thing found; empty when there is nothing to do."""
     kinds = {line.kind for line in lines}
-    lost = next((line.subject for line in lines if line.effect == BEYOND_MEASURE), "")
+    lost = next((line.subject for line in lines if line.kind == "drift" and line.effect == BEYOND_MEASURE), "")
     failing = verdict.cause in FAILING
     steps = (
         (

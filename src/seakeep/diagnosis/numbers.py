@@ -17,7 +17,7 @@ from seakeep.monitoring.significance import student_tail
 from seakeep.records.finding import Errors, Finding
 
 if TYPE_CHECKING:
-    from seakeep.monitoring.history import History
+    from seakeep.monitoring.history import History, Labelled
     from seakeep.records.run import Metric
 
 DAYS = 7
@@ -25,6 +25,8 @@ MAX_P = 0.01
 MATERIAL = 1.25
 """How many times the accepted error is worth a line."""
 MIN_ROWS = 30
+MIN_DAYS = 5
+"""Of fewer days, resampled, there is no telling how unlike days are."""
 
 
 def errors_of(history: History, *, now_us: int, seed: int = 0) -> Errors | None:
@@ -39,12 +41,14 @@ def errors_of(history: History, *, now_us: int, seed: int = 0) -> Errors | None:
     rows = history.live.between(to_us - DAYS * DAY_US, to_us).answered()
     if not len(rows):
         return None
-    labelled = int(np.isfinite(rows.labels(now_us)).sum())
+    known = np.isfinite(rows.labels(now_us))
+    days = min(_days(rows.select(known)), _days(accepted.select(np.isfinite(accepted.labels(now_us)))))
     return Errors(
         from_us=to_us - DAYS * DAY_US,
         to_us=to_us,
-        labelled=labelled,
-        unlabelled=len(rows) - labelled,
+        days=days,
+        labelled=int(known.sum()),
+        unlabelled=int((~known).sum()),
         metrics=realised(rows, now_us=now_us, seed=seed),
         accepted=realised(accepted, now_us=now_us, seed=seed),
     )
@@ -52,20 +56,17 @@ def errors_of(history: History, *, now_us: int, seed: int = 0) -> Errors | None:
 
 def larger_errors(found: Errors | None) -> list[Finding]:
     """A line where a version errs beyond chance and materially more than when it was accepted."""
-    if found is None or found.labelled < MIN_ROWS or "rmse" not in found.accepted:
+    if found is None or found.labelled < MIN_ROWS or found.days < MIN_DAYS:
         return []
     before, now = found.accepted["rmse"], found.metrics["rmse"]
     effect = _effect(before, now)
-    p_value = student_tail(abs(effect), DAYS - 1)
+    p_value = student_tail(abs(effect), found.days - 1)
     if now.value < MATERIAL * before.value or p_value > MAX_P:
         return []
     bias = found.metrics["bias"]
     told = f"RMSE {now.value:.4g} on {found.labelled:,} predictions with an outcome, {before.value:.4g} when accepted"
-    leans = (
-        ""
-        if bias.low <= 0 <= bias.high
-        else f"; on average {abs(bias.value):.4g} too {'high' if bias.value > 0 else 'low'}"
-    )
+    if not bias.low <= 0 <= bias.high:
+        told += f"; on average {abs(bias.value):.4g} too {'high' if bias.value > 0 else 'low'}"
     return [
         Finding(
             kind="quality",
@@ -74,12 +75,16 @@ def larger_errors(found: Errors | None) -> list[Finding]:
             p_value=p_value,
             before=before.value,
             now=now.value,
-            sentence=told + leans,
+            sentence=told,
         )
     ]
 
 
 def _effect(before: Metric, now: Metric) -> float:
-    """The change in standard deviations: half the width of a 95 % interval is about two."""
+    """The change in standard deviations, of which half the width of a 95 % interval is about two; 0 without noise to measure by."""
     noise = math.hypot(before.high - before.low, now.high - now.low) / 4
-    return (now.value - before.value) / noise if noise else math.copysign(99.0, now.value - before.value)
+    return (now.value - before.value) / noise if noise else 0.0
+
+
+def _days(rows: Labelled) -> int:
+    return len(np.unique(rows.predictions.time_us // DAY_US))

@@ -23,8 +23,10 @@ def scratch(root: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
-        os.close(lock)
+        try:
+            shutil.rmtree(folder)
+        finally:
+            os.close(lock)
 
 
 def clear_abandoned(root: Path) -> None:

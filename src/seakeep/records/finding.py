@@ -112,6 +112,8 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     from_us, to_us
         The predictions spoken of; none so young that its outcome is not usually known.
+    days
+        Days with an outcome, of these or of the validation rows, whichever has fewer.
     labelled, unlabelled
         Predictions with an outcome known by then, and without.
     metrics, accepted
@@ -120,6 +122,7 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
 
     from_us: int
     to_us: int
+    days: int
     labelled: int
     unlabelled: int
     metrics: dict[str, Metric]

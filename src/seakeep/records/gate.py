@@ -29,11 +29,11 @@ class ChampionGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="gate", 
 
 
 class SliceGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="gate", tag="slices"):
-    """In every slice of ``column`` with ``min_rows`` labelled rows, the metric must reach a floor; or, with ``at_most``, keep below it."""
+    """In every slice of ``column`` with ``min_rows`` labelled rows, the metric must be within the limits."""
 
     column: str
     metric: str = "roc_auc"
-    at_least: float = 0.5
+    at_least: float | None = 0.5
     min_rows: int = 500
     at_most: float | None = None
 
@@ -89,9 +89,16 @@ def no_worse_than_champion(*, margin: float = 0.01) -> ChampionGate:
 
 
 def slices(
-    column: str, *, metric: str = "roc_auc", at_least: float = 0.5, at_most: float | None = None, min_rows: int = 500
+    column: str,
+    *,
+    metric: str = "roc_auc",
+    at_least: float | None = None,
+    at_most: float | None = None,
+    min_rows: int = 500,
 ) -> SliceGate:
-    """Require a floor in every slice of a column; with ``at_most``, for errors of numbers, a ceiling instead."""
+    """Require a metric to be at least or at most a limit in every slice of a column; without limits at least 0.5."""
+    if at_least is None and at_most is None:
+        at_least = 0.5
     return SliceGate(column=column, metric=metric, at_least=at_least, min_rows=min_rows, at_most=at_most)
 
 

@@ -46,19 +46,12 @@ def _judge(gate: Gate, evidence: Evidence) -> GateResult:
 
 
 def _metric(gate: MetricGate, evidence: Evidence) -> GateResult:
-    limits = []
-    if gate.at_least is not None:
-        limits.append(f"at least {gate.at_least:g}")
-    if gate.at_most is not None:
-        limits.append(f"at most {gate.at_most:g}")
     found = evidence.run.metrics.get(gate.metric)
     return GateResult(
         gate=gate.metric,
-        passed=found is not None
-        and (gate.at_least is None or found.value >= gate.at_least)
-        and (gate.at_most is None or found.value <= gate.at_most),
+        passed=found is not None and _within(found.value, gate),
         observed=_told(found) if found else "not measured",
-        required=" and ".join(limits) or "measured",
+        required=_limits(gate) or "measured",
         evidence=f"run {evidence.run.id}",
     )
 
@@ -100,21 +93,27 @@ def _slices(gate: SliceGate, evidence: Evidence) -> GateResult:
     slices = evidence.run.slices.get(gate.column, {})
     large = {value: metrics for value, metrics in slices.items() if metrics["rows"].value >= gate.min_rows}
     found = {value: metrics[gate.metric] for value, metrics in large.items() if gate.metric in metrics}
-    worst = (min if gate.at_most is None else max)(found, key=lambda value: found[value].value, default="")
-    limit = f"at least {gate.at_least:g}" if gate.at_most is None else f"at most {gate.at_most:g}"
+    ordered = sorted(found, key=lambda value: found[value].value)
+    outside = [value for value in ordered if not _within(found[value].value, gate)]
+    worst = (outside or ordered or [""])[0 if gate.at_most is None else -1]
     told = [f"worst of {len(found)}: {worst!r} {_told(found[worst])}"] if found else []
     told += [f"not measured in {value!r}" for value in sorted(large.keys() - found.keys())]
     return GateResult(
         gate=f"slices:{gate.column}",
-        passed=bool(found) and len(found) == len(large) and _reaches(found[worst].value, gate),
+        passed=bool(found) and len(found) == len(large) and not outside,
         observed="; ".join(told) or "no slice is large enough",
-        required=f"{gate.metric} {limit} in each with {gate.min_rows:,} rows",
+        required=f"{gate.metric} {_limits(gate)} in each with {gate.min_rows:,} rows",
         evidence=f"run {evidence.run.id}",
     )
 
 
-def _reaches(value: float, gate: SliceGate) -> bool:
-    return value >= gate.at_least if gate.at_most is None else value <= gate.at_most
+def _within(value: float, gate: MetricGate | SliceGate) -> bool:
+    return (gate.at_least is None or value >= gate.at_least) and (gate.at_most is None or value <= gate.at_most)
+
+
+def _limits(gate: MetricGate | SliceGate) -> str:
+    limits = (("at least", gate.at_least), ("at most", gate.at_most))
+    return " and ".join(f"{words} {limit:g}" for words, limit in limits if limit is not None)
 
 
 def _latency(gate: LatencyGate, evidence: Evidence) -> GateResult:

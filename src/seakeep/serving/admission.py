@@ -197,6 +197,8 @@ class Queue:
                 else:
                     lane.append(call)
                     self.soonest_s = min(self.soonest_s, call.deadline_s or math.inf)
+        if not self.rows:
+            self._backlog_since_s = None
         return found
 
     def apart(self, rows: int) -> bool:

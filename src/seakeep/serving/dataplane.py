@@ -262,7 +262,9 @@ class Dataplane:
             if queue.busy:
                 self._set_alarm(queue, began_s)
                 continue
-            if queue.rows and self._waits(model, queue, began_s):
+            if not queue.rows:
+                continue
+            if self._waits(model, queue, began_s):
                 self._schedule()
                 continue
             calls = queue.take()
@@ -303,7 +305,7 @@ class Dataplane:
             for part in self._parts(call):
                 groups.setdefault((id(part.version), call.direct is None, part.role == "rule"), []).append(part)
         rows = sum([call.size for call in calls])
-        traffic = self.traffic.get(calls[0].model) if calls else None
+        traffic = self.traffic.get(calls[0].model)
         self.execution.execute(name, queue, Job(calls, list(groups.values()), rows, began_s, traffic))
 
     def _settle(self, calls: list[Call], batches: list[Batch]) -> None:

@@ -62,7 +62,7 @@ class Execution:
 
     def execute(self, name: str, queue: Queue, job: Job) -> None:
         """Execute a job that was taken from the queue of that name."""
-        limit_s = self._stand_ins.limit_s(job.calls[0].model) if job.calls else None
+        limit_s = self._stand_ins.limit_s(job.calls[0].model)
         if self.apart and job.groups and (limit_s or queue.stuck or queue.apart(job.rows)):
             job.features = not queue.stuck
             self._begin(self.apart, name, queue, job)
@@ -103,15 +103,29 @@ class Execution:
             queue.ended()
             if self.apart:
                 self.apart.leave(_thread(name, job))
-            batches: list[Batch] = []
-            with contextlib.suppress(Exception):  # who gets no answer is told of a fault
-                parts = [part for parts in job.again().groups for part in parts]
-                batches = [self._runner.failed(part, no_return(), job.began_s) for part in parts]
-                batches += self._stand_ins.answers(batches, job.traffic)
-            self._settle(job.calls, batches)
+            self._do_without(name, job)
             if queue.rows:
                 self._resume()
         return found
+
+    def _do_without(self, name: str, job: Job) -> None:
+        """Answer those whose model does not come back with what stands in, computed in a thread that nothing waits for."""
+        again = job.again()
+
+        def work() -> list[Batch]:
+            batches: list[Batch] = []
+            with contextlib.suppress(BaseException):  # who gets no answer is told of a fault
+                parts = [part for parts in again.groups for part in parts]
+                batches = [self._runner.failed(part, no_return(), again.began_s) for part in parts]
+                batches += self._stand_ins.answers(batches, again.traffic)
+            return batches
+
+        settle = functools.partial(self._settle, job.calls)
+        try:
+            if self.apart:
+                self.apart.run(f"{name} without its model", work, settle)
+        except RuntimeError:  # no thread can be started
+            settle([])
 
     def _begin(self, apart: Apart, name: str, queue: Queue, job: Job) -> None:
         work, done = functools.partial(self._run_apart, job), functools.partial(self._returned, name, queue, job)
@@ -122,7 +136,12 @@ class Execution:
 
     def _run(self, job: Job) -> list[Batch]:
         try:
-            batches = [batch for parts in job.groups for batch in self._runner.run(parts[0].version, parts)]
+            batches: list[Batch] = []
+            for parts in job.groups:
+                if job.features or not looks_up(parts[0]):
+                    batches += self._runner.run(parts[0].version, parts)
+                else:  # clients that sent theirs are not concerned
+                    batches += [self._runner.failed(part, no_features(), job.began_s) for part in parts]
             return batches + self._stand_ins.answers(batches, job.traffic)
         except Exception:  # noqa: BLE001 -- the request border: calls without an answer are told so
             _log.exception("a turn could not be executed")
@@ -130,33 +149,17 @@ class Execution:
 
     def _run_apart(self, job: Job) -> tuple[list[Batch], float]:
         """Batches, and the processor seconds that they took."""
-        began_s = time.thread_time()
+        began_s, batches = time.thread_time(), list[Batch]()
+        if job.features and job.looks_up_first:
+            self._runner.looks_up_from(job.began_s)
+        job.thread = threading.get_ident()
         try:
-            if not job.features:
-                return self._without_features(job), time.thread_time() - began_s
-            if job.looks_up_first:
-                self._runner.looks_up_from(job.began_s)
-            job.thread = threading.get_ident()
             batches = self._run(job)
-            self._runner.looked_up()
-            return batches, time.thread_time() - began_s
         except BaseException:  # noqa: BLE001 -- a model that ends its thread ends it for all that comes after
             _log.exception("a batch that was executed apart ended its thread")
-            return [], time.thread_time() - began_s
-
-    def _without_features(self, job: Job) -> list[Batch]:
-        """What can be said while the features do not come; only clients that sent theirs are not concerned."""
-        batches: list[Batch] = []
-        try:
-            for parts in job.groups:
-                if looks_up(parts[0]):
-                    batches += [self._runner.failed(part, no_features(), job.began_s) for part in parts]
-                else:
-                    batches += self._runner.run(parts[0].version, parts)
-            return batches + self._stand_ins.answers(batches, job.traffic)
-        except Exception:  # noqa: BLE001 -- the request border
-            _log.exception("a turn without features could not be executed")
-            return []
+        finally:
+            self._runner.looked_up()
+        return batches, time.thread_time() - began_s
 
     def _returned(self, name: str, queue: Queue, job: Job, done: tuple[list[Batch], float]) -> None:
         """Batches that were executed apart are back."""
@@ -185,9 +188,13 @@ class Execution:
         if left_s > 0:
             apart.after(left_s, functools.partial(self._watch_lookup, apart, name, queue, job, limit_s))
             return
+        try:
+            self._begin(apart, name, queue, job.again(features=False))
+        except Exception:  # noqa: BLE001 -- the request border: the lookup is waited for then
+            _log.exception("features of %s do not come in time, and nothing could be begun without", name)
+            return
         job.abandoned = job.done = queue.stuck = True
         _log.warning("features of %s do not come in time; it goes on without, until they do", name)
-        self._begin(apart, name, queue, job.again(features=False))
 
     def _watch(self, apart: Apart, calls: list[Call]) -> None:
         """Tell those whose time is over while their batch is executed apart."""

@@ -48,7 +48,7 @@ class Job:
 
     def again(self, *, features: bool = True) -> Job:
         """The same, to be executed anew, whatever a thread still does with this one."""
-        groups = [list(map(dataclasses.replace, parts)) for parts in self.groups]
+        groups = [[dataclasses.replace(part, error=None, stood_in=False) for part in parts] for parts in self.groups]
         return Job(self.calls, groups, self.rows, time.perf_counter(), self.traffic, features=features)
 
     @property

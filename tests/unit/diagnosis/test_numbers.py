@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import numpy as np
 import pytest
 from tests.unit.diagnosis.streams import CHANGE_US, END_US, LABEL_DELAY_US, Change, simulate
@@ -11,8 +12,10 @@ from seakeep.diagnosis.morning import PREDICTED, brief
 from seakeep.diagnosis.numbers import errors_of, larger_errors
 from seakeep.diagnosis.render import WIDTH, render_brief
 from seakeep.monitoring.history import Labelled
+from seakeep.records.finding import Errors
 from seakeep.records.model import AlertBudget
 from seakeep.records.outputs import number
+from seakeep.records.run import Metric
 
 
 def numbers(*, late=0.0, shift=0.0, spread=1.0, seed=0):
@@ -56,6 +59,26 @@ def test_larger_errors_are_a_line_a_page_and_a_step(changed, words):
     assert words in line.sentence
     assert ("on average" in line.sentence) == bool(words)
     assert "seakeep train minutes" in made.action
+
+
+@pytest.mark.parametrize("days", [1, 2, 4])
+def test_of_a_few_days_no_error_is_called_larger(days):
+    """Of one day, resampled, every replicate is the same: it would have no noise at all."""
+    history = numbers(spread=3.0)
+    to_us = CHANGE_US + days * DAY_US
+    live = history.live.between(CHANGE_US, to_us)
+    found = errors_of(dataclasses.replace(history, live=live), now_us=END_US)
+    if found:
+        assert found.days <= days
+    assert larger_errors(found) == []
+
+
+def test_errors_without_noise_name_no_feed():
+    metric = Metric(value=1.0, low=1.0, high=1.0)
+    larger = msgspec.structs.replace(metric, value=9.0, low=9.0, high=9.0)
+    accepted, now = dict.fromkeys(("mae", "rmse", "bias"), metric), dict.fromkeys(("mae", "rmse", "bias"), larger)
+    found = Errors(from_us=0, to_us=1, days=7, labelled=100, unlabelled=0, metrics=now, accepted=accepted)
+    assert larger_errors(found) == []
 
 
 def test_answers_that_moved_are_drift_and_wake_nobody():

@@ -196,3 +196,18 @@ def test_a_slice_may_have_a_ceiling():
         assert found.observed.startswith("worst of 2: 'far' 9.000")
         assert found.required == f"rmse at most {limit} in each with 500 rows"
     assert "'near'" in judged(gate.slices("zone", metric="rmse", at_least=5), slices=slices).observed
+
+
+@pytest.mark.parametrize(
+    ("values", "passed", "worst"), [((0.5, 0.7), True, ""), ((0.1, 0.7), False, "near"), ((0.5, 0.95), False, "far")]
+)
+def test_slices_may_have_a_floor_and_a_ceiling(values, passed, worst):
+    slices = {
+        "zone": {
+            name: {"recall": Metric(value=value, low=value, high=value), **rows(900)}
+            for name, value in zip(("near", "far"), values, strict=True)
+        }
+    }
+    found = judged(gate.slices("zone", metric="recall", at_least=0.3, at_most=0.9), slices=slices)
+    assert (found.passed, worst in found.observed) == (passed, True)
+    assert "recall at least 0.3 and at most 0.9 in each" in found.required

@@ -8,6 +8,7 @@ from tests.serving_rig import definition
 from tests.serving_runs import row
 
 from seakeep.config import ModelSettings
+from seakeep.errors import SeakeepError
 from seakeep.records.expression import as_node, col
 from seakeep.serving.admission import Queue
 from seakeep.serving.routing import Traffic
@@ -93,6 +94,8 @@ def test_a_model_that_does_not_come_back_is_given_up_and_the_next_batch_gets_ano
     assert execution.end_hanging(60.0) == []
     time.sleep(0.001)
     assert execution.end_hanging(0.0) == ["late"]
+    assert [name for name, *_ in apart.given] == ["late", "late without its model"]
+    apart.finish(1)
     assert (hung.error.code, apart.left, limited.dataplane.in_flight) == ("internal", ["late"], 1)
     limited.finish()
     assert [name for name, *_ in apart.given] == ["late", "late"]
@@ -145,6 +148,7 @@ def test_what_came_back_before_it_was_given_up_is_settled_once_and_so_is_what_fo
     _, work, done = apart.given.pop()
     late = work()
     assert execution.end_hanging(0.0) == ["late"]
+    apart.finish()
     second = limited.ask(row("second"))
     limited.turn()
     done(late)
@@ -172,6 +176,7 @@ def test_a_rule_stands_in_for_a_model_that_hangs(make_plane, rig):
     call = plane.ask(row())
     plane.turn()
     assert plane.dataplane.execution.end_hanging(0.0) == ["late"]
+    plane.dataplane.execution.apart.finish(1)
     assert (call.error, call.answers[0].rung, call.answers[0].score) == (None, "rule", 0.5)
 
 
@@ -199,6 +204,44 @@ def test_a_thread_that_cannot_be_started_is_a_fault_of_its_batch_alone(limited, 
     limited.turn()
     apart.finish()
     assert (after.error, limited.dataplane.in_flight) == (None, 0)
+
+
+def test_a_lookup_is_waited_for_where_nothing_can_be_begun_without_it(limited, monkeypatch, caplog):
+    call, apart = limited.ask(row()), limited.dataplane.execution.apart
+    limited.turn()
+    time.sleep(0.002)
+    with monkeypatch.context() as broken:
+        broken.setattr(apart, "run", explode)
+        apart.later.pop()()
+    assert (limited.replies, limited.queue.stuck) == ([], False)
+    apart.finish()
+    assert (call.error, len(call.answers), limited.queue.busy, limited.dataplane.in_flight) == (None, 1, False, 0)
+
+
+def test_where_no_thread_can_be_started_those_whose_model_hangs_are_told_all_the_same(limited, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    call = limited.ask(row())
+    limited.turn()
+    monkeypatch.setattr(limited.dataplane.execution.apart, "run", refuse)
+    assert limited.dataplane.execution.end_hanging(0.0) == ["late"]
+    assert (call.error.code, limited.dataplane.in_flight) == ("internal", 0)
+
+
+def test_what_a_given_up_batch_had_come_to_is_not_taken_over(limited):
+    call = limited.ask(row())
+    limited.turn()
+    time.sleep(0.002)
+    apart = limited.dataplane.execution.apart
+    apart.later.pop()()
+    _, late, _ = apart.given[0]
+    job = late.args[0]
+    for part in (part for parts in job.groups for part in parts):
+        part.error, part.stood_in = SeakeepError("of the thread that hangs"), True
+    assert all(not part.error and not part.stood_in for parts in job.again().groups for part in parts)
+    apart.finish(1)
+    assert call.error.code == "features"
 
 
 def test_those_left_waiting_by_a_batch_are_told_when_their_time_is_over(limited):
