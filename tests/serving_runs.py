@@ -24,6 +24,9 @@ from seakeep.serving.worker import Worker, WorkerContext
 PREDICT = "/v1/models/late/predict"
 INFER = "/v2/models/late/infer"
 
+PATIENT_MS = 60_000
+"""How long rows may wait where nothing else is said: on a slow machine nobody is refused, unless a test is about that."""
+
 
 def row(key: str = "f1", distance: Any = 500.0, carrier: Any = "AA", **more: Any) -> dict[str, Any]:
     return {"flight_id": key, "distance": distance, "carrier": carrier, **more}
@@ -90,6 +93,7 @@ class Service:
 async def serving(rig: Rig, *, ready: bool = True, **changes: Any) -> AsyncIterator[Service]:
     """Keyword arguments are settings, or parts of the context; ``ready=False`` does not wait for all to be loaded."""
     known = ServingSettings.__struct_fields__
+    changes = {"queue_ms": PATIENT_MS, **changes}
     with reserve("127.0.0.1", 0) as holder:
         port = holder.getsockname()[1]
         settings = ServingSettings(port=port, **{key: changes.pop(key) for key in list(changes) if key in known})
@@ -125,7 +129,7 @@ def free_port() -> int:
 @contextlib.contextmanager
 def supervised(rig: Rig, **settings: Any) -> Iterator[Supervisor]:
     """Workers in processes of their own, ready, and looked after until the end."""
-    chosen = ServingSettings(port=0, **settings)
+    chosen = ServingSettings(port=0, **{"queue_ms": PATIENT_MS, **settings})
     (rig.folder / "settings.json").write_bytes(msgspec.json.encode(chosen))
     supervisor = Supervisor(rig.command, chosen, rig.metrics)
     supervisor.start()

@@ -76,18 +76,27 @@ def scenario(tmp_path):
     return start
 
 
+@contextlib.asynccontextmanager
 async def attack(port, frames_, *, most=60_000):
-    """Send without reading until the server has had enough, or so many times."""
+    """Sends without reading until the server has had enough, or so many times; yields the sending task, leaves abruptly."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    with contextlib.suppress(ConnectionError, TimeoutError):
-        writer.write(PREFACE + settings_frame({}))
-        async with asyncio.timeout(3):
-            for batch in _batches(frames_, most):
-                writer.write(b"".join(batch))
-                await writer.drain()
-                if writer.transport.is_closing() or reader.at_eof():
-                    break
-    return writer
+
+    async def send():
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            writer.write(PREFACE + settings_frame({}))
+            async with asyncio.timeout(3):
+                for batch in _batches(frames_, most):
+                    writer.write(b"".join(batch))
+                    await writer.drain()
+                    if writer.transport.is_closing() or reader.at_eof():
+                        break
+
+    sending = asyncio.create_task(send())
+    try:
+        yield sending
+    finally:
+        sending.cancel()
+        writer.transport.abort()
 
 
 def _batches(frames_, most):
@@ -102,13 +111,12 @@ def test_an_attacker_takes_nothing_from_the_others(scenario, name):
             ask = channel.unary_unary(INFER)
             body = question()
             await ask(body, timeout=20)
-            attacking = asyncio.create_task(attack(port, ATTACKS[name]()))
-            answers = [await ask(body, timeout=20) for _ in range(30)]
-            writer = await attacking
-            answers.append(await ask(body, timeout=20))
-            server = service.worker._grpc
-            held = server.buffered_bytes, server.calls
-            writer.transport.abort()
+            async with attack(port, ATTACKS[name]()) as attacking:
+                answers = [await ask(body, timeout=20) for _ in range(30)]
+                await attacking
+                answers.append(await ask(body, timeout=20))
+                server = service.worker._grpc
+                held = server.buffered_bytes, server.calls
             await until(lambda: server.calls == 0)
             return answers, held, server
 

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from tests.asking import Asker, GrpcAsker, settle
 from tests.serving_rig import Rig
-from tests.serving_runs import free_port, run, serving, supervised, until
+from tests.serving_runs import PATIENT_MS, free_port, run, serving, supervised, until
 from tests.unit.serving.test_supervisor import RUN, alive
 
 from seakeep.clock import SystemClock
@@ -120,7 +120,7 @@ def test_the_end_of_a_service_under_load_is_in_order_for_clients_of_both_transpo
         await asyncio.gather(*load)
         return by_http, by_grpc
 
-    chosen = ServingSettings(port=0, grpc_port=grpc_port)
+    chosen = ServingSettings(port=0, grpc_port=grpc_port, queue_ms=PATIENT_MS)
     (rig.folder / "settings.json").write_bytes(msgspec.json.encode(chosen))
     service = Supervisor(rig.command, chosen, rig.metrics)
     service.start()

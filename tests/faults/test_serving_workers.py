@@ -10,10 +10,11 @@ import subprocess
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.asking import Asker, settle
 from tests.serving_rig import Rig
-from tests.serving_runs import PREDICT, body, row, run, supervised, until, wait_until
+from tests.serving_runs import PATIENT_MS, PREDICT, body, row, run, supervised, until, wait_until
 
 from seakeep.config import ServingSettings
 from seakeep.errors import PlatformError
@@ -100,7 +101,8 @@ def test_ending_the_service_under_load_loses_no_request_on_its_way_and_no_record
         await asyncio.gather(*load)
         return askers
 
-    chosen = ServingSettings(port=0)
+    chosen = ServingSettings(port=0, queue_ms=PATIENT_MS)
+    (rig.folder / "settings.json").write_bytes(msgspec.json.encode(chosen))
     service = Supervisor(rig.command, chosen, rig.metrics)
     service.start()
     try:
