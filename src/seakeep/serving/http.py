@@ -151,13 +151,12 @@ class Connection(asyncio.Protocol):
             return
         if self._unread:
             self._unread = bytes(self._unread) + data  # one read more than was paused for
-        elif len(data) > PIECE_BYTES:
-            self._take(memoryview(data))
-        elif self._receiving:
-            self._feed(data)
-        elif not self._recognise(data):
-            self._fed = data
-            self._feed(data)
+        elif self._receiving or not self._recognise(data):
+            self._fed = b"" if self._receiving else data
+            if len(data) <= PIECE_BYTES:
+                self._feed(data)
+            else:
+                self._take(memoryview(data))
             self._fed = b""
 
     def eof_received(self) -> bool:
