@@ -50,6 +50,7 @@ _COMMANDS = {
         "parity": ("know", "Recompute served features from history, and compare."),
     },
     "Administer": {
+        "doctor": ("doctor", "What is usable here, and whether what is kept is whole."),
         "run": ("nouns", "Training runs: list, show."),
         "model": ("nouns", "Versions of models: list, show."),
         "data": ("nouns", "Dataset versions: list, diff."),
