@@ -8,6 +8,7 @@ dicts of strings, the number of threads (it decides the order of sums) and the t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import random
@@ -21,13 +22,18 @@ import msgspec
 import numpy as np
 
 from seakeep.backends.files.datasets import FileDatasetStore
+from seakeep.conversion.convert import convert_file
+from seakeep.conversion.modelfile import FORMATS, ModelFile, read_model_file
+from seakeep.conversion.session import ScoringSession
 from seakeep.data.version import DatasetStore, load, snapshot
 from seakeep.errors import (
     ConfigError,
+    ConversionError,
     DataError,
     IntegrityError,
     LeakError,
     NotFoundError,
+    ParityError,
     SeakeepError,
     TrainingError,
 )
@@ -39,18 +45,30 @@ from seakeep.records.dataset import DatasetVersion
 from seakeep.records.model import Model
 from seakeep.records.run import Run
 from seakeep.training.environment import code_digests, environment
-from seakeep.training.fit import fit
+from seakeep.training.fit import Fitted, fit, judge, sides_of
 from seakeep.training.frames import read_frame, write_frame
 from seakeep.training.lifeline import hold_to_lifeline
 from seakeep.training.rerun import check_rerun
 from seakeep.training.run import Inputs, assemble
+from seakeep.training.split import default_validate_from
 
 REQUEST, RUN, ESTIMATOR, VALIDATION = "request.json", "run.json", "estimator.pkl", "validation.npz"
+MODEL, PROOF = "model.onnx", "parity.json"
 ERROR, LOG = "error.json", "train.log"
 
 _TAIL = 2_000
 _ERRORS = {
-    kind.code: kind for kind in (ConfigError, DataError, LeakError, TrainingError, IntegrityError, NotFoundError)
+    kind.code: kind
+    for kind in (
+        ConfigError,
+        DataError,
+        LeakError,
+        TrainingError,
+        IntegrityError,
+        NotFoundError,
+        ConversionError,
+        ParityError,
+    )
 }
 
 
@@ -72,6 +90,10 @@ class TrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     threads
         Threads of numerical libraries. Their number decides the order of sums and so the last bits; one is repeatable
         on any number of cores and fastest for small data.
+    given
+        Path of a model file that is judged in place of a training; ``""``: train.
+    trust_pickle, without_cage
+        Whether that file may be a pickle, and may be read even where this system gives no full cage.
     """
 
     run: str
@@ -84,6 +106,9 @@ class TrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     validate_from_us: int = 0
     trainer: str = ""
     threads: int = 1
+    given: str = ""
+    trust_pickle: bool = False
+    without_cage: bool = False
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,13 +262,16 @@ def run_training(request: TrainRequest, into: Path) -> None:
     tables = load(version, FileDatasetStore(Path(request.data)))
     frame = training_frame(definition, tables, as_of_us=version.as_of_us)
     _seed(request.seed)
-    fitted = fit(
-        model,
-        frame,
-        train=project.trainer(request.trainer) if request.trainer else None,
-        validate_from_us=request.validate_from_us,
-        seed=request.seed,
-    )
+    if request.given:
+        fitted = _judge_given(model, frame, request, into)
+    else:
+        fitted = fit(
+            model,
+            frame,
+            train=project.trainer(request.trainer) if request.trainer else None,
+            validate_from_us=request.validate_from_us,
+            seed=request.seed,
+        )
     inputs = Inputs(
         id=request.run,
         started_us=request.started_us,
@@ -255,11 +283,44 @@ def run_training(request: TrainRequest, into: Path) -> None:
         environment=environment(),
         trainer=request.trainer,
         threads=request.threads,
+        given=Path(request.given).name,
     )
     (into / ESTIMATOR).write_bytes(fitted.artefact)
     write_frame(into / VALIDATION, fitted.validate)
     run = assemble(inputs, fitted, seconds=time.perf_counter() - started)
     (into / RUN).write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
+
+
+def _judge_given(model: Model, frame: Frame, request: TrainRequest, into: Path) -> Fitted:
+    """Judge a model that was trained elsewhere by the answers of what it was converted to."""
+    file = read_model_file(Path(request.given), trust_pickle=request.trust_pickle)
+    validate_from_us = request.validate_from_us or default_validate_from(frame)
+    learn, validate = sides_of(model, frame, validate_from_us)
+    converted = convert_file(file, validate, decision=model.definition.decision, without_cage=request.without_cage)
+    scores = ScoringSession(converted.model).score(validate.numbers(), validate.categories())
+    if not bool(((scores >= 0) & (scores <= 1)).all()):
+        raise ConversionError(
+            f"{file.name} gives scores that are not between 0 and 1 for some of {len(validate):,} validation rows",
+            hint="give a binary classifier that accepts every row of the frame",
+        )
+    (into / MODEL).write_bytes(converted.model)
+    (into / PROOF).write_bytes(msgspec.json.encode(converted.proof))
+    fitted = judge(model, (learn, validate), scores, file.content, validate_from_us=validate_from_us, seed=request.seed)
+    return dataclasses.replace(fitted, rows_trained=0, warnings=(*_told_of(file), *fitted.warnings))
+
+
+def _told_of(file: ModelFile) -> list[str]:
+    """What is not known of a model that was trained elsewhere, in words."""
+    told = [f"{file.name} was trained elsewhere ({FORMATS[file.format]}): it may have seen the rows that judge it here"]
+    if file.format == "onnx":
+        told.append(
+            "it came as ONNX: it was held against itself; that it answers as what it was exported from is not proved"
+        )
+    if file.format == "pickle":
+        told.append(
+            "it came as a pickle: that the model answers as the pickled one is only as true as whoever made the pickle"
+        )
+    return told
 
 
 def _seed(seed: int) -> None:

@@ -55,6 +55,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         Name of the project's function that trained in place of the model's own; ``""``: the model's own did.
     threads
         Threads that numerical libraries used: their number decides the order of sums, and so the last bits.
+    given
+        Name of the model file that was judged in place of a training; ``""``: it was trained here.
     sealed
         Digest of the signed folder that holds the estimator and the validation rows; ``""`` before they are stored.
     """
@@ -83,3 +85,4 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     trainer: str = ""
     threads: int = 1
     sealed: str = ""
+    given: str = ""

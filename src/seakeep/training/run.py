@@ -27,6 +27,7 @@ class Inputs:
     environment: Environment
     trainer: str = ""
     threads: int = 1
+    given: str = ""
 
 
 def new_run_id(ids: Ids) -> str:
@@ -65,4 +66,5 @@ def assemble(inputs: Inputs, fitted: Fitted, *, seconds: float) -> Run:
         warnings=fitted.warnings,
         trainer=inputs.trainer,
         threads=inputs.threads,
+        given=inputs.given,
     )
