@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RESULTS = ("model.onnx", "parity.json", "error.json")
 """What can be written in the cage that outlives it."""
+SCRATCH = "scratch"
 _GIB = 1024**3
 _NEW_USER_NAMESPACE, _NEW_NETWORK_NAMESPACE = 0x10000000, 0x40000000  # linux/sched.h
 
@@ -117,16 +118,14 @@ def _confine(folder: Path) -> str:
     """Close the cage around a file from elsewhere; what is missing of it, in words."""
     from seakeep.conversion.cage import confine
 
-    results = [folder / name for name in RESULTS]
-    for path in results:
-        path.touch()
-    scratch = folder / "scratch"
-    missing = confine(results, scratch)
+    for name in RESULTS:
+        (folder / name).touch()
     # Whatever memory this takes, the system ends it before anything else.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
-    os.chdir(scratch)
-    tempfile.tempdir = str(scratch)
+    missing = confine(folder, writable=RESULTS, scratch=SCRATCH)
+    os.chdir(folder / SCRATCH)
+    tempfile.tempdir = str(folder / SCRATCH)
     return missing
 
 
