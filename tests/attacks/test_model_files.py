@@ -16,6 +16,7 @@ import pytest
 
 from seakeep.conversion import child, exchange
 from seakeep.conversion.convert import convert_file
+from seakeep.conversion.formats.registry import FORMATS
 from seakeep.conversion.modelfile import ModelFile, read_model_file
 from seakeep.conversion.native import frame_of
 from seakeep.conversion.rows import Rows
@@ -62,7 +63,7 @@ class Payload:
 
 
 def attempt(frame, code, timeout_s=60):
-    file = ModelFile("hostile.pkl", pickle.dumps(Payload(code)), "pickle")
+    file = ModelFile("hostile.pkl", pickle.dumps(Payload(code)), FORMATS["pickle"])
     with pytest.raises(ConversionError) as refusal:
         convert_file(file, frame, decision=Threshold(), timeout_s=timeout_s)
     assert refusal.value.hint

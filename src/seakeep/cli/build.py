@@ -66,7 +66,7 @@ def convert(run_id: str, folder: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.argument("model", default="")
+@click.option("--model", default="", help="Which declared model it is; by default the only one.")
 @click.option("--as-of", type=options.Moment(), help="Judge by what could be known before this moment; by default now.")
 @click.option(
     "--validate-from", type=options.Moment(), help="First moment of the validation rows; by default the last fifth."
@@ -110,7 +110,8 @@ def run_summary(run: Run) -> str:
         [name, interval(metric), *[interval(run.baselines[b].get(name)) for b in names]]
         for name, metric in run.metrics.items()
     ]
-    head = f"{run.model} {run.id}: {run.rows_trained:,} rows trained, {run.rows_validated:,} validated, {run.seconds:.1f} s"
+    made = f"from {run.given.name}" if run.given else f"{run.rows_trained:,} rows trained"
+    head = f"{run.model} {run.id}: {made}, {run.rows_validated:,} validated, {run.seconds:.1f} s"
     lines = [head, "", output.table(["metric", "model (95 %)", *names], rows)]
     lines += [f"warning: {text}" for text in run.warnings]
     return "\n".join(lines)

@@ -150,7 +150,9 @@ def _unreachable(folder: Path, user: int) -> str:
     except OSError as error:
         return f"this system has no other user for the superuser's cage ({error})"
     try:
-        closed = [path for path in sorted(_needed(folder)) if not os.access(path, os.R_OK | os.X_OK, effective_ids=True)]
+        closed = [
+            path for path in sorted(_needed(folder)) if not os.access(path, os.R_OK | os.X_OK, effective_ids=True)
+        ]
     finally:
         os.seteuid(0)
         os.setegid(0)

@@ -14,15 +14,10 @@ import resource
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from seakeep.training.lifeline import hold_to_lifeline
 
-if TYPE_CHECKING:
-    from seakeep.conversion.exchange import Request
-    from seakeep.conversion.rows import Scorer
-
-RESULTS = ("model.onnx", "parity.json", "error.json")
+RESULTS = ("model.onnx", "notes.json", "parity.json", "error.json")
 """What can be written in the cage that outlives it."""
 SCRATCH = "scratch"
 _GIB = 1024**3
@@ -50,35 +45,30 @@ def run(folder: Path) -> None:
     import msgspec
 
     from seakeep.conversion import exchange
-    from seakeep.conversion.native import native_scorer
+    from seakeep.conversion.formats import base, registry
+
+    request = msgspec.json.decode((folder / exchange.REQUEST).read_bytes(), type=exchange.Request)
+    _limit(resource.RLIMIT_CPU, request.cpu_s)
+    content = _content(folder / exchange.ESTIMATOR, request.artefact_sha256)
+    if request.format == exchange.RUN:
+        taken = base.emitted(_unpickled(content), request.columns)
+    else:
+        taken = registry.take(request.format, content, request.columns)
+    # Not before: what cannot be read is told without them.
     from seakeep.conversion.outputs import require_served
     from seakeep.conversion.parity import prove
     from seakeep.conversion.session import ScoringSession
     from seakeep.training.threshold import choose_threshold
 
-    request = msgspec.json.decode((folder / exchange.REQUEST).read_bytes(), type=exchange.Request)
-    _limit(resource.RLIMIT_CPU, request.cpu_s)
+    emission, threshold = taken.emission, request.threshold
+    require_served(emission.outputs, taken.name, request.outputs)
     rows = exchange.read_rows(folder / exchange.FRAME)
-    if request.format == "onnx":
-        from seakeep.conversion.onnxfile import imported
-
-        emission = imported(_content(folder / exchange.ESTIMATOR, request.artefact_sha256), request.columns)
-        trained: Scorer = ScoringSession(emission.model).score
-        name = "the ONNX model"
-    else:
-        from seakeep.conversion.emit.model import emit
-
-        estimator = _load(folder / exchange.ESTIMATOR, request)
-        emission = emit(estimator, request.columns)
-        trained, name = native_scorer(estimator, request.columns), type(estimator).__name__
-    require_served(emission.outputs, name, request.outputs)
-    threshold = request.threshold
     if request.decision is not None:
-        threshold = choose_threshold(
-            request.decision, ScoringSession(emission.model).score(rows.numbers, rows.categories), request.outputs
-        )
-    proof = prove(trained, emission, rows, threshold=threshold, artefact_sha256=request.artefact_sha256)
+        scores = ScoringSession(emission.model).score(rows.numbers, rows.categories)
+        threshold = choose_threshold(request.decision, scores, request.outputs)
+    proof = prove(taken.trained, emission, rows, threshold=threshold, artefact_sha256=request.artefact_sha256)
     (folder / exchange.MODEL).write_bytes(emission.model)
+    (folder / exchange.NOTES).write_bytes(msgspec.json.encode(taken.notes))
     (folder / exchange.PROOF).write_bytes(msgspec.json.encode(proof))
 
 
@@ -99,13 +89,14 @@ def main(folder: Path, form: str = "", *, without_cage: bool = False) -> int:
     import msgspec
 
     from seakeep.conversion.exchange import ERROR, Failure
+    from seakeep.conversion.formats.registry import FORMATS
     from seakeep.errors import ConversionError, SeakeepError
 
     try:
-        if missing and form == "pickle" and not without_cage:
+        if missing and FORMATS[form].runs_code and not without_cage:
             raise ConversionError(
-                f"there is no cage to read a pickle in: {missing}",
-                hint="do it on a Linux that allows user namespaces, not as root; or save the model in another format",
+                f"there is no cage to read {FORMATS[form].told} in: {missing}",
+                hint="do it on a Linux that allows user namespaces; or save the model in another format",
             )
         run(folder)
     except SeakeepError as fault:
@@ -138,17 +129,11 @@ def _content(path: Path, sha256: str) -> bytes:
     return content
 
 
-def _load(path: Path, request: Request) -> object:
+def _unpickled(content: bytes) -> object:
     import pickle  # noqa: TID251 -- the converter process exists to do this apart from everything else
 
-    from seakeep.conversion.exchange import RUN
     from seakeep.errors import ConversionError
 
-    content = _content(path, request.artefact_sha256)
-    if request.format != RUN:
-        from seakeep.conversion.foreign import read
-
-        return read(request.format, content, request.columns)
     try:
         loaded: object = pickle.loads(content)  # noqa: S301 -- made by this project, digest verified, caged
     except Exception as error:

@@ -32,10 +32,11 @@ _MOST_TOLD, _MOST_MODEL = 1024**2, 2 * 1024**3
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
-    """A converted model, as ONNX bytes, and the proof that it answers as the estimator does."""
+    """A converted model, as ONNX bytes, the proof that it answers as the estimator does, and what to know of it, in words."""
 
     model: bytes
     proof: ParityProof
+    notes: tuple[str, ...] = ()
 
 
 def convert(
@@ -123,11 +124,11 @@ def convert_file(
         artefact_sha256=file.sha256,
         cpu_s=2 * timeout_s,
         outputs=outputs,
-        format=file.format,
+        format=file.format.name,
         without_cage=without_cage,
     )
     converted = _converted(file.content, frame, request, timeout_s)
-    if file.format == "pickle":
+    if file.format.runs_code:
         model_sha256 = hashlib.sha256(converted.model).hexdigest()
         again = msgspec.structs.replace(request, format="onnx", artefact_sha256=model_sha256)
         _converted(converted.model, frame, again, timeout_s)
@@ -144,6 +145,7 @@ def _converted(artefact: bytes, frame: Frame, request: exchange.Request, timeout
         _run(folder, request, timeout_s)
         try:
             proof = msgspec.json.decode(read_bounded(folder / exchange.PROOF, _MOST_TOLD), type=ParityProof)
+            notes = msgspec.json.decode(read_bounded(folder / exchange.NOTES, _MOST_TOLD), type=tuple[str, ...])
         except msgspec.DecodeError as error:
             raise ConversionError("the converter wrote no proof", hint="convert again") from error
         model = read_bounded(folder / exchange.MODEL, _MOST_MODEL)
@@ -151,7 +153,7 @@ def _converted(artefact: bytes, frame: Frame, request: exchange.Request, timeout
         raise ParityError(_told(proof), hint="this is a fault of the converter: please report it with this row")
     if hashlib.sha256(model).hexdigest() != proof.model_sha256 or proof.artefact_sha256 != request.artefact_sha256:
         raise ConversionError("the proof is of other files than the converter wrote", hint="convert again")
-    return Converted(model=model, proof=proof)
+    return Converted(model=model, proof=proof, notes=notes)
 
 
 def _run(folder: Path, request: exchange.Request, timeout_s: int) -> None:

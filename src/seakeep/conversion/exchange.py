@@ -19,6 +19,7 @@ ESTIMATOR = "estimator"
 FRAME = "frame.npz"
 REQUEST = "request.json"
 MODEL = "model.onnx"
+NOTES = "notes.json"
 PROOF = "parity.json"
 ERROR = "error.json"
 SCRATCH = "scratch"
@@ -42,11 +43,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     outputs
         What the model must answer.
     format
-        What the estimator's file is: :data:`RUN`, or a key of :data:`seakeep.conversion.modelfile.FORMATS`.
+        What the estimator's file is: :data:`RUN`, or a key of :data:`seakeep.conversion.formats.registry.FORMATS`.
     decision
         What the threshold follows from on the validation rows, in place of ``threshold``.
     without_cage
-        Read a pickle even where this system gives no full cage.
+        Read what runs code even where this system gives no full cage.
     """
 
     columns: tuple[FeatureColumn, ...]

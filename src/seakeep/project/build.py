@@ -14,6 +14,7 @@ from seakeep.conversion.modelfile import read_model_file
 from seakeep.errors import ConversionError, NotFoundError, TrainingError
 from seakeep.features.frame import Frame
 from seakeep.project import jobs
+from seakeep.project.judge import kept
 from seakeep.project.load import LoadedProject
 from seakeep.project.stores import Stores
 from seakeep.records.run import Run
@@ -70,10 +71,8 @@ class Builder:
         with tempfile.TemporaryDirectory(prefix="seakeep-train-") as folder:
             into = Path(folder)
             trained = jobs.train(request, into=into)
-            proof = msgspec.json.decode((into / jobs.PROOF).read_bytes(), type=ParityProof)
-            converted = Converted(model=(into / jobs.MODEL).read_bytes(), proof=proof)
             run = self._record(trained, into, actor)
-        return self._register(run, converted, actor)
+            return self._register(run, kept(into), actor)
 
     def _taken(self, model: str, as_of_us: int | None, validate_from_us: int | None) -> jobs.TrainRequest:
         """Keep a dataset version; a request to learn from it or judge by it."""
@@ -97,7 +96,8 @@ class Builder:
         original = self._stores.runs.get(run_id)
         if original.given:
             raise TrainingError(
-                f"run {run_id} judged {original.given}, which was trained elsewhere", hint="rerun a run that trained"
+                f"run {run_id} judged {original.given.name}, which was trained elsewhere",
+                hint="rerun a run that trained",
             )
         request = self._request(original.model, original.dataset, self._clock.now_us())
         with tempfile.TemporaryDirectory(prefix="seakeep-rerun-") as folder:
@@ -112,7 +112,7 @@ class Builder:
         run = self._stores.runs.get(run_id) if run_id else self._newest()
         if run.given:
             raise ConversionError(
-                f"run {run.id} judged {run.given}, a model file", hint="register the file again: seakeep register"
+                f"run {run.id} judged {run.given.name}, a model file", hint="register the file again: seakeep register"
             )
         estimator = self._stores.artefacts.read_file(run.sealed, ESTIMATOR)
         converted = convert(

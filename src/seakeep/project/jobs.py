@@ -8,7 +8,6 @@ dicts of strings, the number of threads (it decides the order of sums) and the t
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import os
 import random
@@ -22,9 +21,6 @@ import msgspec
 import numpy as np
 
 from seakeep.backends.files.datasets import FileDatasetStore
-from seakeep.conversion.convert import convert_file
-from seakeep.conversion.modelfile import FORMATS, ModelFile, read_model_file
-from seakeep.conversion.session import ScoringSession
 from seakeep.data.version import DatasetStore, load, snapshot
 from seakeep.errors import (
     ConfigError,
@@ -40,20 +36,19 @@ from seakeep.errors import (
 from seakeep.features.frame import Frame
 from seakeep.features.join import training_frame
 from seakeep.features.resolve import resolve
+from seakeep.project.judge import Allowed, judge_file
 from seakeep.project.load import LoadedProject, load_project, sources_of
 from seakeep.records.dataset import DatasetVersion
 from seakeep.records.model import Model
-from seakeep.records.run import Run
+from seakeep.records.run import Given, Run
 from seakeep.training.environment import code_digests, environment
-from seakeep.training.fit import Fitted, fit, judge, sides_of
+from seakeep.training.fit import fit
 from seakeep.training.frames import read_frame, write_frame
 from seakeep.training.lifeline import hold_to_lifeline
 from seakeep.training.rerun import check_rerun
 from seakeep.training.run import Inputs, assemble
-from seakeep.training.split import default_validate_from
 
 REQUEST, RUN, ESTIMATOR, VALIDATION = "request.json", "run.json", "estimator.pkl", "validation.npz"
-MODEL, PROOF = "model.onnx", "parity.json"
 ERROR, LOG = "error.json", "train.log"
 
 _TAIL = 2_000
@@ -262,8 +257,17 @@ def run_training(request: TrainRequest, into: Path) -> None:
     tables = load(version, FileDatasetStore(Path(request.data)))
     frame = training_frame(definition, tables, as_of_us=version.as_of_us)
     _seed(request.seed)
+    given: Given | None = None
     if request.given:
-        fitted = _judge_given(model, frame, request, into)
+        fitted, given = judge_file(
+            model,
+            frame,
+            Path(request.given),
+            into=into,
+            validate_from_us=request.validate_from_us,
+            seed=request.seed,
+            allowed=Allowed(pickle=request.trust_pickle, without_cage=request.without_cage),
+        )
     else:
         fitted = fit(
             model,
@@ -283,44 +287,12 @@ def run_training(request: TrainRequest, into: Path) -> None:
         environment=environment(),
         trainer=request.trainer,
         threads=request.threads,
-        given=Path(request.given).name,
+        given=given,
     )
     (into / ESTIMATOR).write_bytes(fitted.artefact)
     write_frame(into / VALIDATION, fitted.validate)
     run = assemble(inputs, fitted, seconds=time.perf_counter() - started)
     (into / RUN).write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
-
-
-def _judge_given(model: Model, frame: Frame, request: TrainRequest, into: Path) -> Fitted:
-    """Judge a model that was trained elsewhere by the answers of what it was converted to."""
-    file = read_model_file(Path(request.given), trust_pickle=request.trust_pickle)
-    validate_from_us = request.validate_from_us or default_validate_from(frame)
-    learn, validate = sides_of(model, frame, validate_from_us)
-    converted = convert_file(file, validate, decision=model.definition.decision, without_cage=request.without_cage)
-    scores = ScoringSession(converted.model).score(validate.numbers(), validate.categories())
-    if not bool(((scores >= 0) & (scores <= 1)).all()):
-        raise ConversionError(
-            f"{file.name} gives scores that are not between 0 and 1 for some of {len(validate):,} validation rows",
-            hint="give a binary classifier that accepts every row of the frame",
-        )
-    (into / MODEL).write_bytes(converted.model)
-    (into / PROOF).write_bytes(msgspec.json.encode(converted.proof))
-    fitted = judge(model, (learn, validate), scores, file.content, validate_from_us=validate_from_us, seed=request.seed)
-    return dataclasses.replace(fitted, rows_trained=0, warnings=(*_told_of(file), *fitted.warnings))
-
-
-def _told_of(file: ModelFile) -> list[str]:
-    """What is not known of a model that was trained elsewhere, in words."""
-    told = [f"{file.name} was trained elsewhere ({FORMATS[file.format]}): it may have seen the rows that judge it here"]
-    if file.format == "onnx":
-        told.append(
-            "it came as ONNX: it was held against itself; that it answers as what it was exported from is not proved"
-        )
-    if file.format == "pickle":
-        told.append(
-            "it came as a pickle: that the model answers as the pickled one is only as true as whoever made the pickle"
-        )
-    return told
 
 
 def _seed(seed: int) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from seakeep.clock import Ids
 from seakeep.records.model import ModelDefinition
-from seakeep.records.run import Environment, Run
+from seakeep.records.run import Environment, Given, Run
 from seakeep.training.fit import Fitted
 
 
@@ -27,7 +27,7 @@ class Inputs:
     environment: Environment
     trainer: str = ""
     threads: int = 1
-    given: str = ""
+    given: Given | None = None
 
 
 def new_run_id(ids: Ids) -> str:

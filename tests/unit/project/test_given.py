@@ -71,10 +71,10 @@ def test_a_file_is_registered_and_its_onnx_again(shop, tmp_path, data):
     assert proof.passed
     assert proof.mutants_caught == proof.mutants > 0
     run = project.stores.runs.get(version.run)
-    assert run.given == name
+    assert (run.given.name, run.given.format, run.given.sha256) == (name, "lightgbm", run.artefact)
     assert run.rows_trained == 0
     assert "may have seen the rows" in run.warnings[0]
-    assert project.bundle(version).run.given == name
+    assert project.bundle(version).run.given == run.given
     with pytest.raises(ConversionError, match="a model file"):
         project.convert(run.id)
     with pytest.raises(TrainingError, match="trained elsewhere"):

@@ -1,0 +1,179 @@
+"""What a format of model files is, and what reading one gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import zipfile
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seakeep.errors import ConversionError
+from seakeep.records.feature import FeatureColumn
+
+if TYPE_CHECKING:
+    from seakeep.conversion.emit.model import Emission
+    from seakeep.conversion.rows import Scorer
+
+_MOST_UNPACKED, _MOST_ENTRIES = 1024**3, 20_000
+_DEEPEST = 200
+_CHUNK = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A model as it is asked in its own framework, and what it was converted to.
+
+    Attributes
+    ----------
+    trained
+        Its own answers.
+    emission
+        What is to be served, held against them by the proof.
+    name
+        What it is called in messages.
+    notes
+        What its owner should know, in words.
+    """
+
+    trained: Scorer
+    emission: Emission
+    name: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """One format.
+
+    Attributes
+    ----------
+    name, told
+        A word, and how people call a file of it.
+    suffixes
+        Endings of names that say it is this format; a file so named that is another one is refused.
+    extra
+        Of this package, that installs what reads it.
+    recognise
+        Whether bytes are in it, told from the content alone and before any library reads them. It may raise
+        :class:`ConversionError` for a file of this format that is damaged or has no measure.
+    take
+        Reads the bytes, in the cage, for a model of these inputs.
+    runs_code
+        Whether reading it runs code that is in the file.
+    caveat
+        What a proof does not show of a model that came so, in words.
+    """
+
+    name: str
+    told: str
+    suffixes: tuple[str, ...]
+    extra: str
+    recognise: Callable[[bytes, str], bool]
+    take: Callable[[bytes, Sequence[FeatureColumn]], Taken]
+    runs_code: bool = False
+    caveat: str = ""
+
+
+def emitted(estimator: Any, columns: Sequence[FeatureColumn], notes: Sequence[str] = ()) -> Taken:
+    """A fitted estimator through the exact emitters.
+
+    Raises
+    ------
+    ConversionError
+        It was fitted on other inputs, or has no exact emitter.
+    """
+    # Imported once a file could be read: a file that cannot be is refused sooner.
+    from seakeep.conversion.emit.model import emit
+    from seakeep.conversion.native import native_scorer
+
+    emission = emit(estimator, columns)
+    return Taken(
+        trained=native_scorer(estimator, columns),
+        emission=emission,
+        name=type(estimator).__name__,
+        notes=tuple(notes),
+    )
+
+
+def check_inputs(names: Sequence[str], count: int, columns: Sequence[FeatureColumn]) -> list[str]:
+    """Hold the inputs that a file knows against the model's; what could not be checked, in words.
+
+    Parameters
+    ----------
+    names
+        As the file has them; empty: it has none.
+    count
+        How many inputs it takes.
+
+    Raises
+    ------
+    ConversionError
+        They differ in number, name or order.
+    """
+    wanted = [column.name for column in columns]
+    if count != len(wanted):
+        raise ConversionError(
+            f"the file's model was fitted on {count} inputs; the model's are {len(wanted)}: {', '.join(wanted)}",
+            hint="declare in project.py the features it was fitted on, in their order",
+        )
+    if not names:
+        return [f"the file names no inputs: that it takes {', '.join(wanted)}, in this order, is not checked"]
+    if list(names) != wanted:
+        same = sorted(names) == sorted(wanted)
+        raise ConversionError(
+            f"the file's model was fitted on {', '.join(names)}; the model's inputs are {', '.join(wanted)}",
+            hint="declare the features in the file's order" if same else "declare the features under the file's names",
+        )
+    return []
+
+
+def damaged(name: str, what: str, why: str) -> ConversionError:
+    """The error of a file that is of a format, but not whole."""
+    return ConversionError(f"{name} is a damaged {what}: {why}", hint="save or copy it again")
+
+
+def zip_entries(content: bytes, name: str) -> frozenset[str]:
+    """The names in a zip archive, which is opened no further; empty if the bytes are none.
+
+    Raises
+    ------
+    ConversionError
+        It is damaged, or would unpack to more than a gibibyte or 20,000 files.
+    """
+    if not content.startswith(b"PK"):
+        return frozenset()
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError) as error:
+        raise damaged(name, "zip archive", str(error)) from error
+    unpacked = sum(entry.file_size for entry in entries)
+    if len(entries) > _MOST_ENTRIES or unpacked > _MOST_UNPACKED:
+        raise ConversionError(
+            f"{name} would unpack to {unpacked:,} bytes in {len(entries):,} files",
+            hint=f"a model may have {_MOST_UNPACKED:,} bytes in {_MOST_ENTRIES:,} files",
+        )
+    return frozenset(entry.filename for entry in entries)
+
+
+def require_shallow(content: bytes, name: str) -> None:
+    """Refuse JSON that is nested deeply or cut off: parsers written in C go one step down the stack for each level.
+
+    Raises
+    ------
+    ConversionError
+        More than 200 levels, or brackets that do not match.
+    """
+    depth = 0
+    for start in range(0, len(content), _CHUNK):
+        part = np.frombuffer(content, dtype=np.uint8, count=min(_CHUNK, len(content) - start), offset=start)
+        opened = np.isin(part, np.frombuffer(b"[{", np.uint8)).astype(np.int32)
+        levels = depth + np.cumsum(opened - np.isin(part, np.frombuffer(b"]}", np.uint8)))
+        if int(levels.max()) > _DEEPEST:
+            raise damaged(name, "JSON model", f"it is nested more than {_DEEPEST} levels deep")
+        depth = int(levels[-1])
+    if depth:
+        raise damaged(name, "JSON model", "its brackets do not match: it may be cut off")
