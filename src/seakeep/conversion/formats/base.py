@@ -98,6 +98,14 @@ def emitted(estimator: Any, columns: Sequence[FeatureColumn], notes: Sequence[st
     )
 
 
+def fitted(estimator: Any, columns: Sequence[FeatureColumn]) -> Taken:
+    """An estimator as scikit-learn builds them, which knows by itself what it was fitted on; raises as :func:`emitted`."""
+    names = getattr(estimator, "feature_names_in_", ())
+    count = getattr(estimator, "n_features_in_", len(columns))
+    notes = check_inputs([str(name) for name in names], count, columns) if hasattr(estimator, "fit") else []
+    return emitted(estimator, columns, notes)
+
+
 def check_inputs(names: Sequence[str], count: int, columns: Sequence[FeatureColumn]) -> list[str]:
     """Hold the inputs that a file knows against the model's; what could not be checked, in words.
 

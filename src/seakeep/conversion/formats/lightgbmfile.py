@@ -29,7 +29,10 @@ def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
     names = booster.feature_name()
     if names == [f"Column_{i}" for i in range(len(names))]:  # what it calls columns without a name
         names = []
-    notes = check_inputs(names, booster.num_feature(), [_as_lightgbm_names(one) for one in columns])
+    elif len(names) == len(columns):  # it writes spaces as underscores
+        spelt = {column.name.replace(" ", "_"): column.name for column in columns}
+        names = [spelt.get(name, name) for name in names]
+    notes = check_inputs(names, booster.num_feature(), columns)
     objective = next(
         (line[10:] for line in content.decode().split("\n\n", 1)[0].split("\n") if line.startswith("objective=")), ""
     )
@@ -39,10 +42,6 @@ def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
             hint="train with one of LightGBM's objectives",
         )
     return emitted(_wrapped(booster, objective.split(" ")[0]), columns, notes)
-
-
-def _as_lightgbm_names(column: FeatureColumn) -> FeatureColumn:
-    return FeatureColumn(name=column.name.replace(" ", "_"), kind=column.kind)
 
 
 def _wrapped(booster: Any, objective: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from seakeep.conversion.formats.base import Format, Taken, emitted
+from seakeep.conversion.formats.base import Format, Taken, fitted
 from seakeep.records.feature import FeatureColumn
 
 _COMPRESSED = (
@@ -31,7 +31,7 @@ def _is_pickle(content: bytes, _name: str) -> bool:
 def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
     import joblib
 
-    return emitted(joblib.load(io.BytesIO(content)), columns)
+    return fitted(joblib.load(io.BytesIO(content)), columns)
 
 
 FORMAT = Format(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seakeep.conversion.formats.base import Format, Taken, emitted, zip_entries
+from seakeep.conversion.formats.base import Format, Taken, fitted, zip_entries
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
 
@@ -58,7 +58,7 @@ def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
             if any("<lambda>" in one for one in unknown)
             else "build the estimator from scikit-learn's, XGBoost's and LightGBM's own classes and NumPy's functions",
         )
-    return emitted(loads(content, trusted=sorted(TRUSTED)), columns)
+    return fitted(loads(content, trusted=sorted(TRUSTED)), columns)
 
 
 FORMAT = Format(
