@@ -27,7 +27,7 @@ _MOUNT_SETATTR, _AT_RECURSIVE, _READ_ONLY, _HERE = 442, 0x8000, 1, -100  # sys/m
 _DEATH_SIGNAL, _DUMPABLE, _NO_NEW_PRIVILEGES = 1, 4, 38  # sys/prctl.h
 _CAPABILITIES = 0x20080522  # linux/capability.h, version 3
 _SCRATCH_BYTES = 256 * 1024**2
-_STRANGERS = range(61184, 65520)
+STRANGERS = range(61184, 65520)
 """User ids that are nobody's, by the convention of https://systemd.io/UIDS-GIDS."""
 PROCESSES = 64
 """Processes and threads in the cage."""
@@ -76,8 +76,8 @@ def confine(folder: Path, *, writable: Sequence[str], scratch: str) -> str:
 def _stranger() -> int:
     """A user that owns no file and no process."""
     known = {one.pw_uid for one in pwd.getpwall()}
-    first = os.getpid() % len(_STRANGERS)  # two cages at once are two users
-    return next(user for user in (*_STRANGERS[first:], *_STRANGERS) if user not in known)
+    first = os.getpid() % len(STRANGERS)  # two cages at once are two users
+    return next(user for user in (*STRANGERS[first:], *STRANGERS) if user not in known)
 
 
 def _leave(folder: Path, writable: Sequence[Path], scratch: Path, inside: int) -> str:

@@ -68,10 +68,11 @@ def read_bounded(path: Path, most: int) -> bytes:
     except OSError as error:
         what = "is a link" if path.is_symlink() else f"cannot be read: {error.strerror}"
         raise ConversionError(f"{path.name} {what}", hint="name the model file itself") from error
-    with os.fdopen(descriptor, "rb", closefd=True) as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise ConversionError(f"{path.name} is no regular file", hint="name the model file itself")
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(descriptor)
+        raise ConversionError(f"{path.name} is no regular file", hint="name the model file itself")
+    with os.fdopen(descriptor, "rb") as file:
         content = file.read(most + 1) if about.st_size <= most else b""
     if about.st_size > most or len(content) > most:
         raise ConversionError(f"{path.name} has more than {most:,} bytes", hint="give a smaller model")

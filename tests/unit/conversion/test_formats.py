@@ -150,7 +150,9 @@ class TestInputs:
     def test_other_names_or_another_order_are_refused(self, saved, form):
         content = saved(form)
         other = (NUMBERS[1], NUMBERS[0], NUMBERS[2])
-        with pytest.raises(ConversionError, match=r"late.rate, price, hour; the model's inputs are price, late.rate") as told:
+        with pytest.raises(
+            ConversionError, match=r"late.rate, price, hour; the model's inputs are price, late.rate"
+        ) as told:
             registry.take(form, content, other)
         assert told.value.hint
 
