@@ -86,7 +86,7 @@ def _leave(folder: Path, writable: Sequence[Path], scratch: Path, inside: int) -
         _call("unshare", _NEW_USER * (user != 0) | _NEW_NETWORK | _NEW_MOUNTS | _NEW_IPC)
         own = {"setgroups": "deny", "uid_map": f"{user} {user} 1", "gid_map": f"{group} {group} 1"} if user else {}
         for name, text in own.items():
-            Path(f"/proc/self/{name}").write_text(text, "ascii")
+            Path(f"/proc/self/{name}").write_bytes(text.encode())
     except (OSError, AttributeError) as error:
         return f"this system gives a process no namespaces of its own, so no barrier to network and processes ({error})"
     try:

@@ -51,7 +51,7 @@ def run(folder: Path) -> None:
     _limit(resource.RLIMIT_CPU, request.cpu_s)
     content = _content(folder / exchange.ESTIMATOR, request.artefact_sha256)
     if request.format == exchange.RUN:
-        taken = base.emitted(_unpickled(content), request.columns)
+        taken = base.emitted(_unpickled(content), base.Inputs(request.columns, request.columns))
     else:
         taken = registry.take(request.format, content, request.columns)
     # Not before: what cannot be read is told without them.

@@ -169,6 +169,14 @@ class TestInputs:
         note, *_ = registry.take(form, content, NUMBERS).notes
         assert "that it takes late rate, price, hour, in this order, is not checked" in note
 
+    def test_a_feature_of_a_view_may_be_called_without_its_view(self, rows, saved):
+        viewed = (FeatureColumn(name="recent.late rate", kind="number"), *NUMBERS[1:])
+        for form in ("skops", "lightgbm", "catboost"):
+            taken = registry.take(form, saved(form), viewed)
+            assert taken.emission.columns == viewed
+            served = ScoringSession(taken.emission.model).score(rows.numbers, rows.categories)
+            assert np.abs(served - taken.trained(rows.numbers, rows.categories)).max() <= taken.emission.tolerance
+
 
 class TestRefusals:
     def test_lambdas_are_refused_with_what_to_do(self, table, labels):

@@ -1,93 +1,97 @@
-"""A model trained elsewhere becomes a version of the project."""
+"""A model trained elsewhere becomes a version of the project, which is promoted as any other."""
 
+import json
 import pickle  # noqa: TID251 -- models come as pickles too
 
 import lightgbm
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost
 
 from seakeep.clock import FixedClock, parse_moment
-from seakeep.conversion.convert import convert_file
-from seakeep.conversion.modelfile import read_model_file
-from seakeep.conversion.native import frame_of
-from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError, TrainingError
 from seakeep.project import open_project
-from seakeep.records.feature import FeatureColumn
-from seakeep.records.model import Threshold
 
 NOW = FixedClock(parse_moment("2024-04-09"))
-NUMBERS = (('shop=sk.col("shop"), ', ""), ('sk.gate.slices("shop"),', ""))
+NUMBERS = ('shop=sk.col("shop"), ', "")
+GATES = (('        sk.gate.slices("shop"),\n        sk.gate.latency(p99_ms=5),\n'), "        sk.gate.parity(),\n")
 NAMES = ["rate_24h", "rate_7d", "price", "hour"]
 
 
 @pytest.fixture(scope="module")
 def data():
+    """As the shop's rows: dear things come back."""
     rng = np.random.default_rng(0)
-    rows = rng.gamma(2.0, 20.0, (300, 4))
-    return rows, (rows[:, 2] + rng.normal(0, 5, 300) > 40).astype(int)
+    rows = pd.DataFrame(rng.gamma(2.0, 20.0, (300, 4)), columns=NAMES)
+    return rows, rows["price"] + rng.normal(0, 5, 300)
 
 
-def xgb(path, data):
-    xgboost.XGBClassifier(n_estimators=5).fit(*data).save_model(path)
-
-
-def lgbm(path, data):
-    lightgbm.LGBMClassifier(n_estimators=5, verbose=-1).fit(*data).booster_.save_model(path)
-
-
-def skops(path, data):
-    from sklearn.ensemble import RandomForestClassifier
-
-    pytest.importorskip("skops.io").dump(RandomForestClassifier(5).fit(*data), path)
+def nothing_is_registered(project):
+    return not (project.stores.runs.list() or project.stores.versions.list("returned") or project.stores.audit.list())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "save"), [("m.ubj", xgb), ("m.json", xgb), ("m.skops", skops)])
-def test_a_model_of_each_format_is_converted_with_its_proof(tmp_path, data, name, save):
-    save(tmp_path / name, data)
-    columns = tuple(FeatureColumn(name=one, kind="number") for one in NAMES)
-    frame = frame_of(Rows(data[0][:40], np.empty((40, 0), dtype=object)), columns)
-    file = read_model_file(tmp_path / name)
-    proof = convert_file(file, frame, decision=Threshold()).proof
-    assert proof.passed
-    assert proof.mutants_caught == proof.mutants > 0
-    if name == "m.ubj":
-        with pytest.raises(ConversionError, match="fitted on 4 inputs; the model's are 3: rate_24h, rate_7d, price"):
-            convert_file(
-                file,
-                frame_of(Rows(data[0][:40, :3], np.empty((40, 0), dtype=object)), columns[:3]),
-                decision=Threshold(),
-            )
-
-
-@pytest.mark.slow
-def test_a_file_is_registered_and_its_onnx_again(shop, tmp_path, data):
-    name = "m.txt"
-    lgbm(tmp_path / name, data)
-    project = open_project(shop(*NUMBERS), clock=NOW)
-    version, proof = project.files.register(tmp_path / name, actor="sam")
-    assert proof.passed
-    assert proof.mutants_caught == proof.mutants > 0
+def test_a_file_becomes_a_version_that_is_promoted_as_any_other(shop, tmp_path, data, seakeep):
+    file = tmp_path / "m.txt"
+    lightgbm.LGBMClassifier(n_estimators=5, verbose=-1).fit(data[0], data[1] > 40).booster_.save_model(file)
+    folder = shop(NUMBERS, GATES)
+    told = seakeep("register", file, "--model", "returned", "--as-of", "2024-04-09", "--project", folder, "--json")
+    shown = json.loads(told.out)
+    project = open_project(folder, clock=NOW)
+    version = project.resolve("returned@candidate")
     run = project.stores.runs.get(version.run)
-    assert (run.given.name, run.given.format, run.given.sha256) == (name, "lightgbm", run.artefact)
+    assert shown["version"]["bundle"] == version.bundle
+    assert shown["proof"]["passed"]
+    assert shown["proof"]["mutants_caught"] == shown["proof"]["mutants"] > 0
+    assert (run.given.name, run.given.format, run.given.sha256) == ("m.txt", "lightgbm", run.artefact)
+    assert run.given.libraries["lightgbm"] == lightgbm.__version__
     assert run.rows_trained == 0
+    assert run.metrics["roc_auc"].value > 0.6
+    assert set(run.baselines) == {"constant", "linear"}
     assert "may have seen the rows" in run.warnings[0]
     assert project.bundle(version).run.given == run.given
-    with pytest.raises(ConversionError, match="a model file"):
+    assert all(result.passed for result in project.gates(version.ref))
+    assert project.promote(version.ref, actor="ann").champion.version == version.number
+    with pytest.raises(ConversionError, match=r"m\.txt, a model file"):
         project.convert(run.id)
     with pytest.raises(TrainingError, match="trained elsewhere"):
         project.rerun(run.id)
-    (tmp_path / "m.onnx").write_bytes(project.bundle(version).model)
-    again, _ = project.files.register(tmp_path / "m.onnx")
-    assert project.bundle(again).model == project.bundle(version).model
-    assert "is not proved" in project.stores.runs.get(again.run).warnings[1]
+
+
+@pytest.mark.slow
+def test_a_model_of_a_number_comes_as_a_file_too(shop, tmp_path, data):
+    xgboost.XGBRegressor(n_estimators=4, max_depth=3).fit(data[0], data[1]).save_model(tmp_path / "m.ubj")
+    number = ('sk.col("returned") > 0, delay="1d")', 'sk.col("returned") * 1.5, delay="1d", answers=sk.number())')
+    plain = ("    decision=sk.TopShare(0.2),\n", "")
+    gate = ('sk.gate.metric("roc_auc", at_least=0.6)', 'sk.gate.metric("mae", at_most=500)')
+    project = open_project(shop(NUMBERS, GATES, number, plain, gate), clock=NOW)
+    version, proof = project.files.register(tmp_path / "m.ubj")
+    assert proof.passed
+    run = project.stores.runs.get(version.run)
+    assert "mae" in run.metrics
+    assert run.definition.label.outputs.kind == "value"
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_is_told_and_nothing_is_registered(shop, tmp_path, data):
+    model = xgboost.XGBClassifier(n_estimators=2).fit(data[0][NAMES[::-1]], data[1] > 40)
+    model.save_model(tmp_path / "m.json")
+    project = open_project(shop(NUMBERS, GATES), clock=NOW)
+    with pytest.raises(ConversionError, match="hour, price, rate_7d, rate_24h; the model's inputs are recent") as told:
+        project.files.register(tmp_path / "m.json")
+    assert told.value.hint == "declare the features in the file's order"
+    assert nothing_is_registered(project)
 
 
 def test_a_pickle_is_refused_before_the_data_are_read(shop, tmp_path):
+    (tmp_path / "model.json").write_bytes(pickle.dumps({}))
     (tmp_path / "m.pkl").write_bytes(pickle.dumps({}))
     project = open_project(shop(), clock=NOW)
-    with pytest.raises(ConversionError, match="runs whatever code"):
+    with pytest.raises(ConversionError, match=r"named \.json, but its content is a pickle"):
+        project.files.register(tmp_path / "model.json", trust_pickle=True)
+    with pytest.raises(ConversionError, match="runs whatever code") as told:
         project.files.register(tmp_path / "m.pkl")
+    assert "--trust-pickle" in told.value.hint
     assert project.stores.datasets.manifests() == []
+    assert nothing_is_registered(project)

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from seakeep.errors import ConversionError
@@ -77,7 +78,16 @@ class Format:
     caveat: str = ""
 
 
-def emitted(estimator: Any, columns: Sequence[FeatureColumn], notes: Sequence[str] = ()) -> Taken:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inputs:
+    """A model's inputs, and how a file calls them."""
+
+    columns: tuple[FeatureColumn, ...]
+    named: tuple[FeatureColumn, ...]
+    notes: tuple[str, ...] = ()
+
+
+def emitted(estimator: Any, inputs: Inputs) -> Taken:
     """A fitted estimator through the exact emitters.
 
     Raises
@@ -89,25 +99,28 @@ def emitted(estimator: Any, columns: Sequence[FeatureColumn], notes: Sequence[st
     from seakeep.conversion.emit.model import emit
     from seakeep.conversion.native import native_scorer
 
-    emission = emit(estimator, columns)
+    emission = emit(estimator, inputs.named)
     return Taken(
-        trained=native_scorer(estimator, columns),
-        emission=emission,
+        trained=native_scorer(estimator, inputs.named),
+        emission=dataclasses.replace(emission, columns=inputs.columns),
         name=type(estimator).__name__,
-        notes=tuple(notes),
+        notes=inputs.notes,
     )
 
 
 def fitted(estimator: Any, columns: Sequence[FeatureColumn]) -> Taken:
     """An estimator as scikit-learn builds them, which knows by itself what it was fitted on; raises as :func:`emitted`."""
+    if not hasattr(estimator, "fit"):
+        return emitted(estimator, Inputs(tuple(columns), tuple(columns)))
     names = getattr(estimator, "feature_names_in_", ())
     count = getattr(estimator, "n_features_in_", len(columns))
-    notes = check_inputs([str(name) for name in names], count, columns) if hasattr(estimator, "fit") else []
-    return emitted(estimator, columns, notes)
+    return emitted(estimator, match_inputs([str(name) for name in names], count, columns))
 
 
-def check_inputs(names: Sequence[str], count: int, columns: Sequence[FeatureColumn]) -> list[str]:
-    """Hold the inputs that a file knows against the model's; what could not be checked, in words.
+def match_inputs(names: Sequence[str], count: int, columns: Sequence[FeatureColumn], *, space: str = " ") -> Inputs:
+    """Hold the inputs that a file knows against the model's.
+
+    A file may call the feature ``rate`` of the view ``recent`` so, or ``recent.rate`` as the model does.
 
     Parameters
     ----------
@@ -115,6 +128,8 @@ def check_inputs(names: Sequence[str], count: int, columns: Sequence[FeatureColu
         As the file has them; empty: it has none.
     count
         How many inputs it takes.
+    space
+        What the file's format writes for a space.
 
     Raises
     ------
@@ -128,14 +143,17 @@ def check_inputs(names: Sequence[str], count: int, columns: Sequence[FeatureColu
             hint="declare in project.py the features it was fitted on, in their order",
         )
     if not names:
-        return [f"the file names no inputs: that it takes {', '.join(wanted)}, in this order, is not checked"]
-    if list(names) != wanted:
-        same = sorted(names) == sorted(wanted)
+        note = f"the file names no inputs: that it takes {', '.join(wanted)}, in this order, is not checked"
+        return Inputs(tuple(columns), tuple(columns), (note,))
+    known = [{one.replace(" ", space) for one in (name, name.rpartition(".")[2])} for name in wanted]
+    if not all(name in some for name, some in zip(names, known, strict=True)):
+        same = all(any(name in some for some in known) for name in names)
         raise ConversionError(
             f"the file's model was fitted on {', '.join(names)}; the model's inputs are {', '.join(wanted)}",
             hint="declare the features in the file's order" if same else "declare the features under the file's names",
         )
-    return []
+    named = tuple(msgspec.structs.replace(column, name=name) for column, name in zip(columns, names, strict=True))
+    return Inputs(tuple(columns), named)
 
 
 def damaged(name: str, what: str, why: str) -> ConversionError:

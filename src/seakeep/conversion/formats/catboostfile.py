@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from seakeep.conversion.formats.base import Format, Taken, check_inputs, emitted
+from seakeep.conversion.formats.base import Format, Taken, emitted, match_inputs
 from seakeep.records.feature import FeatureColumn
 
 _CLASSES = {"Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll"}
@@ -19,11 +19,11 @@ def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
     names = list(model.feature_names_)
     if names == [str(i) for i in range(len(names))]:  # what it calls columns without a name
         names = []
-    notes = check_inputs(names, len(model.feature_names_), columns)
+    inputs = match_inputs(names, len(model.feature_names_), columns)
     loss = str(model.get_all_params().get("loss_function", "")).split(":")[0]
     estimator: Any = CatBoostClassifier() if loss in _CLASSES else CatBoostRegressor()
     estimator.load_model(blob=content)
-    return emitted(estimator, columns, notes)
+    return emitted(estimator, inputs)
 
 
 FORMAT = Format(

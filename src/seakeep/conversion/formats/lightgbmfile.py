@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seakeep.conversion.formats.base import Format, Taken, check_inputs, damaged, emitted
+from seakeep.conversion.formats.base import Format, Taken, damaged, emitted, match_inputs
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
 
@@ -29,10 +29,7 @@ def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
     names = booster.feature_name()
     if names == [f"Column_{i}" for i in range(len(names))]:  # what it calls columns without a name
         names = []
-    elif len(names) == len(columns):  # it writes spaces as underscores
-        spelt = {column.name.replace(" ", "_"): column.name for column in columns}
-        names = [spelt.get(name, name) for name in names]
-    notes = check_inputs(names, booster.num_feature(), columns)
+    inputs = match_inputs(names, booster.num_feature(), columns, space="_")
     objective = next(
         (line[10:] for line in content.decode().split("\n\n", 1)[0].split("\n") if line.startswith("objective=")), ""
     )
@@ -41,7 +38,7 @@ def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
             "the LightGBM model has an objective of its own, which does not say what its numbers are",
             hint="train with one of LightGBM's objectives",
         )
-    return emitted(_wrapped(booster, objective.split(" ")[0]), columns, notes)
+    return emitted(_wrapped(booster, objective.split(" ")[0]), inputs)
 
 
 def _wrapped(booster: Any, objective: str) -> Any:

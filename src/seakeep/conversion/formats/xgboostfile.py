@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from seakeep.conversion.formats.base import Format, Taken, check_inputs, emitted, require_shallow
+from seakeep.conversion.formats.base import Format, Taken, emitted, match_inputs, require_shallow
 from seakeep.records.feature import FeatureColumn
 
 _CLASSES = ("binary:", "multi:")
@@ -30,11 +30,11 @@ def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
 
     booster = Booster()
     booster.load_model(bytearray(content))
-    notes = check_inputs(booster.feature_names or (), booster.num_features(), columns)
+    inputs = match_inputs(booster.feature_names or (), booster.num_features(), columns)
     objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
     estimator: Any = XGBClassifier() if objective.startswith(_CLASSES) else XGBRegressor()
     estimator.load_model(bytearray(content))
-    return emitted(estimator, columns, notes)
+    return emitted(estimator, inputs)
 
 
 JSON = Format(
