@@ -77,7 +77,8 @@ def _stranger() -> int:
     """A user that owns no file and no process."""
     known = {one.pw_uid for one in pwd.getpwall()}
     first = os.getpid() % len(STRANGERS)  # two cages at once are two users
-    return next(user for user in (*STRANGERS[first:], *STRANGERS) if user not in known)
+    free = [user for user in (*STRANGERS[first:], *STRANGERS[:first]) if user not in known]
+    return free[0]
 
 
 def _leave(folder: Path, writable: Sequence[Path], scratch: Path, inside: int) -> str:
