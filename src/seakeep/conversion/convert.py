@@ -194,7 +194,8 @@ def _run(folder: Path, request: exchange.Request, timeout_s: int) -> None:
         ended = f"by signal {-process.returncode}" if process.returncode < 0 else f"with status {process.returncode}"
         raise ConversionError(
             f"the converter ended {ended}: {tail or 'it said nothing'}",
-            hint="if memory or time ran out, convert a smaller model",
+            hint="if memory or time ran out, convert a smaller model"
+            + "; a damaged file may end the library that reads it: save it again" * (request.format != exchange.RUN),
         )
 
 

@@ -1,5 +1,6 @@
 """A model trained elsewhere becomes a version of the project, which is promoted as any other."""
 
+import dataclasses
 import json
 import pickle  # noqa: TID251 -- models come as pickles too
 
@@ -9,9 +10,15 @@ import pandas as pd
 import pytest
 import xgboost
 
-from seakeep.clock import FixedClock, parse_moment
+from seakeep.clock import DAY_US, FixedClock, parse_moment
+from seakeep.conversion.native import frame_of
+from seakeep.conversion.rows import Rows
+from seakeep.conversion.session import ScoringSession
 from seakeep.errors import ConversionError, TrainingError
 from seakeep.project import open_project
+from seakeep.project.judge import Allowed, judge_file, kept
+from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import NEVER
 
 NOW = FixedClock(parse_moment("2024-04-09"))
 NUMBERS = ('shop=sk.col("shop"), ', "")
@@ -65,12 +72,21 @@ def test_a_model_of_a_number_comes_as_a_file_too(shop, tmp_path, data):
     number = ('sk.col("returned") > 0, delay="1d")', 'sk.col("returned") * 1.5, delay="1d", answers=sk.number())')
     plain = ("    decision=sk.TopShare(0.2),\n", "")
     gate = ('sk.gate.metric("roc_auc", at_least=0.6)', 'sk.gate.metric("mae", at_most=500)')
-    project = open_project(shop(NUMBERS, GATES, number, plain, gate), clock=NOW)
-    version, proof = project.files.register(tmp_path / "m.ubj")
-    assert proof.passed
-    run = project.stores.runs.get(version.run)
-    assert "mae" in run.metrics
-    assert run.definition.label.outputs.kind == "value"
+    model = open_project(shop(NUMBERS, GATES, number, plain, gate), clock=NOW).models["returned"]
+    columns = tuple(FeatureColumn(name=name, kind="number") for name in NAMES)
+    rows = frame_of(Rows(data[0].to_numpy(), np.empty((300, 0), dtype=object)), columns)
+    at_us = np.arange(300) * DAY_US
+    frame = dataclasses.replace(rows, label=data[1].to_numpy(), time_us=at_us, label_known_us=at_us + 1)
+    (tmp_path / "into").mkdir()
+    fitted, told = judge_file(
+        model, frame, tmp_path / "m.ubj", into=tmp_path / "into", validate_from_us=0, seed=0, allowed=Allowed()
+    )
+    assert told.format == "xgboost-ubj"
+    assert fitted.metrics["mae"].value < fitted.baselines["constant"]["mae"].value
+    assert fitted.threshold == NEVER
+    converted = kept(tmp_path / "into")
+    assert converted.proof.passed
+    assert ScoringSession(converted.model).outputs.kind == "value"
 
 
 @pytest.mark.slow
