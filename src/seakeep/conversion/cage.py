@@ -77,7 +77,7 @@ def _stranger() -> int:
     """A user that owns no file and no process."""
     known = {one.pw_uid for one in pwd.getpwall()}
     first = os.getpid() % len(STRANGERS)  # two cages at once are two users
-    free = [user for user in (*STRANGERS[first:], *STRANGERS[:first]) if user not in known]
+    free: list[int] = [user for user in (*STRANGERS[first:], *STRANGERS[:first]) if user not in known]
     return free[0]
 
 

@@ -45,13 +45,14 @@ def run(folder: Path) -> None:
     import msgspec
 
     from seakeep.conversion import exchange
-    from seakeep.conversion.formats import base, registry
+    from seakeep.conversion.formats import registry
+    from seakeep.conversion.formats.format import Inputs, emitted
 
     request = msgspec.json.decode((folder / exchange.REQUEST).read_bytes(), type=exchange.Request)
     _limit(resource.RLIMIT_CPU, request.cpu_s)
     content = _content(folder / exchange.ESTIMATOR, request.artefact_sha256)
     if request.format == exchange.RUN:
-        taken = base.emitted(_unpickled(content), base.Inputs(request.columns, request.columns))
+        taken = emitted(_unpickled(content), Inputs(request.columns, request.columns))
     else:
         taken = registry.take(request.format, content, request.columns)
     # Not before: what cannot be read is told without them.

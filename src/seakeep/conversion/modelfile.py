@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-from seakeep.conversion.formats.base import Format
+from seakeep.conversion.formats.format import Format
 from seakeep.conversion.formats.registry import FORMATS, format_of
 from seakeep.errors import ConversionError
 

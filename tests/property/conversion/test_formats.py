@@ -6,10 +6,10 @@ import zipfile
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seakeep.conversion.formats.base import require_shallow, zip_entries
+from seakeep.conversion.formats.bounds import require_shallow, zip_entries
 from seakeep.conversion.formats.registry import FORMATS, format_of
 from seakeep.errors import ConversionError
 
@@ -41,6 +41,7 @@ TREES = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(tree=TREES, deep=st.integers(190, 210))
 def test_json_is_refused_exactly_where_it_is_nested_too_deeply(tree, deep):
     content = ("[" * deep + json.dumps(tree) + "]" * deep).encode()

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from seakeep.conversion.formats import registry
-from seakeep.conversion.formats.base import zip_entries
+from seakeep.conversion.formats.bounds import zip_entries
 from seakeep.conversion.native import frame_of
 from seakeep.conversion.rows import Rows
 from seakeep.conversion.session import ScoringSession

@@ -15,7 +15,7 @@ from seakeep.conversion.native import frame_of
 from seakeep.conversion.rows import Rows
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import ConversionError, TrainingError
-from seakeep.project import open_project
+from seakeep.project import jobs, open_project
 from seakeep.project.judge import Allowed, judge_file, kept
 from seakeep.records.feature import FeatureColumn
 from seakeep.records.outputs import NEVER
@@ -90,7 +90,9 @@ def test_a_model_of_a_number_comes_as_a_file_too(shop, tmp_path, data):
 
 
 @pytest.mark.slow
-def test_what_does_not_fit_is_told_and_nothing_is_registered(shop, tmp_path, data):
+def test_what_does_not_fit_is_told_and_nothing_is_registered(shop, tmp_path, data, monkeypatch):
+    # In this process, which has all libraries loaded: another is tried above.
+    monkeypatch.setattr(jobs, "_run_child", lambda into, *_: jobs.main(["train", str(into / jobs.REQUEST)]))
     model = xgboost.XGBClassifier(n_estimators=2).fit(data[0][NAMES[::-1]], data[1] > 40)
     model.save_model(tmp_path / "m.json")
     project = open_project(shop(NUMBERS, GATES), clock=NOW)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from seakeep.conversion.formats.base import Format, Taken, emitted, match_inputs
+from seakeep.conversion.formats.format import Format, Taken, emitted, match_inputs
 from seakeep.records.feature import FeatureColumn
 
 _CLASSES = {"Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll"}

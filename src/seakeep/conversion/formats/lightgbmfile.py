@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from seakeep.conversion.formats.base import Format, Taken, damaged, emitted, match_inputs
+from seakeep.conversion.formats.bounds import damaged
+from seakeep.conversion.formats.format import Format, Taken, emitted, match_inputs
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seakeep.conversion.formats.base import Format, Taken
+from seakeep.conversion.formats.format import Format, Taken
 from seakeep.records.feature import FeatureColumn
 
 _FIELDS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26})  # of ModelProto

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from seakeep.conversion.formats.base import Format, Taken, fitted
+from seakeep.conversion.formats.format import Format, Taken, fitted
 from seakeep.records.feature import FeatureColumn
 
 _COMPRESSED = (

@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Sequence
 
 from seakeep.conversion.formats import catboostfile, lightgbmfile, onnxfile, picklefile, skopsfile, xgboostfile
-from seakeep.conversion.formats.base import Format, Taken, zip_entries
+from seakeep.conversion.formats.bounds import zip_entries
+from seakeep.conversion.formats.format import Format, Taken
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seakeep.conversion.formats.base import Format, Taken, fitted, zip_entries
+from seakeep.conversion.formats.bounds import zip_entries
+from seakeep.conversion.formats.format import Format, Taken, fitted
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
 

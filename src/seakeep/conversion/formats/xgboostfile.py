@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from seakeep.conversion.formats.base import Format, Taken, emitted, match_inputs, require_shallow
+from seakeep.conversion.formats.bounds import require_shallow
+from seakeep.conversion.formats.format import Format, Taken, emitted, match_inputs
 from seakeep.records.feature import FeatureColumn
 
 _CLASSES = ("binary:", "multi:")
