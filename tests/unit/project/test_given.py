@@ -58,6 +58,7 @@ def test_a_file_becomes_a_version_that_is_promoted_as_any_other(shop, tmp_path, 
     assert set(run.baselines) == {"constant", "linear"}
     assert "may have seen the rows" in run.warnings[0]
     assert project.bundle(version).run.given == run.given
+    assert [entry.action for entry in project.stores.audit.list()] == ["judge", "register"]
     assert all(result.passed for result in project.gates(version.ref))
     assert project.promote(version.ref, actor="ann").champion.version == version.number
     with pytest.raises(ConversionError, match=r"m\.txt, a model file"):
