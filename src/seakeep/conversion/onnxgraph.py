@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from seakeep.conversion.emit.model import Emission
-from seakeep.conversion.session import CATEGORIES, NUMBERS, SCORE, ScoringSession
+from seakeep.conversion.session import CATEGORIES, NUMBERS, SCORE, TERMS, TEXTS, ScoringSession
+from seakeep.conversion.terms import Analyses, Analysis, is_linear
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
 
@@ -17,7 +20,7 @@ FORBIDDEN = frozenset(
     | {"Multinomial", "Bernoulli", "Dropout"}
 )
 """Operators without bound, and those that answer differently each time."""
-_MOST_NODES = 100_000
+_MOST_NODES, _MOST_UNITS = 100_000, 32
 
 
 def imported(content: bytes, columns: Sequence[FeatureColumn]) -> Emission:
@@ -34,7 +37,13 @@ def imported(content: bytes, columns: Sequence[FeatureColumn]) -> Emission:
         model = onnx.load_from_string(content)
     except Exception as error:
         raise ConversionError(f"the ONNX model is damaged: {error}", hint="export it again") from error
-    for fault in (_reaches(model), _operators(model.graph), _signature(model.graph, columns)):
+    analyses = _analyses(model)
+    for fault in (
+        _reaches(model),
+        _operators(model.graph),
+        _splits(analyses, columns),
+        _signature(model.graph, columns, len(analyses)),
+    ):
         if fault:
             raise ConversionError(f"the ONNX model {fault}", hint=f"give one that takes {_wanted(columns)}")
     outputs = ScoringSession(content).outputs
@@ -70,10 +79,34 @@ def _operators(graph: Any) -> str:
     return ""
 
 
-def _signature(graph: Any, columns: Sequence[FeatureColumn]) -> str:
+def _analyses(model: Any) -> tuple[Analysis, ...]:
+    """How the model says that its texts are split, if it takes terms of them."""
+    if TERMS not in {one.name for one in model.graph.input}:
+        return ()
+    told = next((one.value for one in model.metadata_props if one.key == TEXTS), "")
+    try:
+        return msgspec.json.decode(told, type=Analyses).analyses
+    except msgspec.DecodeError as error:
+        raise ConversionError(
+            f"the ONNX model does not say how its texts are split: {error}", hint="convert what it was made from"
+        ) from error
+
+
+def _splits(analyses: Sequence[Analysis], columns: Sequence[FeatureColumn]) -> str:
+    """Data from elsewhere that decide how long a text of a client is worked on."""
+    categories = sum(column.kind == "category" for column in columns)
+    for one in analyses:
+        if not is_linear(one.pattern):
+            return f"splits texts by {one.pattern[:100]!r}, which is not known to take time by their length"
+        if not (0 <= one.column < categories and 1 <= one.shortest <= one.longest <= _MOST_UNITS):
+            return f"splits category {one.column} into terms of {one.shortest} to {one.longest} units"
+    return ""
+
+
+def _signature(graph: Any, columns: Sequence[FeatureColumn], terms: int) -> str:
     known = {one.name for one in graph.initializer}
     found = {one.name: _form(one) for one in graph.input if one.name not in known}
-    wanted = _inputs(columns)
+    wanted = {**_inputs(columns), TERMS: (_STRING, terms)}
     if not set(found) <= set(wanted) or [one.name for one in graph.output] != [SCORE]:
         return f"has inputs {sorted(found)} and outputs {[one.name for one in graph.output]}"
     for name, (kind, width) in found.items():
@@ -83,7 +116,7 @@ def _signature(graph: Any, columns: Sequence[FeatureColumn]) -> str:
 
 
 _DOUBLE, _STRING = 11, 8  # TensorProto.DataType
-_KINDS = {NUMBERS: "float64", CATEGORIES: "strings"}
+_KINDS = {NUMBERS: "float64", CATEGORIES: "strings", TERMS: "strings"}
 
 
 def _form(value: Any) -> tuple[int, int]:

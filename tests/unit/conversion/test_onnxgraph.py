@@ -1,11 +1,20 @@
 """An ONNX model from elsewhere is taken only if it stays within itself and is of the served form."""
 
+import contextlib
+import json
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
+from seakeep.conversion.emit.model import emit
 from seakeep.conversion.formats import registry
+from seakeep.conversion.native import frame_of
 from seakeep.conversion.parity import prove
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError
@@ -111,6 +120,42 @@ def test_what_reaches_beyond_or_asks_for_something_else_is_refused(change, messa
     with pytest.raises(ConversionError, match=message) as told:
         registry.take("onnx", model(change), COLUMNS)
     assert told.value.hint.startswith("give one that takes numbers (float64, n x 2)")
+
+
+TEXTS = (*COLUMNS, FeatureColumn(name="text", kind="category"))
+
+
+@pytest.fixture(scope="module")
+def of_texts():
+    """A model that counts words."""
+    texts = np.array([["late again"], ["on time"], ["never came, late"]] * 20, dtype=object)
+    rows = Rows(np.random.default_rng(0).random((60, 2)), texts)
+    counts = ColumnTransformer([("text", CountVectorizer(), "text")])
+    fitted = make_pipeline(counts, LogisticRegression()).fit(
+        frame_of(rows, TEXTS).to_pandas(), (texts[:, 0] != "on time").astype(int)
+    )
+    return emit(fitted, TEXTS).model
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, ""),
+        ({"pattern": r"(\w+)+$"}, "not known to take time by their length"),
+        ({"column": 9}, "splits category 9"),
+        ({"longest": 99}, "terms of 1 to 99 units"),
+        ({"units": "pages"}, "does not say how its texts are split"),
+    ],
+)
+def test_a_model_of_texts_is_taken_unless_to_split_them_may_never_end(of_texts, change, message):
+    made = onnx.load_from_string(of_texts)
+    (about,) = [one for one in made.metadata_props if one.key == "seakeep.texts"]
+    told = json.loads(about.value)
+    told["analyses"][0] |= change
+    about.value = json.dumps(told)
+    refused = pytest.raises(ConversionError, match=message) if message else contextlib.nullcontext()
+    with refused:
+        assert registry.take("onnx", made.SerializeToString(), TEXTS).emission.outputs.kind == "probability"
 
 
 def test_damage_that_a_protocol_buffer_does_not_show_is_told():
