@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import xgboost
 
+from seakeep.cli.build import run_summary
 from seakeep.clock import DAY_US, FixedClock, parse_moment
 from seakeep.conversion.native import frame_of
 from seakeep.conversion.rows import Rows
@@ -54,6 +55,7 @@ def test_a_file_becomes_a_version_that_is_promoted_as_any_other(shop, tmp_path, 
     assert (run.given.name, run.given.format, run.given.sha256) == ("m.txt", "lightgbm", run.artefact)
     assert run.given.libraries["lightgbm"] == lightgbm.__version__
     assert run.rows_trained == 0
+    assert "from m.txt" in run_summary(run)
     assert run.metrics["roc_auc"].value > 0.6
     assert set(run.baselines) == {"constant", "linear"}
     assert "may have seen the rows" in run.warnings[0]
