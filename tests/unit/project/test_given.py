@@ -4,11 +4,13 @@ import dataclasses
 import json
 import pickle  # noqa: TID251 -- models come as pickles too
 
+import joblib
 import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from sklearn.tree import DecisionTreeRegressor
 
 from seakeep.cli.build import run_summary
 from seakeep.clock import DAY_US, FixedClock, parse_moment
@@ -70,8 +72,8 @@ def test_a_file_becomes_a_version_that_is_promoted_as_any_other(shop, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_model_of_a_number_comes_as_a_file_too(shop, tmp_path, data):
-    xgboost.XGBRegressor(n_estimators=4, max_depth=3).fit(data[0], data[1]).save_model(tmp_path / "m.ubj")
+def test_a_pickle_that_is_trusted_comes_with_its_caveat_and_of_a_number_too(shop, tmp_path, data):
+    joblib.dump(DecisionTreeRegressor(max_depth=3).fit(*data), tmp_path / "m.joblib")
     number = ('sk.col("returned") > 0, delay="1d")', 'sk.col("returned") * 1.5, delay="1d", answers=sk.number())')
     plain = ("    decision=sk.TopShare(0.2),\n", "")
     gate = ('sk.gate.metric("roc_auc", at_least=0.6)', 'sk.gate.metric("mae", at_most=500)')
@@ -82,9 +84,16 @@ def test_a_model_of_a_number_comes_as_a_file_too(shop, tmp_path, data):
     frame = dataclasses.replace(rows, label=data[1].to_numpy(), time_us=at_us, label_known_us=at_us + 1)
     (tmp_path / "into").mkdir()
     fitted, told = judge_file(
-        model, frame, tmp_path / "m.ubj", into=tmp_path / "into", validate_from_us=0, seed=0, allowed=Allowed()
+        model,
+        frame,
+        tmp_path / "m.joblib",
+        into=tmp_path / "into",
+        validate_from_us=0,
+        seed=0,
+        allowed=Allowed(pickle=True, without_cage=True),
     )
-    assert told.format == "xgboost-ubj"
+    assert told.format == "pickle"
+    assert "only as true as whoever made the pickle" in fitted.warnings[1]
     assert fitted.metrics["mae"].value < fitted.baselines["constant"]["mae"].value
     assert fitted.threshold == NEVER
     converted = kept(tmp_path / "into")
