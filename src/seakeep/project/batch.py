@@ -82,7 +82,8 @@ class BatchScoring:
         PlatformError
             The output cannot be written.
         """
-        from seakeep.scoring.inputs import held
+        from seakeep.scoring.engine import engine
+        from seakeep.scoring.inputs import Inputs
         from seakeep.scoring.output import Output
         from seakeep.scoring.score import Answerer, score
         from seakeep.serving.batch import BatchRunner
@@ -90,10 +91,13 @@ class BatchScoring:
         options = options or ScoreOptions()
         version = self._resolve(reference)
         definition = self._stores.bundles.open(version.bundle).definition
-        with Output(to) as output:
-            plan = self._plan(version, inputs, output.plan, options)
+        with engine() as connection, Output(to, connection) as output:
+            reader = Inputs(connection, _read_table)
+            plan = self._plan(
+                version, reader.find(inputs, output.plan.tables if output.plan else {}), output.plan, options
+            )
             _refuse_own(to, plan.inputs)
-            files = [held(one, definition) for one in plan.inputs]
+            files = [reader.held(one, definition) for one in plan.inputs]
             plan = _settled(plan, files, definition.request.time)
             output.begin(plan)
             if output.done:
@@ -107,16 +111,19 @@ class BatchScoring:
                     mode="request" if plan.moment_us is None else "wall",
                 )
                 answerer = Answerer(loaded, runner)
-                return score(plan, files, output, answerer, each_part=needed, on_progress=options.on_progress)
+                return score(plan, files, reader, output, answerer, each_part=needed, on_progress=options.on_progress)
 
     def _plan(
-        self, version: Version, inputs: Sequence[str], begun: ScoringPlan | None, options: ScoreOptions
+        self,
+        version: Version,
+        found: tuple[Sequence[InputFile], dict[str, int]],
+        begun: ScoringPlan | None,
+        options: ScoreOptions,
     ) -> ScoringPlan:
-        """What is asked for; where a job was begun, of the same versions of tables and for the same moment."""
+        """What is asked for; where a job was begun, for the same moment."""
         from seakeep.records.scoring import ScoringPlan
-        from seakeep.scoring.inputs import find
 
-        found, tables = find(inputs, begun.tables if begun else {}, _read_table)
+        inputs, tables = found
         moment_us = options.moment_us
         if moment_us is None:
             moment_us = begun.moment_us if begun and begun.moment_us is not None else self._clock.now_us()
@@ -127,7 +134,7 @@ class BatchScoring:
             moment_us=moment_us,
             keep=tuple(options.keep),
             part_rows=options.part_rows,
-            inputs=tuple(found),
+            inputs=tuple(inputs),
             tables=tables,
         )
 

@@ -21,6 +21,7 @@ import numpy as np
 from seakeep.errors import DataError, IntegrityError, PlatformError
 from seakeep.recorder.layout import remove_asides, sync_folder, write_aside
 from seakeep.records.scoring import Scored, ScoredPart, ScoringPlan
+from seakeep.scoring.cells import literal, quoted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,10 +64,12 @@ class Output:
     ----------
     folder
         Made on entry, in a folder that is there. It must be empty, or be of the same job.
+    connection
+        See :mod:`seakeep.scoring.engine`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, connection: Any) -> None:
+        self.folder, self._connection = folder, connection
         self.parts: list[ScoredPart] = []
         self._lock = -1
 
@@ -148,7 +151,8 @@ class Output:
         name = f"part-{len(self.parts):06d}.parquet"
         draft = self.folder / f"{_DRAFT}{name}"
         with _writing(self.folder):
-            _write(draft, at, plan, answers)
+            with self._connection.cursor() as cursor:
+                _write(cursor, draft, at, plan, answers)
             _sync(draft)
             part = ScoredPart(
                 name=name,
@@ -212,12 +216,8 @@ def _differences(begun: ScoringPlan, plan: ScoringPlan) -> Iterator[str]:
             yield f"{name} {msgspec.json.encode(one).decode()}, not {msgspec.json.encode(other).decode()}"
 
 
-def _write(path: Path, at: tuple[int, int], plan: ScoringPlan, answers: Answers) -> None:
+def _write(cursor: Any, path: Path, at: tuple[int, int], plan: ScoringPlan, answers: Answers) -> None:
     """One Parquet file; the same bytes for the same answers."""
-    import duckdb
-
-    from seakeep.scoring.cells import literal, quoted
-
     count = len(answers.keys)
     score = "value" if answers.decisions is None else "score"
     columns: dict[str, Any] = {
@@ -246,11 +246,9 @@ def _write(path: Path, at: tuple[int, int], plan: ScoringPlan, answers: Answers)
     for place, (name, (kind, values)) in enumerate(answers.kept.items()):
         columns[f"kept {place}"] = _texts(values)
         chosen.append(f"CAST({quoted(f'kept {place}')} AS {kind}) AS {quoted(name)}")
-    with duckdb.connect() as connection:
-        connection.execute("set threads = 1; set pandas_analyze_sample = 0; set timezone = 'UTC'")
-        connection.register("answers", columns)
-        query = f"select {', '.join(chosen)} from answers"  # noqa: S608 -- quoted
-        connection.execute(f"copy ({query}) to {literal(str(path))} (format parquet, compression zstd)")
+    cursor.register("answers", columns)
+    query = f"select {', '.join(chosen)} from answers"  # noqa: S608 -- quoted
+    cursor.execute(f"copy ({query}) to {literal(str(path))} (format parquet, compression zstd)")
 
 
 NAMES = ("input_file", "input_row", "key", "score", "value", "decision", "version", "unknown", "error", "hint")

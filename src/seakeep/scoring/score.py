@@ -14,7 +14,7 @@ import numpy as np
 
 from seakeep.errors import UnavailableError
 from seakeep.records.scoring import Scored, ScoringPlan
-from seakeep.scoring.inputs import Held, Row, kept_type, request_columns, rows
+from seakeep.scoring.inputs import Held, Inputs, Row, kept_type, request_columns
 from seakeep.scoring.output import Answers, Output
 from seakeep.serving.batch import Batch, BatchRunner
 from seakeep.serving.errors import ErrorBody, told
@@ -71,6 +71,7 @@ class Answerer:
 def score(
     plan: ScoringPlan,
     files: Sequence[Held],
+    inputs: Inputs,
     output: Output,
     answerer: Answerer,
     *,
@@ -103,7 +104,7 @@ def score(
     for place in range(first, len(plan.inputs)):
         file, what = plan.inputs[place], files[place]
         at, start = start, 0
-        with rows(file, what, columns, plan.keep, start=at) as take:
+        with inputs.rows(file, what, columns, plan.keep, start=at) as take:
             while at < file.rows:
                 each_part()
                 gathering = _Gathering(answerer, plan, what)
