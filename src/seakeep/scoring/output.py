@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PLAN, JOURNAL, SUCCESS = "_plan.json", "_journal.jsonl", "_SUCCESS"
 _DRAFT = ".draft-"
+_SHOWN = 40
+"""Characters of what differs that an error repeats."""
 _ELSEWHERE = "score into another folder, or remove this one"
 
 
@@ -213,7 +215,12 @@ def _differences(begun: ScoringPlan, plan: ScoringPlan) -> Iterator[str]:
             changed = [a.name for a, b in zip(one, other, strict=False) if a != b]
             yield f"another {changed[0]}" if changed else f"{len(one):,} input files, not {len(other):,}"
         else:
-            yield f"{name} {msgspec.json.encode(one).decode()}, not {msgspec.json.encode(other).decode()}"
+            yield f"{name} {_shown(one)}, not {_shown(other)}"
+
+
+def _shown(value: object) -> str:
+    text = msgspec.json.encode(value).decode().strip('"')
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _write(cursor: Any, path: Path, at: tuple[int, int], plan: ScoringPlan, answers: Answers) -> None:
