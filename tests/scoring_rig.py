@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 from tests.serving_rig import FileFeatures, Rig, definition
 
 from seakeep.clock import FixedClock, TimeOrderedIds
 from seakeep.features.rows import RequestDecoder
-from seakeep.records.scoring import Scored, ScoringPlan
+from seakeep.records.scoring import InputFile, Scored, ScoringPlan
 from seakeep.scoring.inputs import Inputs
-from seakeep.scoring.output import Output
+from seakeep.scoring.output import Answers, Output
 from seakeep.scoring.score import Answerer, score
 from seakeep.serving.batch import BatchRunner
 from seakeep.serving.loaded import LoadedVersion, load
@@ -117,3 +118,21 @@ def read(place: Path) -> list[dict[str, Any]]:
 def content(folder: Path) -> dict[str, bytes]:
     """Every file of a folder."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+PLAN_OF_FIVE = ScoringPlan(
+    model="late",
+    version=1,
+    bundle="b" * 64,
+    moment_us=None,
+    keep=(),
+    part_rows=3,
+    inputs=(InputFile(name="in.csv", format="csv", bytes=9, sha256="a" * 64, rows=5),),
+)
+
+
+def answers(count: int = 3, start: int = 0) -> Answers:
+    """Of the job of five rows."""
+    keys = [f"k{start + at}" for at in range(count)]
+    scores = np.linspace(0.1, 0.9, count)
+    return Answers(keys, scores, scores > 0.5, ["[]"] * count, [""] * count, [""] * count, {})

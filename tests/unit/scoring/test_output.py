@@ -1,27 +1,10 @@
 import msgspec
 import numpy as np
 import pytest
-from tests.scoring_rig import content, read
+from tests.scoring_rig import PLAN_OF_FIVE, answers, content, read
 
 from seakeep.errors import DataError, IntegrityError, PlatformError
-from seakeep.records.scoring import InputFile, ScoringPlan
-from seakeep.scoring.output import JOURNAL, PLAN, SUCCESS, Answers, Output
-
-PLAN_OF_FIVE = ScoringPlan(
-    model="late",
-    version=1,
-    bundle="b" * 64,
-    moment_us=None,
-    keep=(),
-    part_rows=3,
-    inputs=(InputFile(name="in.csv", format="csv", bytes=9, sha256="a" * 64, rows=5),),
-)
-
-
-def answers(count=3, start=0):
-    keys = [f"k{start + at}" for at in range(count)]
-    scores = np.linspace(0.1, 0.9, count)
-    return Answers(keys, scores, scores > 0.5, ["[]"] * count, [""] * count, [""] * count, {})
+from seakeep.scoring.output import JOURNAL, PLAN, SUCCESS, Output
 
 
 @pytest.fixture
