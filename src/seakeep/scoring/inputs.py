@@ -33,11 +33,8 @@ TableReader = Callable[[Path, int | None], tuple[int, list[TableFile]]]
 """The version of the Delta table in a folder (None: the newest), and the Parquet files it consists of."""
 
 
-class Row(NamedTuple):
-    """A row as a client would send it, as text of JSON, and the columns that the output repeats, as text."""
-
-    sent: str
-    kept: tuple[str | None, ...]
+Row = tuple[str, *tuple[str | None, ...]]
+"""A row as a client would send it, as text of JSON, and then the columns that the output repeats, as text."""
 
 
 class Held(NamedTuple):
@@ -157,7 +154,7 @@ class Inputs:
             def take(count: int) -> list[Row]:
                 nonlocal left
                 with _guarded(file):
-                    found = stream.fetchmany(count)
+                    found: list[Row] = stream.fetchmany(count)
                 left -= len(found)
                 after = Path(file.name).stat()
                 same = (before.st_ino, before.st_size, before.st_mtime_ns) == (
@@ -167,7 +164,7 @@ class Inputs:
                 )
                 if not same or left < 0 or (left and not found):
                     raise DataError(f"{file.name} changed while it was read", hint="score it again, to another folder")
-                return [Row(row[0], row[1:]) for row in found]
+                return found
 
             yield take
 

@@ -126,28 +126,29 @@ class _Gathering:
     def __init__(self, answerer: Answerer, plan: ScoringPlan, what: Held) -> None:
         self._answerer, self._plan, self._what = answerer, plan, what
         self._answers: list[tuple[Answer, ErrorBody | None]] = []
-        self._kept: list[tuple[str | None, ...]] = []
+        self._kept: list[Row] = []
 
     @property
     def rows(self) -> int:
         return len(self._answers)
 
     def add(self, block: Sequence[Row]) -> None:
-        self._answers += self._answerer.answer([msgspec.Raw(row.sent.encode()) for row in block])
-        self._kept += [row.kept for row in block]
+        self._answers += self._answerer.answer([msgspec.Raw(row[0].encode()) for row in block])
+        if self._plan.keep:
+            self._kept += block
 
     def answers(self) -> Answers:
         found = [answer for answer, _ in self._answers]
         decides = self._answerer.version.outputs.yes_or_no
         kept = {
-            name: (kept_type(self._what.types[name]), [values[place] for values in self._kept])
-            for place, name in enumerate(self._plan.keep)
+            name: (kept_type(self._what.types[name]), [row[place] for row in self._kept])
+            for place, name in enumerate(self._plan.keep, 1)
         }
         return Answers(
             keys=[answer.key for answer in found],
             scores=np.array([answer.score for answer in found], dtype=np.float64),
             decisions=np.array([answer.decision for answer in found], dtype=np.bool_) if decides else None,
-            unknown=[msgspec.json.encode(answer.unknown).decode() for answer in found],
+            unknown=[msgspec.json.encode(answer.unknown).decode() if answer.unknown else "[]" for answer in found],
             errors=[error.error if error else "" for _, error in self._answers],
             hints=[error.hint if error else "" for _, error in self._answers],
             kept=kept,
