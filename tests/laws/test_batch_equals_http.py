@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from tests.flights import MODEL, REPLAY_TO_US, opened
+from tests.flights import MODEL, REPLAY_FROM, REPLAY_TO, REPLAY_TO_US, opened
 from tests.scoring_rig import read, write, write_lines
 
 from seakeep.project.batch import ScoreOptions
+from seakeep.recorder import query
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +79,24 @@ def test_each_row_has_the_bits_and_the_words_of_http(served, rows, told, form, t
 
 def micros(row):
     return int(np.datetime64(row["scheduled"].removesuffix("Z"), "us").astype(np.int64))
+
+
+def test_with_history_past_requests_have_the_bits_that_were_answered_then(served, tmp_path):
+    """Also those whose features the service has let go of since."""
+    predictions = served.folder / ".seakeep/recorder/predictions"
+    flights = served.folder / "tables/flights.parquet"
+    days = f"scheduled >= '{REPLAY_FROM}' and scheduled < '{REPLAY_TO}'"
+    file = write(tmp_path / "past.parquet", f"select * from '{flights}' where {days}")
+    answered = query.load(predictions, query.Query(model=MODEL, to_us=REPLAY_TO_US), damage=[])
+    with opened(served.folder) as project:
+        present = project.batch.score(MODEL, [str(file)], tmp_path / "present")
+        past = project.batch.score(MODEL, [str(file)], tmp_path / "past", ScoreOptions(history=True))
+    found = {one["key"]: one["score"] for one in read(tmp_path / "past")}
+    assert len(found) == past.rows == len(answered) > 1000
+    assert past.unknown < present.unknown
+    scores = np.array([found[key] for key in answered.key.tolist()])
+    assert scores.tobytes() == np.ascontiguousarray(answered.score).tobytes()
+    assert not [path for path in (served.folder / ".seakeep").iterdir() if path.name.startswith("profile-")]
 
 
 def test_the_command_says_what_it_did(served, rows, tmp_path, seakeep):

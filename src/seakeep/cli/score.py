@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     help="Moment for which rows without a time of their own ask; by default now.",
 )
 @click.option(
+    "--history", is_flag=True, help="Features as known at each row's time, also where the service let the past go."
+)
+@click.option(
     "--part-rows",
     type=click.IntRange(min=1),
     default=100_000,
@@ -47,6 +50,7 @@ def score(
     to: Path,
     keep: tuple[str, ...],
     moment_us: int | None,
+    history: bool,
     part_rows: int,
     folder: Path,
     as_json: bool,
@@ -60,7 +64,7 @@ def score(
     project = options.open_project(folder)
     began_s = time.perf_counter()
     with _progress() as show:
-        chosen = ScoreOptions(keep=keep, part_rows=part_rows, moment_us=moment_us, on_progress=show)
+        chosen = ScoreOptions(keep=keep, part_rows=part_rows, moment_us=moment_us, history=history, on_progress=show)
         found = project.batch.score(reference, inputs, to, chosen)
     output.data(found, score_text(found, to), as_json=as_json)
     output.done(
@@ -95,6 +99,6 @@ def score_text(found: Scored, to: Path) -> str:
     if found.refused:
         lines.append(f"refused    {found.refused:,} rows; column error tells why")
     if found.unknown:
-        told = "a view knew nothing of the entity at that moment, or no longer; column unknown names it"
-        lines.append(f"unknown    {found.unknown:,} rows: {told}")
+        told = "a view knew nothing of the entity at that moment" + ("" if found.plan.history else ", or no longer")
+        lines.append(f"unknown    {found.unknown:,} rows: {told}; column unknown names it")
     return "\n".join(lines)

@@ -14,14 +14,18 @@ from seakeep.errors import DataError, PlatformError, did_you_mean
 
 if TYPE_CHECKING:
     from seakeep.config import Home
+    from seakeep.features.online import OnlineStore
     from seakeep.features.service import FeatureService
+    from seakeep.project.load import LoadedProject
     from seakeep.project.online import OnlineViews
     from seakeep.project.stores import Stores
     from seakeep.records.scoring import InputFile, Scored, ScoringPlan
     from seakeep.records.version import Version
+    from seakeep.registry.bundle import Bundle
     from seakeep.scoring.inputs import Held, TableFile
     from seakeep.serving.loaded import LoadedVersion
 
+_NEVER = 2**62
 EVERY = "*"
 """In the place of the names of columns to keep: all of them."""
 
@@ -38,6 +42,9 @@ class ScoreOptions:
         Most rows in one file of the output.
     moment_us
         The moment for which rows without a time of their own ask; None: now, or when the job was begun.
+    history
+        Whether features are those that were known at each row's moment, by the version's dataset and the recorded events,
+        also where the service has let go of what it needs no more.
     on_progress
         Is told how many rows are done, and of how many.
     """
@@ -45,6 +52,7 @@ class ScoreOptions:
     keep: Sequence[str] = ()
     part_rows: int = 100_000
     moment_us: int | None = None
+    history: bool = False
     on_progress: Callable[[int, int], None] = lambda _done, _rows: None
 
 
@@ -58,9 +66,15 @@ class BatchScoring:
     """
 
     def __init__(
-        self, home: Home, stores: Stores, online: OnlineViews, resolve: Callable[[str], Version], clock: Clock
+        self,
+        loaded: LoadedProject,
+        home: Home,
+        stores: Stores,
+        online: OnlineViews,
+        resolve: Callable[[str], Version],
+        clock: Clock,
     ) -> None:
-        self._home, self._stores, self._online = home, stores, online
+        self._project, self._home, self._stores, self._online = loaded, home, stores, online
         self._resolve, self._clock = resolve, clock
 
     def score(self, reference: str, inputs: Sequence[str], to: Path, options: ScoreOptions | None = None) -> Scored:
@@ -102,7 +116,7 @@ class BatchScoring:
             output.begin(plan)
             if output.done:
                 return output.done
-            with self._loaded(version) as (loaded, features, needed):
+            with self._loaded(version, history=plan.history) as (loaded, features, needed):
                 clock = self._clock if plan.moment_us is None else FixedClock(plan.moment_us)
                 runner = BatchRunner(
                     features,
@@ -134,29 +148,75 @@ class BatchScoring:
             moment_us=moment_us,
             keep=tuple(options.keep),
             part_rows=options.part_rows,
+            history=options.history,
             inputs=tuple(inputs),
             tables=tables,
         )
 
     @contextlib.contextmanager
-    def _loaded(self, version: Version) -> Iterator[tuple[LoadedVersion, FeatureService, Callable[[], None]]]:
+    def _loaded(
+        self, version: Version, *, history: bool
+    ) -> Iterator[tuple[LoadedVersion, FeatureService, Callable[[], None]]]:
         """The version as a worker loads it, its features, and what keeps them: views that none needs are let go of."""
-        from seakeep.backends.lmdb.online import LmdbOnlineStore
         from seakeep.features.rows import RequestDecoder
         from seakeep.features.service import FeatureService, enter_views
         from seakeep.records.release import Route
         from seakeep.serving.loaded import load
 
         bundle = self._stores.bundles.open(version.bundle)
-        if bundle.definition.views:
-            self._online.fill([bundle])
-        with contextlib.closing(LmdbOnlineStore(self._home.online)) as store:
+        with (self._history if history else self._present)(bundle) as store:
             features = FeatureService(store, clock=self._clock)
             route = Route(
                 model=version.model, version=version.number, bundle=version.bundle, role="champion", weight=1.0
             )
             loaded = load(route, bundles=self._stores.bundles, features=features, decoders=RequestDecoder)
             yield loaded, features, functools.partial(enter_views, loaded.definition, store)
+
+    @contextlib.contextmanager
+    def _present(self, bundle: Bundle) -> Iterator[OnlineStore]:
+        """The service's own store, with the views of the version filled."""
+        from seakeep.backends.lmdb.online import LmdbOnlineStore
+
+        if bundle.definition.views:
+            self._online.fill([bundle])
+        with contextlib.closing(LmdbOnlineStore(self._home.online)) as store:
+            yield store
+
+    @contextlib.contextmanager
+    def _history(self, bundle: Bundle) -> Iterator[OnlineStore]:
+        """A store for this job alone that lets nothing go.
+
+        Raises
+        ------
+        DataError
+            Not all of what was known is kept.
+        """
+        from seakeep.backends.lmdb.online import LmdbOnlineStore
+        from seakeep.data.version import load
+        from seakeep.features.materialise import materialise
+        from seakeep.features.state import EVERYTHING
+        from seakeep.project.online import dataset_of
+        from seakeep.project.recompute import known
+        from seakeep.project.scratch import scratch
+        from seakeep.recorder.policy import Policies
+
+        what = known(
+            bundle.definition,
+            load(dataset_of(bundle.run, self._stores), self._stores.datasets),
+            self._home.events,
+            as_of_us=bundle.run.as_of_us,
+            reveal=Policies(self._stores.protector).reveal_events,
+            silent=self._project.read,
+        )
+        if any(what.gap_us):
+            message = "recorded events were let go of, so not all is known of the past"
+            raise DataError(message, hint="score without history: the service's own features are whole")
+        with (
+            scratch(self._home.root) as folder,
+            contextlib.closing(LmdbOnlineStore(folder / "online")) as store,
+        ):
+            materialise([bundle.definition], what.tables, store, as_of_us=_NEVER, newest_us=EVERYTHING)
+            yield store
 
 
 def _settled(plan: ScoringPlan, files: Sequence[Held], time: str) -> ScoringPlan:

@@ -74,7 +74,7 @@ class Project:
         self._builder = Builder(self._loaded, self.home, self.stores, clock)
         self._releaser = Releaser(self._loaded, self.stores, self._builder, self._online, clock)
         self.past = Past(self._loaded, self.home, self.stores, self.resolve)
-        self.batch = BatchScoring(self.home, self.stores, self._online, self.resolve, clock)
+        self.batch = BatchScoring(self._loaded, self.home, self.stores, self._online, self.resolve, clock)
         self._watching: Watcher | None = None
 
     # Build

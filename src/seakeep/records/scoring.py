@@ -44,6 +44,8 @@ class ScoringPlan(msgspec.Struct, frozen=True, kw_only=True):
         Input columns that the output repeats.
     part_rows
         Most rows in one part of the output.
+    history
+        Whether features are those known at each row's moment, also where the service let what is old go.
     tables
         Version of each Delta table, by its path.
     """
@@ -54,6 +56,7 @@ class ScoringPlan(msgspec.Struct, frozen=True, kw_only=True):
     moment_us: int | None
     keep: tuple[str, ...]
     part_rows: int
+    history: bool = False
     inputs: tuple[InputFile, ...]
     tables: dict[str, int] = {}
 
