@@ -1,15 +1,15 @@
 """Batch scoring under kill -9 and on a full disk: no row is lost or doubled, and the same command goes on."""
 
-import os
 import signal
 import subprocess
 
 import pytest
-from tests.flights import MODEL, command, environment, run, wait_for
+from tests.flights import MODEL, command, environment, opened, wait_for
 from tests.recording import start
 from tests.scoring_rig import PLAN_OF_FIVE, answers, content, read, write
 
 from seakeep.errors import PlatformError
+from seakeep.project.batch import ScoreOptions
 from seakeep.scoring.engine import engine
 from seakeep.scoring.output import JOURNAL, SUCCESS, Output
 
@@ -17,6 +17,7 @@ AT_EVERY_STEP = """
 import pathlib, shutil, sys
 from tests.killing import at_every_step, before_system_call
 from tests.scoring_rig import PLAN_OF_FIVE as plan, answers, content
+from seakeep.project.batch import ScoreOptions
 from seakeep.scoring.engine import engine
 from seakeep.scoring.output import Output
 folder = pathlib.Path(sys.argv[1])
@@ -50,20 +51,21 @@ def test_a_command_killed_again_and_again_loses_and_doubles_no_row(flights_at, t
     folder = flights_at("promoted")
     file = write(
         tmp_path / "in.parquet",
-        f"select * from '{folder}/tables/flights.parquet' where scheduled >= timestamp '2013-03-01' limit 6000",
+        f"select * from '{folder}/tables/flights.parquet' where scheduled >= timestamp '2013-03-01' limit 3000",
     )
-    job = ("score", MODEL, file, "--part-rows", "250", "--keep", "flight_id", "--to")
     whole, out = tmp_path / "whole", tmp_path / "out"
-    assert run(folder, *job, whole).code == 0
-    for parts in (0, 3, 11):
+    job = ("score", MODEL, file, "--part-rows", "100", "--keep", "flight_id", "--to", out)
+    for parts in (1, 11):
         process = subprocess.Popen(
-            command(*job, out), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command(*job), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_for(lambda parts=parts: out.is_dir() and written(out) >= parts, process=process)
-        os.kill(process.pid, signal.SIGKILL)
+        wait_for(lambda parts=parts: written(out) >= parts, process=process)
+        process.kill()
         assert process.wait(60) == -signal.SIGKILL
         assert not (out / SUCCESS).exists()
-    assert run(folder, *job, out).code == 0
+    with opened(folder) as project:
+        for place in (out, whole):
+            project.batch.score(MODEL, [str(file)], place, ScoreOptions(part_rows=100, keep=["flight_id"]))
     assert content(out) == content(whole)
     found = read(out)
     assert [one["flight_id"] for one in found] == [one["flight_id"] for one in read(file)]
