@@ -36,6 +36,7 @@ _COMMANDS = {
     "Run": {
         "up": ("run", "Serve, watch and show the dashboard."),
         "serve": ("run", "Serve the champions and candidates."),
+        "score": ("score", "Score files of rows by a version, as the service would."),
         "replay-traffic": ("run", "Stream a source's history through the running server."),
     },
     "Know": {

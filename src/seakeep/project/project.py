@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from seakeep.clock import Clock, SystemClock
 from seakeep.config import Home, Settings
+from seakeep.project.batch import BatchScoring
 from seakeep.project.build import Builder
 from seakeep.project.given import ModelFiles
 from seakeep.project.load import load_project
@@ -57,6 +58,8 @@ class Project:
         Recorded traffic through any version: ``replay``, ``whatif``, ``shadow``.
     files
         Models trained elsewhere: ``register`` takes one from its file.
+    batch
+        Files of rows through any version: ``score``.
     recorder
         What can be done with the records: read them with other tools, erase a subject, take another key.
     """
@@ -75,6 +78,7 @@ class Project:
         self.files = ModelFiles(self._builder)
         self._releaser = Releaser(self._loaded, self.stores, self._builder, self._online, clock)
         self.past = Past(self._loaded, self.home, self.stores, self.resolve)
+        self.batch = BatchScoring(self._loaded, self.home, self.stores, self._online, self.resolve, clock)
         self._watching: Watcher | None = None
 
     # Build
