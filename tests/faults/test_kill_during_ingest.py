@@ -1,6 +1,5 @@
 """A process killed while it ingests leaves whole batches only, and sending all again counts each once."""
 
-import itertools
 import signal
 import subprocess
 import sys
@@ -58,7 +57,7 @@ def read(store):
 
 
 CHILD = """
-import sys
+import itertools, sys
 sys.path.insert(0, sys.argv[2])
 from test_kill_during_ingest import *
 service = FeatureService(LmdbOnlineStore(Path(sys.argv[1])))

@@ -126,7 +126,9 @@ def test_a_model_that_hangs_apart_is_given_up_after_a_while_and_the_worker_ends_
             await until(held.is_set)
             waiting = [asyncio.ensure_future(service.client.post(PREDICT, body(row(f"w{n}")))) for n in range(3)]
             await until(lambda: len(queue) == len(waiting))
-            queue._wait_s = queue._calm_s = queue._busy_until_s = 0.0  # the batch is late by far, and none may wait so long
+            queue._wait_s = queue._calm_s = queue._busy_until_s = (
+                0.0  # the batch is late by far, and none may wait so long
+            )
             refused = await service.client.post(PREDICT, body(row("refused")))
             other = await service.client.post("/v1/models/other/predict", body(row("other")))
             plane.execution._running["late"][1].seen_s = 60.0
