@@ -18,7 +18,8 @@ COMMAND = """
 import pathlib, sys
 from seakeep.cli import main
 from seakeep.cli.demo import stage
-stage.example = lambda name: pathlib.Path(sys.argv.pop(1)) / name
+examples = pathlib.Path(sys.argv.pop(1))
+stage.example = lambda name: examples / name
 main()
 """
 HASTY = ('"max_iter": 1200, "learning_rate": 0.02', '"max_iter": 300, "learning_rate": 0.08')
