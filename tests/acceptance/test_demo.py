@@ -1,38 +1,20 @@
-"""What a stranger sees who types ``scripts/demo --fast``: the whole loop, every promise kept.
-
-The example is that of the demo, with fewer trees and a latency gate for busy machines.
-"""
+"""What a stranger sees who types ``scripts/demo --fast``: the whole loop, every promise kept."""
 
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
-from tests.flights import EXAMPLE, QUICK, change
 
 from seakeep.clock import parse_moment
 from seakeep.project import open_project
 
-COMMAND = """
-import pathlib, sys
-from seakeep.cli import main
-from seakeep.cli.demo import stage
-examples = pathlib.Path(sys.argv.pop(1))
-stage.example = lambda name: examples / name
-main()
-"""
-HASTY = ('"max_iter": 1200, "learning_rate": 0.02', '"max_iter": 300, "learning_rate": 0.08')
-
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    base = tmp_path_factory.mktemp("demo")
-    shutil.copytree(EXAMPLE, base / EXAMPLE.name, ignore=shutil.ignore_patterns(".*", "__pycache__"))
-    change(base / EXAMPLE.name, *QUICK, HASTY)
-    folder = base / "seakeep-demo"
+    folder = tmp_path_factory.mktemp("demo") / "seakeep-demo"
     done = subprocess.run(
-        [sys.executable, "-c", COMMAND, str(base), "demo", "--fast", "--leave", "--into", str(folder)],
+        [sys.executable, "-m", "seakeep", "demo", "--fast", "--leave", "--into", str(folder)],
         capture_output=True,
         text=True,
         timeout=1_800,
