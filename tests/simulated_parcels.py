@@ -1,6 +1,7 @@
 """A small carrier: parcels, and how many minutes each took; simulated by a seeded generator.
 
-From :data:`SLOW_US` on every parcel takes 60 minutes more than before, so that a model trained earlier errs.
+From :data:`SLOW_US` on every parcel takes 60 minutes more than before, so that a model trained earlier errs. There are two
+projects on the same tables: one asks for the minutes, the other whether a parcel arrives early, on time or late.
 """
 
 from __future__ import annotations
@@ -66,13 +67,28 @@ minutes = sk.Model(
     rollout=sk.Canary([0.5, 1.0], min_pairs=50),
 )
 '''
+CLASS_MODEL, CLASSES = "arrival", ("late", "early", "on-time")
+OF_CLASSES = (
+    PROJECT.replace("How long will a parcel take?", "When will a parcel arrive?")
+    .replace("HistGradientBoostingRegressor", "HistGradientBoostingClassifier")
+    .replace("import seakeep as sk", 'import numpy as np\nimport seakeep as sk\n\nNAMES = ("late", "early", "on-time")')
+    .replace("fit(frame.to_pandas(), frame.label)", "fit(frame.to_pandas(), np.array(NAMES)[frame.label.astype(int)])")
+    .replace('minutes = sk.Model(\n    "minutes"', 'arrival = sk.Model(\n    "arrival"')
+    .replace(
+        'sk.col("minutes"), delay="1d", answers=sk.number()',
+        'sk.col("arrival"), delay="1d", answers=sk.classes(*NAMES)',
+    )
+    .replace('sk.gate.metric("mae", at_most=12)', 'sk.gate.metric("accuracy", at_least=0.7)')
+    .replace('metric="rmse", at_most=20', 'metric="accuracy", at_least=0.6')
+)
+"""The estimator is fitted on the classes' names, and so has its columns in their alphabetical order, not in the declared one."""
 
 
-def write_project(folder: Path) -> None:
+def write_project(folder: Path, declarations: str = PROJECT) -> None:
     """The project's settings, declarations and tables."""
     folder.mkdir()
     (folder / "seakeep.toml").write_text(TOML)
-    (folder / "project.py").write_text(PROJECT)
+    (folder / "project.py").write_text(declarations)
     rng = np.random.default_rng(0)
     days = (END_US - START_US) // DAY_US
     rows = days * A_DAY
@@ -87,11 +103,12 @@ def write_project(folder: Path) -> None:
         csv.writer(file).writerows(
             [["id", "sent", "weight", "zone"], *([f"p{i}", start + sent[i], weight[i], zone[i]] for i in range(rows))]
         )
+    arrival = np.select([minutes < 95, minutes < 150], ["early", "on-time"], "late")
     delivered = start + sent + minutes.astype("timedelta64[m]")
     with (folder / "deliveries.csv").open("w", newline="") as file:
         csv.writer(file).writerows(
             [
-                ["id", "delivered", "zone", "minutes"],
-                *([f"p{i}", delivered[i], zone[i], minutes[i]] for i in range(rows)),
+                ["id", "delivered", "zone", "minutes", "arrival"],
+                *([f"p{i}", delivered[i], zone[i], minutes[i], arrival[i]] for i in range(rows)),
             ]
         )

@@ -47,10 +47,10 @@ def run(folder: Path) -> None:
     request = msgspec.json.decode((folder / exchange.REQUEST).read_bytes(), type=exchange.Request)
     _limit(resource.RLIMIT_CPU, request.cpu_s)
     estimator = _load(folder / exchange.ESTIMATOR, request.artefact_sha256)
-    emission = emit(estimator, request.columns)
+    emission = emit(estimator, request.columns, request.outputs)
     require_served(emission.outputs, type(estimator).__name__, request.outputs)
     proof = prove(
-        native_scorer(estimator, request.columns),
+        native_scorer(estimator, request.columns, request.outputs),
         emission,
         exchange.read_rows(folder / exchange.FRAME),
         threshold=request.threshold,
