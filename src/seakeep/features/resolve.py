@@ -240,18 +240,19 @@ def _label_faults(definition: ModelDefinition, schemas: Schemas) -> Iterator[Def
         wanted, hint = _WANTED.get(label.outputs.kind, ("number", "make it a number"))
         if kind is not None and kind != wanted:
             yield DefinitionFault("label", f"the label is a {kind}", hint)
-    if label.outputs.kind not in SERVED:
-        yield DefinitionFault(
-            "label", f"no label is of kind {label.outputs.kind!r}", "leave answers out, or sk.number(), sk.classes(...)"
-        )
-    if not label.outputs.yes_or_no and definition.decision != Threshold():
-        what = (
-            "of classes is decided by the highest probability"
-            if label.outputs.of_classes
-            else "that is a number is decided by nothing"
-        )
-        yield DefinitionFault("decision", f"a label {what}", "leave decision out")
-    if label.outputs.of_classes:
+    yield from _answer_faults(definition)
+
+
+def _answer_faults(definition: ModelDefinition) -> Iterator[DefinitionFault]:
+    outputs = definition.label.outputs
+    if outputs.kind not in SERVED:
+        hint = "leave answers out, or sk.number(), sk.classes(...)"
+        yield DefinitionFault("label", f"no label is of kind {outputs.kind!r}", hint)
+    if not outputs.yes_or_no and definition.decision != Threshold():
+        by = "the highest probability" if outputs.of_classes else "nothing"
+        what = "of classes" if outputs.of_classes else "that is a number"
+        yield DefinitionFault("decision", f"a label {what} is decided by {by}", "leave decision out")
+    if outputs.of_classes:
         yield from _class_faults(definition)
 
 
