@@ -214,20 +214,20 @@ class BatchRunner:
         number = version.number
         rung, fresh = rung_of(parts[0].role), self._ids.several(len(scores))
         answers: list[Answer]
-        if version.outputs.of_classes:
-            named = zip(fresh, inputs.keys, by_class(version.outputs.names, scores), inputs.unknown, strict=True)
-            answers = [ClassAnswer(id_, key, *told, number, unknown, rung) for id_, key, told, unknown in named]
-        elif not version.outputs.yes_or_no:
-            answers = [
-                ValueAnswer(id_, key, value, number, unknown, rung)
-                for id_, key, value, unknown in zip(fresh, inputs.keys, scores.tolist(), inputs.unknown, strict=True)
-            ]
-        else:
+        if version.outputs.yes_or_no:
             decisions = (scores >= version.threshold).tolist()
             columns = zip(fresh, inputs.keys, scores.tolist(), decisions, inputs.unknown, strict=True)
             answers = [
                 RowAnswer(id_, key, score, decision, number, unknown, rung)
                 for id_, key, score, decision, unknown in columns
+            ]
+        elif version.outputs.of_classes:
+            named = zip(fresh, inputs.keys, by_class(version.outputs.names, scores), inputs.unknown, strict=True)
+            answers = [ClassAnswer(id_, key, *told, number, unknown, rung) for id_, key, told, unknown in named]
+        else:
+            answers = [
+                ValueAnswer(id_, key, value, number, unknown, rung)
+                for id_, key, value, unknown in zip(fresh, inputs.keys, scores.tolist(), inputs.unknown, strict=True)
             ]
         return Batch(version=version, parts=parts, inputs=inputs, answers=answers, started_s=started_s)
 
