@@ -61,7 +61,7 @@ def require_served(outputs: Outputs, name: str, wanted: Outputs = PROBABILITY) -
         told = f" of {', '.join(outputs.names)}" if outputs.names else ""
         raise ConversionError(
             f"{name} gives {outputs.kind}{told}; what is served is the probability of one of the classes 0 and 1",
-            hint="return a fitted binary classifier from train; labels are 0 and 1",
+            hint="return a fitted binary classifier from train, of labels 0 and 1; or declare the classes: answers=sk.classes(...)",
         )
 
 
