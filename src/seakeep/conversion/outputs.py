@@ -44,11 +44,12 @@ def outputs_of(estimator: Any) -> Outputs:
 
 def require_served(outputs: Outputs, name: str, wanted: Outputs = PROBABILITY) -> None:
     """Raise :class:`ConversionError` for what can be emitted and proved, but is not what the label is declared to be."""
-    if outputs.kind == wanted.kind:
+    if outputs == wanted or (outputs.kind == wanted.kind and not wanted.of_classes):
         return
     if wanted.of_classes:
+        told = f" of {', '.join(outputs.names)}" if outputs.names else ""
         raise ConversionError(
-            f"{name} gives {outputs.kind}; the label is declared as {len(wanted.names)} classes, of which a classifier with "
+            f"{name} gives {outputs.kind}{told}; the label is declared as {len(wanted.names)} classes, of which a classifier with "
             "predict_proba tells the probabilities",
             hint="return a fitted classifier from train; wrap one without probabilities in CalibratedClassifierCV",
         )

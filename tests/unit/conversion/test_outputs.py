@@ -126,3 +126,5 @@ def test_classes_are_answered_in_the_declared_order_and_others_are_refused_by_na
     require_served(emission.outputs, "DecisionTreeClassifier", wanted)
     with pytest.raises(ConversionError, match="the label is declared as 3 classes"):
         require_served(Outputs(kind="decisions", names=("a", "b", "c")), "LinearSVC", wanted)
+    with pytest.raises(ConversionError, match="gives probabilities of a, b, c; the label is declared as 3 classes"):
+        require_served(Outputs(kind="probabilities", names=("a", "b", "c")), "the file", wanted)
