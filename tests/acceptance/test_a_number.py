@@ -129,11 +129,11 @@ def test_the_open_inference_protocol_has_one_output(life):
     assert (status, refused["hint"]) == (400, "outputs: value")
 
 
-def test_the_document_has_both_answers(life):
+def test_the_document_has_every_answer(life):
     schemas = life.document["components"]["schemas"]
     assert schemas["ValueAnswer"]["required"] == ["id", "key", "value", "version", "unknown"]
     kinds = schemas["PredictAnswer"]["properties"]["predictions"]["items"]["oneOf"]
-    assert [one["$ref"].rpartition("/")[2] for one in kinds] == ["RowAnswer", "ValueAnswer"]
+    assert [one["$ref"].rpartition("/")[2] for one in kinds] == ["RowAnswer", "ValueAnswer", "ClassAnswer"]
 
 
 def test_what_was_recorded_is_the_value_and_decides_nothing(life):
