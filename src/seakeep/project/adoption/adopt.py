@@ -92,9 +92,7 @@ def adopt(
         ran, made = work / "ran", work / "project"
         ran.mkdir()
         with step("run it as it is"):
-            original = run_original(
-                notebook, plan, [one.name for one in reader.sources], into=ran, timeout_s=timeout_s
-            )
+            original = run_original(notebook, plan, [one.name for one in reader.sources], into=ran, timeout_s=timeout_s)
         reference = proof.reference_of(plan, original)
         made.mkdir()
         files = write.write(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seakeep.project.adoption import methods, symbols
+from seakeep.project.adoption import libraries, methods, symbols
 from seakeep.project.adoption.values import Frame, Function, Made, Series, Statistic, Step, Unknown
 from seakeep.records.expression import Binary, Column, Constant, Node, Unary
 
@@ -34,8 +34,8 @@ def call_series(reader: Interpreter, value: Series, name: str, args: Args, kwarg
         return [_most_frequent(one, value) for one in found.tolist()[:1]]
     if name in _NUMBERS or name in _PLAIN_DATA:
         return getattr(value.data, name)(*args, **kwargs)
-    if name in methods._CALLED and len(args) == 1:
-        return methods.binary(methods._CALLED[name](), value, args[0])
+    if name in methods.CALLED and len(args) == 1:
+        return methods.binary(methods.CALLED[name](), value, args[0])
     method = _SERIES.get(name)
     if method is None:
         raise Unknown(f".{name}() of a column has no counterpart in features")
@@ -67,16 +67,18 @@ def _imputer(reader: Interpreter, value: Series, learnt: Statistic) -> Step:
     """Filling with what was learnt of the same column, as a transformer that learns it anew in each training."""
     made = Made("sklearn.impute.SimpleImputer", (), {"strategy": learnt.strategy}, reader.place)
     made.fitted_rows, made.built = learnt.of.rows, float(learnt)
-    return Step(made, learnt.of.rows)
+    reader.learnt.append(made)
+    return Step(made, learnt.of.rows, value.name)
 
 
 def _astype(reader: Interpreter, value: Series, kind: Any) -> Series:
+    kind = libraries.constant_kind(kind)
     data = value.data.astype(kind)
     if str(kind) in {"category", "object", "str", "string", "<class 'str'>", "<class 'object'>"}:
-        if not methods._text(value.data):
+        if not methods.is_text(value.data):
             raise Unknown("numbers are made texts", "encode the number itself, with OneHotEncoder")
         return _like(value, data, methods.node_of(value))
-    if methods._text(value.data):
+    if methods.is_text(value.data):
         raise Unknown("texts are made numbers", "let the table hold numbers")
     before = value.data.to_numpy(dtype=float, na_value=np.nan)
     if not np.array_equal(before, data.to_numpy(dtype=float), equal_nan=True):
@@ -99,8 +101,9 @@ def _replace(reader: Interpreter, value: Series, old: Any, new: Any = None) -> S
     table = old if isinstance(old, dict) else {old: new}
     node: Node = methods.node_of(value)
     data = value.data.replace(table) if isinstance(old, dict) else value.data.replace(old, new)
-    text = methods._text(value.data)
-    if text and not methods._text(data):
+    text = methods.is_text(value.data)
+    if text and all(isinstance(one, int | float) for one in table.values()) and set(value.data.dropna()) <= set(table):
+        data = data.infer_objects()
         keys = {key: float(number) for key, number in table.items()}
         return _like(value, data, symbols.lookup(node, keys))
     if text:
@@ -122,8 +125,6 @@ def _apply(reader: Interpreter, value: Series, function: Any) -> Series:
         name = getattr(function, "name", "")
         if name.startswith("builtins."):
             return call_series(reader, value, *methods.BUILTIN[name.removeprefix("builtins.")], {})
-        from seakeep.project.adoption import libraries
-
         return libraries.call(reader, name, (value,), {})  # type: ignore[no-any-return]
     made = reader.apply(function, (value,), {})
     if not isinstance(made, Series):
@@ -225,19 +226,25 @@ def _names(value: Any) -> list[Any]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _drop(reader: Interpreter, value: Frame, labels: Any = None, axis: Any = 0, columns: Any = None, **kwargs: Any) -> Frame:
+def _drop(
+    reader: Interpreter, value: Frame, labels: Any = None, axis: Any = 0, columns: Any = None, **kwargs: Any
+) -> Frame:
     if columns is None and axis in {1, "columns"}:
         columns = labels
     if columns is None:
         data = value.data.drop(labels, **kwargs)
         return value.take(data, methods.rows_of(value, data))
-    return value.take(value.data.drop(columns=columns if isinstance(columns, str) else _names(columns), **kwargs), value.rows)
+    return value.take(
+        value.data.drop(columns=columns if isinstance(columns, str) else _names(columns), **kwargs), value.rows
+    )
 
 
 def _keep_rows(name: str) -> Callable[..., Frame]:
     def keep(reader: Interpreter, value: Frame, *args: Any, **kwargs: Any) -> Frame:
         reset = kwargs.pop("ignore_index", False)
-        kwargs = {key: list(one) if key == "subset" and not isinstance(one, str) else one for key, one in kwargs.items()}
+        kwargs = {
+            key: list(one) if key == "subset" and not isinstance(one, str) else one for key, one in kwargs.items()
+        }
         data = getattr(value.data, name)(*args, **kwargs)
         rows = methods.rows_of(value, data)
         kept = value.take(data, rows)
@@ -278,7 +285,7 @@ def _copy(reader: Interpreter, value: Frame, *_: Any, **__: Any) -> Frame:
 
 
 def _to_numpy(reader: Interpreter, value: Frame, *_: Any, **__: Any) -> Frame:
-    return methods._as_array(value)
+    return methods.as_array(value)
 
 
 def _each(name: str) -> Callable[..., Frame]:
@@ -299,7 +306,7 @@ def _fillna_frame(reader: Interpreter, value: Frame, other: Any) -> Frame:
     for column in list(value.columns):
         fill = by_name.get(column) if by_name is not None else other
         series = value.column(column)
-        if fill is None or not bool(series.data.isna().any()) and isinstance(fill, str) != methods._text(series.data):
+        if fill is None or not bool(series.data.isna().any()) and isinstance(fill, str) != methods.is_text(series.data):
             continue
         made.put(column, _fillna(reader, series, fill))
     return made
@@ -309,7 +316,7 @@ def _means(name: str) -> Callable[..., dict[Any, Any]]:
     """A statistic of every column, as a dictionary: it is filled and looked up like one."""
 
     def of(reader: Interpreter, value: Frame, *_: Any, numeric_only: bool = False) -> dict[Any, Any]:
-        columns = [one for one in value.columns if not (numeric_only and methods._text(value.data[one]))]
+        columns = [one for one in value.columns if not (numeric_only and methods.is_text(value.data[one]))]
         return {one: call_series(reader, value.column(one), name, (), {}) for one in columns}
 
     return of

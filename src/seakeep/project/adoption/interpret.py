@@ -77,6 +77,10 @@ class Interpreter:
         The tables it read.
     fits
         Models that were fitted, in order.
+    learnt
+        What fills the gaps of a column with a statistic of the same column.
+    failed
+        Calls of ``fit`` that were not understood, each with the place and the reason of what was not known.
     tables
         Every table that had a name.
     thresholds
@@ -91,6 +95,8 @@ class Interpreter:
         self.sources: list[Source] = []
         self.fits: list[Fit] = []
         self.thresholds: list[tuple[Place, Made, float]] = []
+        self.learnt: list[Made] = []
+        self.failed: list[Opaque] = []
         self.tables: list[Frame] = []
         self.told: list[str] = []
         self.random = libraries.Random()
@@ -305,7 +311,9 @@ class Interpreter:
             if node.id in scope:
                 return scope[node.id]
         if node.id == UNKNOWN:
-            raise Unknown("a magic or a shell line gives it", "read the data in Python, from a file beside the notebook")
+            raise Unknown(
+                "a magic or a shell line gives it", "read the data in Python, from a file beside the notebook"
+            )
         if node.id in _BUILTINS:
             return Path(f"builtins.{node.id}")
         raise Unknown(f"{node.id} is not known here")
@@ -449,7 +457,18 @@ class Interpreter:
     # Calls
 
     def _of_Call(self, node: ast.Call) -> Any:  # noqa: N802 -- named for the node
+        try:
+            return self._call(node)
+        except Unknown as unknown:
+            if isinstance(node.func, ast.Attribute) and node.func.attr == "fit":
+                place = unknown.place or Place(self._cell, node.lineno)
+                self.failed.append(Opaque(unknown.reason, place, unknown.hint))
+            raise
+
+    def _call(self, node: ast.Call) -> Any:
         function = self._known(self._value(node.func))
+        if isinstance(function, Path):
+            libraries.refuse_elsewhere(function.name)
         args = tuple(self._all(node.args))
         if any(one.arg is None for one in node.keywords):
             expanded = [self._known(self._value(one.value)) for one in node.keywords if one.arg is None]

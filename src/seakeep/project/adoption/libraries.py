@@ -59,7 +59,9 @@ class Random:
             self.state = np.random.RandomState(*args, **kwargs)
             return None
         if self.state is None:
-            raise Unknown("random numbers are drawn without a seed: each run draws others", "call np.random.seed(0) first")
+            raise Unknown(
+                "random numbers are drawn without a seed: each run draws others", "call np.random.seed(0) first"
+            )
         return getattr(self.state, name)(*args, **kwargs)
 
 
@@ -81,17 +83,20 @@ def call(reader: Interpreter, name: str, args: tuple[Any, ...], kwargs: dict[str
         return reader.random.call(name.removeprefix("numpy.random."), args, kwargs)
     if name in _FUNCTIONS:
         return _FUNCTIONS[name](reader, *args, **kwargs)
-    if name.startswith("pandas.read_") or name.startswith("pandas.io."):
-        return _elsewhere(name)
     if name.startswith(ESTIMATORS):
         return _make(reader, name, args, kwargs)
-    if name.startswith("numpy.") and not any(isinstance(one, Series | Frame | Scores | Made | Path | Function) for one in args):
+    if name.startswith("numpy.") and not any(
+        isinstance(one, Series | Frame | Scores | Made | Path | Function) for one in args
+    ):
         return getattr(np, name.removeprefix("numpy."))(*args, **kwargs)
     raise Unknown(f"{name} is not known here")
 
 
-def _elsewhere(name: str) -> Any:
+def refuse_elsewhere(name: str) -> None:
+    """Unknown for a function that reads data from where a project has none."""
     word = name.rpartition(".")[2]
+    if not name.startswith("pandas.") or word not in _ELSEWHERE:
+        return
     where = "a database" if word in {"read_sql", "read_sql_query", "read_sql_table", "read_gbq"} else f"{word}()"
     raise Unknown(
         f"the data come from {where}, and a project is written from a file",
@@ -117,7 +122,9 @@ def _read(kind: str) -> Callable[..., Frame]:
             raise Unknown("the file is read in a way that is not followed")
         file = (reader.folder / path).resolve()
         if not file.is_file():
-            raise Unknown(f"there is no file {path!r} beside the notebook", "put it there, and name it without a folder")
+            raise Unknown(
+                f"there is no file {path!r} beside the notebook", "put it there, and name it without a folder"
+            )
         options = {key: constant_kind(one) for key, one in kwargs.items()}
         data = getattr(pd, f"read_{kind}")(file, **options)
         if not isinstance(data.index, pd.RangeIndex):
@@ -160,13 +167,14 @@ def _to_datetime(reader: Interpreter, value: Any, **kwargs: Any) -> Series:
 def _dummies(reader: Interpreter, value: Any, **kwargs: Any) -> Frame:
     import pandas as pd
 
+    kwargs = {key: constant_kind(one) for key, one in kwargs.items()}
     if isinstance(value, Series):
         data = pd.get_dummies(value.data, **kwargs)
         made = Frame(data, {}, value.rows)
         made.columns = {name: (_indicator(value, key), ()) for name, key in _indicated(value.data, data, kwargs)}
         return made
     columns = kwargs.get("columns")
-    chosen = [one for one in value.columns if methods._text(value.data[one])] if columns is None else list(columns)
+    chosen = [one for one in value.columns if methods.is_text(value.data[one])] if columns is None else list(columns)
     if kwargs.get("dummy_na"):
         raise Unknown("get_dummies(dummy_na=True) is not followed")
     data = pd.get_dummies(value.data, **kwargs)
@@ -286,7 +294,9 @@ def _isnan(reader: Interpreter, value: Any) -> Any:
 
 
 def _clip(reader: Interpreter, value: Any, low: Any, high: Any) -> Any:
-    return methods.call(reader, value, "clip", (low, high), {}) if isinstance(value, Series) else np.clip(value, low, high)
+    return (
+        methods.call(reader, value, "clip", (low, high), {}) if isinstance(value, Series) else np.clip(value, low, high)
+    )
 
 
 def _split(reader: Interpreter, *arrays: Any, **options: Any) -> Any:
@@ -338,7 +348,9 @@ def _make(reader: Interpreter, name: str, args: tuple[Any, ...], kwargs: dict[st
     try:
         kind = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise Unknown(f"{name} cannot be imported here", f"install {module.split('.')[0]}, or use another estimator") from error
+        raise Unknown(
+            f"{name} cannot be imported here", f"install {module.split('.')[0]}, or use another estimator"
+        ) from error
     made = Made(name, tuple(map(_plain, args)), {key: _plain(one) for key, one in kwargs.items()}, reader.place)
     made.built = kind(*map(built, made.args), **{key: built(one) for key, one in made.kwargs.items()})
     if not (isinstance(kind, type) or hasattr(made.built, "fit")):
@@ -362,7 +374,13 @@ def _plain(value: Any) -> Any:
         return type(value)(map(_plain, value))
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
-    return value.item() if isinstance(value, np.generic) else float(value) if type(value).__name__ == "Statistic" else value
+    return (
+        value.item()
+        if isinstance(value, np.generic)
+        else float(value)
+        if type(value).__name__ == "Statistic"
+        else value
+    )
 
 
 def built(value: Any) -> Any:
@@ -461,12 +479,15 @@ def _transform(reader: Interpreter, made: Made, value: Any) -> Any:
         raise Unknown(f"{made.path} transforms something that is no known table")
     out = made.built.transform(value.data)
     out = out.toarray() if hasattr(out, "toarray") else np.asarray(out)
-    step = Step(dataclasses.replace(made), made.fitted_rows)
+    step = Step(made, made.fitted_rows)
     separate = made.path in SEPARATE and not value.whole and out.shape[1] == len(value.columns)
     names = list(value.columns) if separate else list(range(out.shape[1]))
     data = pd.DataFrame(out, index=value.data.index, columns=names)
     if separate:
-        return Frame(data, {n: (node, (*steps, step)) for n, (node, steps) in value.columns.items()}, value.rows, array=True)
+        through = {
+            key: (node, (*steps, dataclasses.replace(step, column=key))) for key, (node, steps) in value.columns.items()
+        }
+        return Frame(data, through, value.rows, array=True)
     # The columns of a whole are those before it: what it makes of them is the transformer's business.
     whole = Frame(data, dict(value.columns), value.rows, (*value.whole, step), array=True)
     return whole

@@ -34,7 +34,7 @@ _NAMES: dict[type, BinaryName] = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.BitAnd: "and", ast.BitOr: "or",
     ast.Gt: "gt", ast.GtE: "ge", ast.Lt: "lt", ast.LtE: "le", ast.Eq: "eq", ast.NotEq: "ne",
 }  # fmt: skip
-_CALLED: dict[str, type] = {
+CALLED: dict[str, type] = {
     "add": ast.Add, "sub": ast.Sub, "mul": ast.Mult, "div": ast.Div, "gt": ast.Gt, "ge": ast.GtE, "lt": ast.Lt,
     "le": ast.LtE, "eq": ast.Eq, "ne": ast.NotEq,
 }  # fmt: skip
@@ -70,9 +70,13 @@ def items(value: Any) -> Iterable[Any]:
 def node_of(value: Any) -> Node:
     """The expression of an operand: of a column, or a constant."""
     if isinstance(value, Series):
-        if value.steps:
+        if not value.steps:
+            return value.node
+        made = value.steps[0].made
+        if len(value.steps) > 1 or not isinstance(made.built, float):
             raise Unknown("it is computed with a column after a transformer was fitted on it")
-        return value.node
+        made.folded = True
+        return Binary("fill", value.node, Constant(made.built))
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bool | int | float):
@@ -87,10 +91,11 @@ def _is_time(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, Series) and _text(value.data))
+    return isinstance(value, str) or (isinstance(value, Series) and is_text(value.data))
 
 
-def _text(data: Any) -> bool:
+def is_text(data: Any) -> bool:
+    """Whether a column of pandas holds text."""
     return str(data.dtype) in {"object", "str", "string", "category"}
 
 
@@ -110,7 +115,7 @@ def binary(op: ast.operator | ast.cmpop, left: Any, right: Any) -> Any:
     if (_is_text(left) or _is_text(right)) and name not in {"eq", "ne"}:
         raise Unknown("texts are computed with", "features of text can be compared, mapped and encoded")
     for one in (left, right):
-        if not isinstance(one, Series | _PLAIN):
+        if not isinstance(one, (Series, *_PLAIN)):
             raise Unknown(f"a column is combined with a {type(one).__name__}")
     first = left if isinstance(left, Series) else right
     if isinstance(left, Series) and isinstance(right, Series) and not np.array_equal(left.rows, right.rows):
@@ -169,7 +174,7 @@ def attribute(value: Any, name: str) -> Any:
         if name in {"columns", "shape", "dtypes", "index", "size", "empty"}:
             return getattr(value.data, name)
         if name == "values":
-            return _as_array(value)
+            return as_array(value)
         if name in {"iloc", "loc"} or name not in value.columns:
             return Method(value, name)
         return value.column(name)
@@ -188,7 +193,8 @@ def attribute(value: Any, name: str) -> Any:
     return Method(value, name)
 
 
-def _as_array(frame: Frame) -> Frame:
+def as_array(frame: Frame) -> Frame:
+    """The same as a matrix, without the names of its columns."""
     return Frame(frame.data.copy(), dict(frame.columns), frame.rows, frame.whole, array=True)
 
 
@@ -264,7 +270,7 @@ def subscript(reader: Interpreter, value: Any, key: Any) -> Any:
         raise Unknown("probabilities of another class than the second are taken")
     if isinstance(value, Made):
         raise Unknown("a part of an object of a library is taken")
-    if isinstance(value, pd.Series | pd.Index | _CONCRETE):
+    if isinstance(value, (pd.Series, pd.Index, *_CONCRETE)):
         return value[key]
     raise Unknown(f"a part of a {type(value).__name__} is taken")
 
@@ -393,7 +399,10 @@ def call(reader: Interpreter, value: Any, name: str, args: tuple[Any, ...], kwar
         return libraries.call_made(reader, value, name, args, kwargs)
     if isinstance(value, Scores) and name in {"astype", "ravel", "flatten"}:
         return value
-    if isinstance(value, pd.Index | pd.Series | _CONCRETE) or type(value).__module__ in {"numpy.random.mtrand", "numpy.random._generator"}:
+    if isinstance(value, (pd.Index, pd.Series, *_CONCRETE)) or type(value).__module__ in {
+        "numpy.random.mtrand",
+        "numpy.random._generator",
+    }:
         if any(isinstance(one, Function) for one in (*args, *kwargs.values())):
             raise Unknown(f".{name}() is given a function")
         function: Callable[..., Any] = getattr(value, name)

@@ -115,12 +115,18 @@ def run_original(notebook: Notebook, plan: Plan, files: Sequence[str], *, into: 
     outcome = msgspec.json.decode((into / OUTCOME).read_bytes(), type=Outcome)
     if not outcome.fitted:
         raise AdoptionError(
-            f"the notebook itself ends here: {outcome.message}" if outcome.message else "it does not come to fit the model",
+            f"the notebook itself ends here: {outcome.message}"
+            if outcome.message
+            else "it does not come to fit the model",
             cell=outcome.cell,
             line=outcome.line,
             hint="restart the notebook and run all of it, in the order of its cells",
         )
-    told = (f"cell {outcome.cell}, line {outcome.line}: a later cell ends with {outcome.message}",) if outcome.message else ()
+    told = (
+        (f"cell {outcome.cell}, line {outcome.line}: a later cell ends with {outcome.message}",)
+        if outcome.message
+        else ()
+    )
     with np.load(into / FOUND, allow_pickle=False) as found:
         seen = tuple(
             Seen([found[f"{i}.{j}"] for j in range(int(found[f"{i}.width"]))], found[f"{i}.scores"])
@@ -212,6 +218,7 @@ class _Notes:
     def __init__(self) -> None:
         self.fits: list[tuple[Any, Any]] = []
         self.asked: list[Any] = []
+        self._met: list[Any] = []
 
     def fit(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         inputs = args[0] if args else kwargs.get("X")
@@ -222,7 +229,8 @@ class _Notes:
         return fitted
 
     def seen(self, value: Any) -> Any:
-        if not any(one is value for one in self.asked):
+        if not any(one is value for one in self._met):
+            self._met.append(value)
             self.asked.append(value.copy() if hasattr(value, "copy") else value)
         return value
 

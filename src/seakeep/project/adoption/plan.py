@@ -105,8 +105,7 @@ def plan_of(reader: Interpreter, name: str = "") -> Plan:
     if len(np.unique(inputs.rows)) < len(inputs.rows):
         raise _refusal(fit.place, "rows are repeated to train on, and a project has each once", "use class_weight")
     told: list[str] = []
-    columns = {key: (node, _settled(steps, node, inputs.rows, told)) for key, (node, steps) in inputs.columns.items()}
-    columns = {key: (after or node, kept) for key, (node, (after, kept)) in columns.items()}
+    columns = {key: _settled(steps, node, inputs.rows, told) for key, (node, steps) in inputs.columns.items()}
     names_columns = _names_columns(made)
     features, named, blocks = _blocks(inputs, columns, plain=names_columns)
     if names_columns and any(block.steps or block.categories for block in blocks):
@@ -118,6 +117,11 @@ def plan_of(reader: Interpreter, name: str = "") -> Plan:
                 f"{step.made.path.rpartition('.')[2]} is fitted on other rows than the model: it has seen those it is judged by",
                 "fit it on the training rows alone",
             )
+    told += [
+        f"{one.place}: the {one.kwargs['strategy']} becomes a constant, which a new training keeps"
+        for one in reader.learnt
+        if one.folded
+    ]
     others = [frame for frame in _frames(reader) if frame is not inputs and _alike(frame, inputs)]
     judge = [row for frame in others for row in frame.rows.tolist()]
     fresh = np.array(list(dict.fromkeys(row for row in judge if row not in set(inputs.rows.tolist()))), dtype=np.int64)
@@ -127,15 +131,16 @@ def plan_of(reader: Interpreter, name: str = "") -> Plan:
             "the model is fitted on every row, and none is left to judge it by",
             "split the rows first, as with train_test_split(..., random_state=0)",
         )
+    source = _source(reader, fit, [label.node, *(node for node, _ in columns.values())])
     return Plan(
         fit=fit,
         occurrence=[one for one in reader.fits if one.place == fit.place].index(fit),
-        source=_source(reader, fit, [node for node, _ in columns.values()]),
+        source=source,
         features=features,
         named=named,
         blocks=tuple(blocks),
         whole=tuple(step.made for step in inputs.whole),
-        label=_label_node(label, number=number),
+        label=_label_node(label, source, number=number),
         number=number,
         threshold=_threshold(reader, fit, told),
         train=inputs.rows,
@@ -151,18 +156,21 @@ def _refusal(place: Place, reason: str, hint: str = "") -> AdoptionError:
 
 def _chosen(reader: Interpreter, name: str) -> Fit:
     if not reader.fits:
-        opaque = next((one for one in reader.names.values() if isinstance(one, Opaque) and one.hint), None)
-        opaque = opaque or next((one for one in reader.names.values() if isinstance(one, Opaque)), None)
-        if opaque is not None:
-            raise _refusal(opaque.place, f"no model is fitted that is known here; {opaque.reason}", opaque.hint)
-        raise AdoptionError("no model is fitted here", hint="a model is what has .fit(X, y), of scikit-learn and its like")
+        if reader.failed:
+            opaque = reader.failed[-1]
+            raise _refusal(opaque.place, opaque.reason, opaque.hint)
+        raise AdoptionError(
+            "no model is fitted here", hint="a model is what has .fit(X, y), of scikit-learn and its like"
+        )
     fits = [fit for fit in reader.fits if not name or fit.name == name]
     if not fits:
         known = ", ".join(sorted({fit.name for fit in reader.fits if fit.name})) or "none has a name"
         raise AdoptionError(f"no model {name!r} is fitted in the notebook", hint=f"fitted there: {known}")
     if not name and len(reader.fits) > 1:
         others = ", ".join(f"{fit.name or 'one'} in {fit.place}" for fit in reader.fits[:-1])
-        reader.told.append(f"the model that is fitted last is taken, {fits[-1].name or 'one'} in {fits[-1].place}; not {others}")
+        reader.told.append(
+            f"the model that is fitted last is taken, {fits[-1].name or 'one'} in {fits[-1].place}; not {others}"
+        )
     return fits[-1]
 
 
@@ -214,42 +222,65 @@ def _kind(fit: Fit, label: Series) -> bool:
         )
     if not hasattr(model, "predict_proba"):
         raise _refusal(
-            fit.place, f"{fit.made.path} gives no probabilities", "use one that does, or CalibratedClassifierCV around it"
+            fit.place,
+            f"{fit.made.path} gives no probabilities",
+            "use one that does, or CalibratedClassifierCV around it",
         )
     return False
 
 
-def _label_node(label: Series, *, number: bool) -> Node:
+def _label_node(label: Series, source: Source, *, number: bool) -> Node:
+    if not number:
+        plain = _one_text(label, source)
+        if plain is not None:
+            return plain
     if number or set(label.data.dropna().unique().tolist()) <= {0, 1}:
         return label.node
     highest = sorted(label.data.dropna().unique().tolist())[-1]  # the class whose probability is the second
     return Binary("eq", label.node, Constant(highest if isinstance(highest, str) else float(highest)))
 
 
+def _one_text(label: Series, source: Source) -> Node | None:
+    """``column == text``, where the outcome is this and no more, whatever way the notebook takes to say it."""
+    names = columns_of(label.node)
+    if len(names) != 1 or not methods.is_text(source.data[names[0]]):
+        return None
+    texts = source.data[names[0]].iloc[label.rows].reset_index(drop=True)
+    outcome = label.data.reset_index(drop=True)
+    highest = sorted(outcome.dropna().unique().tolist())[-1]
+    found = texts[outcome == highest].unique().tolist()
+    if len(found) != 1 or texts.isna().any() or bool((texts[outcome != highest] == found[0]).any()):
+        return None
+    return Binary("eq", Column(names[0]), Constant(found[0]))
+
+
 def _settled(
     steps: tuple[Step, ...], node: Node, rows: NDArray[np.int64], told: list[str]
-) -> tuple[Node | None, tuple[Made, ...]]:
-    """Steps of a column that learn from the training rows; those that saw others become constants, and are told."""
+) -> tuple[Node, tuple[Made, ...]]:
+    """A column's expression, and its steps that learn from the training rows; others become constants, and are told."""
     kept: list[Made] = []
-    current: Node | None = None
     for step in steps:
         if np.array_equal(step.rows, rows):
             kept.append(step.made)
             continue
         name = step.made.path.rpartition(".")[2]
         if kept or step.made.path not in _LEAKED:
-            raise _refusal(step.made.place, f"{name} is fitted on other rows than the model", "fit it on the training rows")
-        current = _constant(step.made, current or node)
-        word = f"{step.made.place}: {name} learns from other rows than the model does: what it learnt becomes constants"
+            raise _refusal(
+                step.made.place, f"{name} is fitted on other rows than the model", "fit it on the training rows"
+            )
+        node = _constant(step, node)
+        what = f"the {step.made.kwargs['strategy']}" if isinstance(step.made.built, float) else f"what {name} learnt"
+        word = f"{step.made.place}: {what} is of other rows than the model learns from, and becomes a constant"
         if word not in told:
             told.append(word)
-    return current, tuple(kept)
+    return node, tuple(kept)
 
 
-def _constant(made: Made, node: Node) -> Node:
+def _constant(step: Step, node: Node) -> Node:
+    made = step.made
     if isinstance(made.built, float):
         return Binary("fill", node, Constant(made.built))
-    place = list(made.built.feature_names_in_).index(columns_of(node)[0])
+    place = list(made.built.feature_names_in_).index(step.column)
     if made.path.endswith("SimpleImputer"):
         value = made.built.statistics_[place]
         return Binary("fill", node, Constant(value if isinstance(value, str) else float(value)))
@@ -292,11 +323,16 @@ def _blocks(
             continue
         name = _feature_name(str(key), features)
         features[name], named[str(key)] = node, name
-        if before and not before.categories and before.steps == steps:
+        if before and not before.categories and _signs(before.steps) == _signs(steps):
             blocks[-1] = dataclasses.replace(before, names=(*before.names, name))
         else:
             blocks.append(Block((name,), (), steps))
     return features, named, blocks
+
+
+def _signs(steps: tuple[Made, ...]) -> list[str]:
+    """What makes two columns' steps the same: they are of one kind and learn the same of each column."""
+    return [f"{one.path}{one.args}{one.kwargs}" for one in steps]
 
 
 def _same(features: dict[str, Node], block: Block, column: Column) -> Node | None:
@@ -354,4 +390,3 @@ def _threshold(reader: Interpreter, fit: Fit, told: list[str]) -> float | None:
     if len(found) > 1:
         told.append(f"{place}: of {len(found)} thresholds that are tried the last is taken, {score:g}")
     return score
-

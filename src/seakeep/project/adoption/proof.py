@@ -65,7 +65,9 @@ def compare(reference: Mapping[int, float], answers: Mapping[int, float], column
     if len(beyond):
         at = int(beyond[0])
         first = f"row {rows[at]}: {theirs[at]!r} in the notebook, {ours[at]!r} in the project{columns}"
-    return Difference(rows=len(rows), different_rows=len(rows), largest=float(np.nanmax(away, initial=0.0)), first=first)
+    return Difference(
+        rows=len(rows), different_rows=len(rows), largest=float(np.nanmax(away, initial=0.0)), first=first
+    )
 
 
 def reference_of(plan: Plan, original: Original) -> dict[int, float]:
@@ -103,7 +105,9 @@ def differing(frame: Frame, seen: Seen) -> str:
         ours, theirs = plain(frame.data.iloc[:, place]), seen.columns[place]
         if ours.dtype.kind != theirs.dtype.kind:
             return f"column {name!r} is of another kind"
-        same = (ours == theirs) if ours.dtype.kind == "U" else np.isclose(ours, theirs, rtol=1e-12, atol=0, equal_nan=True)
+        same = (
+            (ours == theirs) if ours.dtype.kind == "U" else np.isclose(ours, theirs, rtol=1e-12, atol=0, equal_nan=True)
+        )
         if not same.all():
             at = int(np.argmin(same))
             return f"column {name!r} in row {frame.rows[at]}: {theirs[at]} in the run, {ours[at]} here"
@@ -138,10 +142,10 @@ def served_answers(folder: Path, rows: list[int]) -> dict[int, float]:
     """
     from seakeep.conversion.session import ScoringSession
 
-    with open_project(folder) as project:
-        run = project.train(actor="adopt")
-        version, _ = project.convert(run.id, actor="adopt")
-        bundle = project.bundle(version)
+    project = open_project(folder)
+    run = project.train(actor="adopt")
+    version, _ = project.convert(run.id, actor="adopt")
+    bundle = project.bundle(version)
     frame, _ = _frames(folder)
     at = {int(key): place for place, key in enumerate(frame.key)}
     asked = frame.select(np.array([at[row] for row in rows], dtype=np.int64))

@@ -84,10 +84,11 @@ class Statistic(float):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """A transformer of single columns that was fitted on some rows, as one column went through it."""
+    """A transformer that was fitted on some rows, and the name its column had then (None: all columns)."""
 
     made: Made
     rows: NDArray[np.int64]
+    column: Any = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -169,6 +170,8 @@ class Made:
         The object itself, where it belongs to a library whose objects may be made here.
     fit
         How it was fitted as a model, if it was.
+    folded
+        Whether what it learnt became a constant of an expression.
     """
 
     path: str
@@ -178,6 +181,7 @@ class Made:
     built: Any = None
     fitted_rows: Any = None
     fit: Fit | None = None
+    folded: bool = False
 
 
 @dataclasses.dataclass(eq=False, slots=True)

@@ -157,8 +157,8 @@ def _train(plan: Plan, notebook: str) -> str:
     if steps:
         imports.add("from sklearn.pipeline import Pipeline")
         listed = "".join(f'        ("{name}", {text}),\n' for name, text in steps)
-        body = [f"    model = Pipeline([\n{listed}        (\"model\", {call}),\n    ])"]
-    best = (".named_steps[\"model\"]" if steps else "") + ".best_estimator_" if _searches(made) else ""
+        body = [f'    model = Pipeline([\n{listed}        ("model", {call}),\n    ])']
+    best = ('.named_steps["model"]' if steps else "") + ".best_estimator_" if _searches(made) else ""
     grouped = "\n".join(sorted(imports))
     return (
         f'"""What {notebook} fits in {plan.fit.place}, on the same rows."""\n\n{grouped}\n\nimport seakeep as sk\n\n\n'
@@ -186,15 +186,15 @@ def _block(place: int, block: Block, imports: set[str], plan: Plan) -> str:
     if block.categories:
         imports.add("from sklearn.preprocessing import OneHotEncoder")
         categories = list(block.categories)
-        encoder = f'OneHotEncoder(categories=[{categories!r}], handle_unknown="ignore", sparse_output=False)'
-        return f'("{names[0]}_is", {encoder}, {names!r})'
+        encoder = f'OneHotEncoder(categories=[{_list(categories)}], handle_unknown="ignore", sparse_output=False)'
+        return f'("{names[0]}_is", {encoder}, {_list(names)})'
     if not block.steps:
-        return f'("plain_{place}", "passthrough", {names!r})'
+        return f'("plain_{place}", "passthrough", {_list(names)})'
     steps = [render(one, imports, plan) for one in block.steps]
     if len(steps) == 1:
-        return f'("learnt_{place}", {steps[0]}, {names!r})'
+        return f'("learnt_{place}", {steps[0]}, {_list(names)})'
     imports.add("from sklearn.pipeline import make_pipeline")
-    return f'("learnt_{place}", make_pipeline({", ".join(steps)}), {names!r})'
+    return f'("learnt_{place}", make_pipeline({", ".join(steps)}), {_list(names)})'
 
 
 def render(value: Any, imports: set[str], plan: Plan, *, text: bool = False) -> str:
@@ -230,7 +230,11 @@ def render(value: Any, imports: set[str], plan: Plan, *, text: bool = False) -> 
         return "{" + ", ".join(f"{key!r}: {render(one, imports, plan, text=text)}" for key, one in value.items()) + "}"
     if isinstance(value, float) and not np.isfinite(value):
         return f'float("{value}")'
-    return repr(value)
+    return texts.quoted(value) if isinstance(value, str) else repr(value)
+
+
+def _list(values: list[str]) -> str:
+    return f"[{', '.join(map(texts.quoted, values))}]"
 
 
 def _column_transformer(made: Made, name: str, imports: set[str], plan: Plan) -> str:
@@ -249,7 +253,11 @@ def _column_transformer(made: Made, name: str, imports: set[str], plan: Plan) ->
         text = bool(names) and all(not _is_number(plan, one) for one in names)
         parts = [render(one, imports, plan, text=text) for one in before]
         shown = [plan.named.get(one, one) for one in names]
-        rendered.append(f"({', '.join(parts)}, {shown[0]!r})" if isinstance(columns, str) else f"({', '.join(parts)}, {shown!r})")
+        rendered.append(
+            f"({', '.join(parts)}, {texts.quoted(shown[0])})"
+            if isinstance(columns, str)
+            else f"({', '.join(parts)}, {_list(shown)})"
+        )
     rest = [f"{word}={render(one, imports, plan)}" for word, one in made.kwargs.items() if word != key]
     inner = ", ".join(rendered)
     inner = f"[{inner}]" if name == "ColumnTransformer" else inner
