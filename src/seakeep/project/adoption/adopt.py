@@ -123,7 +123,8 @@ def _prove(folder: Path, plan: Plan, reference: dict[int, float]) -> proof.Diffe
         raise AdoptionError(f"the project would have a fault: {faults[0].message}", hint=faults[0].hint)
     rows = list(reference)
     asked = rows * -(-proof.LEAST_ROWS // len(rows))
-    found = proof.compare(reference, proof.served_answers(folder, asked))
+    answers, tolerance = proof.served_answers(folder, asked)
+    found = proof.compare(reference, answers, tolerance=tolerance)
     found = msgspec.structs.replace(found, rows=max(len(rows), proof.LEAST_ROWS))
     if not found.equal:
         place, made = plan.fit.place, plan.fit.made

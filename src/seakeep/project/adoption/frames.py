@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from seakeep.project.adoption import libraries, methods, symbols
-from seakeep.project.adoption.values import Frame, Function, Made, Series, Statistic, Step, Unknown
+from seakeep.project.adoption import methods, symbols
+from seakeep.project.adoption.values import Frame, Function, Made, Reader, Series, Statistic, Step, Unknown, learnt
 from seakeep.records.expression import Binary, Column, Constant, Node, Unary
-
-if TYPE_CHECKING:
-    from seakeep.project.adoption.interpret import Interpreter
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
@@ -25,10 +22,10 @@ _PLAIN_DATA = ("unique", "value_counts", "tolist", "to_list", "describe")
 # Columns
 
 
-def call_series(reader: Interpreter, value: Series, name: str, args: Args, kwargs: Kwargs) -> Any:
+def call_series(reader: Reader, value: Series, name: str, args: Args, kwargs: Kwargs) -> Any:
     """``column.name(*args, **kwargs)``."""
     if name in _STRATEGIES and not args and not kwargs:
-        return Statistic(float(getattr(value.data, name)()), name, value)
+        return learnt(float(getattr(value.data, name)()), name, value)
     if name == "mode":
         found = value.data.mode()
         return [_most_frequent(one, value) for one in found.tolist()[:1]]
@@ -43,14 +40,14 @@ def call_series(reader: Interpreter, value: Series, name: str, args: Args, kwarg
 
 
 def _most_frequent(value: Any, of: Series) -> Any:
-    return Statistic(float(value), "most_frequent", of) if isinstance(value, int | float) else value
+    return learnt(float(value), "most_frequent", of) if isinstance(value, int | float) else value
 
 
 def _like(value: Series, data: Any, node: Node) -> Series:
     return Series(data, node, value.rows, name=value.name)
 
 
-def _fillna(reader: Interpreter, value: Series, other: Any = None) -> Series:
+def _fillna(reader: Reader, value: Series, other: Any = None) -> Series:
     if isinstance(other, Series):
         data = value.data.fillna(other.data)
         return _like(value, data, Binary("fill", methods.node_of(value), methods.node_of(other)))
@@ -63,16 +60,16 @@ def _fillna(reader: Interpreter, value: Series, other: Any = None) -> Series:
     return _like(value, data, Binary("fill", node, methods.node_of(other)))
 
 
-def _imputer(reader: Interpreter, value: Series, learnt: Statistic) -> Step:
+def _imputer(reader: Reader, value: Series, filler: Statistic) -> Step:
     """Filling with what was learnt of the same column, as a transformer that learns it anew in each training."""
-    made = Made("sklearn.impute.SimpleImputer", (), {"strategy": learnt.strategy}, reader.place)
-    made.fitted_rows, made.built = learnt.of.rows, float(learnt)
+    made = Made("sklearn.impute.SimpleImputer", (), {"strategy": filler.strategy}, reader.place)
+    made.fitted_rows, made.built = filler.of.rows, float(filler)
     reader.learnt.append(made)
-    return Step(made, learnt.of.rows, value.name)
+    return Step(made, filler.of.rows, value.name)
 
 
-def _astype(reader: Interpreter, value: Series, kind: Any) -> Series:
-    kind = libraries.constant_kind(kind)
+def _astype(_reader: Reader, value: Series, kind: Any) -> Series:
+    kind = methods.constant_kind(kind)
     data = value.data.astype(kind)
     if str(kind) in {"category", "object", "str", "string", "<class 'str'>", "<class 'object'>"}:
         if not methods.is_text(value.data):
@@ -86,7 +83,7 @@ def _astype(reader: Interpreter, value: Series, kind: Any) -> Series:
     return _like(value, data, methods.node_of(value))
 
 
-def _map(reader: Interpreter, value: Series, table: Any) -> Series:
+def _map(reader: Reader, value: Series, table: Any) -> Series:
     if isinstance(table, Function):
         return _apply(reader, value, table)
     if not isinstance(table, dict):
@@ -97,7 +94,7 @@ def _map(reader: Interpreter, value: Series, table: Any) -> Series:
     return _like(value, value.data.map(table), symbols.lookup(methods.node_of(value), keys))
 
 
-def _replace(reader: Interpreter, value: Series, old: Any, new: Any = None) -> Series:
+def _replace(_reader: Reader, value: Series, old: Any, new: Any = None) -> Series:
     table = old if isinstance(old, dict) else {old: new}
     node: Node = methods.node_of(value)
     data = value.data.replace(table) if isinstance(old, dict) else value.data.replace(old, new)
@@ -117,7 +114,7 @@ def _replace(reader: Interpreter, value: Series, old: Any, new: Any = None) -> S
     return _like(value, data, node)
 
 
-def _apply(reader: Interpreter, value: Series, function: Any) -> Series:
+def _apply(reader: Reader, value: Series, function: Any) -> Series:
     """A function for each value, applied to the whole column: it gives the same where it only computes and compares."""
     if not isinstance(function, Function):
         if isinstance(function, type) and function in {int, float}:
@@ -125,18 +122,19 @@ def _apply(reader: Interpreter, value: Series, function: Any) -> Series:
         name = getattr(function, "name", "")
         if name.startswith("builtins."):
             return call_series(reader, value, *methods.BUILTIN[name.removeprefix("builtins.")], {})
-        return libraries.call(reader, name, (value,), {})  # type: ignore[no-any-return]
-    made = reader.apply(function, (value,), {})
-    if not isinstance(made, Series):
+        made: Series = reader.library(name, (value,), {})
+        return made
+    given = reader.apply(function, (value,), {})
+    if not isinstance(given, Series):
         raise Unknown("a function that is applied to each value gives what does not come from it")
-    return made
+    return given
 
 
-def _isin(reader: Interpreter, value: Series, members: Any) -> Series:
+def _isin(_reader: Reader, value: Series, members: Any) -> Series:
     return _like(value, value.data.isin(list(members)), symbols.within(methods.node_of(value), list(members)))
 
 
-def _between(reader: Interpreter, value: Series, low: Any, high: Any) -> Series:
+def _between(_reader: Reader, value: Series, low: Any, high: Any) -> Series:
     node = methods.node_of(value)
     inside = Binary(
         "and",
@@ -146,7 +144,7 @@ def _between(reader: Interpreter, value: Series, low: Any, high: Any) -> Series:
     return _like(value, value.data.between(low, high), inside)
 
 
-def _clip(reader: Interpreter, value: Series, lower: Any = None, upper: Any = None) -> Series:
+def _clip(reader: Reader, value: Series, lower: Any = None, upper: Any = None) -> Series:
     node = methods.node_of(value)
     for name, limit in (("lt", lower), ("gt", upper)):
         if limit is not None:
@@ -157,42 +155,42 @@ def _clip(reader: Interpreter, value: Series, lower: Any = None, upper: Any = No
     return _like(value, value.data.clip(lower, upper), node)
 
 
-def _isna(reader: Interpreter, value: Series) -> Series:
+def _isna(_reader: Reader, value: Series) -> Series:
     return _like(value, value.data.isna(), Unary("is_missing", methods.node_of(value)))
 
 
-def _notna(reader: Interpreter, value: Series) -> Series:
+def _notna(_reader: Reader, value: Series) -> Series:
     return _like(value, value.data.notna(), Unary("not", Unary("is_missing", methods.node_of(value))))
 
 
-def _abs(reader: Interpreter, value: Series) -> Series:
+def _abs(_reader: Reader, value: Series) -> Series:
     return _like(value, value.data.abs(), Unary("abs", methods.node_of(value)))
 
 
-def _same(reader: Interpreter, value: Series, *_: Any, **__: Any) -> Series:
+def _same(_reader: Reader, value: Series, *_: Any, **__: Any) -> Series:
     return Series(value.data.copy(), value.node, value.rows, value.steps, value.name)
 
 
-def _where(reader: Interpreter, value: Series, test: Series, other: Any = np.nan) -> Series:
+def _where(_reader: Reader, value: Series, test: Series, other: Any = np.nan) -> Series:
     return methods.where(test, value, other)
 
 
-def _mask(reader: Interpreter, value: Series, test: Series, other: Any = np.nan) -> Series:
+def _mask(_reader: Reader, value: Series, test: Series, other: Any = np.nan) -> Series:
     return methods.where(test, other, value)
 
 
-def _dropna(reader: Interpreter, value: Series) -> Series:
+def _dropna(_reader: Reader, value: Series) -> Series:
     data = value.data.dropna()
     return Series(data, value.node, methods.rows_of(value, data), value.steps, value.name)
 
 
-def _reset(reader: Interpreter, value: Series, *, drop: bool = False) -> Series:
+def _reset(_reader: Reader, value: Series, *, drop: bool = False) -> Series:
     if not drop:
         raise Unknown("an index becomes a column")
     return Series(value.data.reset_index(drop=True), value.node, value.rows, value.steps, value.name)
 
 
-def _to_frame(reader: Interpreter, value: Series, *_: Any) -> Frame:
+def _to_frame(_reader: Reader, value: Series, *_: Any) -> Frame:
     return Frame(value.data.to_frame(value.name), {value.name: (value.node, value.steps)}, value.rows)
 
 
@@ -207,7 +205,7 @@ _SERIES: dict[str, Callable[..., Any]] = {
 # Tables
 
 
-def call(reader: Interpreter, value: Frame, name: str, args: Args, kwargs: Kwargs) -> Any:
+def call(reader: Reader, value: Frame, name: str, args: Args, kwargs: Kwargs) -> Any:
     """``table.name(*args, **kwargs)``; with ``inplace=True`` the table itself is changed."""
     method = _FRAME.get(name)
     if method is None:
@@ -227,7 +225,7 @@ def _names(value: Any) -> list[Any]:
 
 
 def _drop(
-    reader: Interpreter, value: Frame, labels: Any = None, axis: Any = 0, columns: Any = None, **kwargs: Any
+    _reader: Reader, value: Frame, labels: Any = None, axis: Any = 0, columns: Any = None, **kwargs: Any
 ) -> Frame:
     if columns is None and axis in {1, "columns"}:
         columns = labels
@@ -240,7 +238,7 @@ def _drop(
 
 
 def _keep_rows(name: str) -> Callable[..., Frame]:
-    def keep(reader: Interpreter, value: Frame, *args: Any, **kwargs: Any) -> Frame:
+    def keep(_reader: Reader, value: Frame, *args: Any, **kwargs: Any) -> Frame:
         reset = kwargs.pop("ignore_index", False)
         kwargs = {
             key: list(one) if key == "subset" and not isinstance(one, str) else one for key, one in kwargs.items()
@@ -255,43 +253,43 @@ def _keep_rows(name: str) -> Callable[..., Frame]:
     return keep
 
 
-def _sample(reader: Interpreter, value: Frame, *args: Any, **kwargs: Any) -> Frame:
+def _sample(reader: Reader, value: Frame, *args: Any, **kwargs: Any) -> Frame:
     if kwargs.get("random_state") is None:
         raise Unknown("rows are drawn without random_state: each run takes others", "add random_state=0")
     return _keep_rows("sample")(reader, value, *args, **kwargs)
 
 
-def _query(reader: Interpreter, value: Frame, text: str) -> Frame:
+def _query(reader: Reader, value: Frame, text: str) -> Frame:
     if "@" in text:
         raise Unknown("a query with names of the notebook", "take the rows with a mask: table[table.x > 0]")
     return _keep_rows("query")(reader, value, text, engine="python")
 
 
-def _reset_index(reader: Interpreter, value: Frame, *, drop: bool = False) -> Frame:
+def _reset_index(_reader: Reader, value: Frame, *, drop: bool = False) -> Frame:
     if not drop:
         raise Unknown("an index becomes a column", "call reset_index(drop=True)")
     return value.take(value.data.reset_index(drop=True), value.rows)
 
 
-def _rename(reader: Interpreter, value: Frame, *, columns: Any) -> Frame:
+def _rename(_reader: Reader, value: Frame, *, columns: Any) -> Frame:
     if isinstance(columns, Function):
         raise Unknown("columns are renamed by a function", "give a dictionary")
     new = {columns.get(name, name): one for name, one in value.columns.items()}
     return Frame(value.data.rename(columns=columns), new, value.rows, array=value.array)
 
 
-def _copy(reader: Interpreter, value: Frame, *_: Any, **__: Any) -> Frame:
+def _copy(_reader: Reader, value: Frame, *_: Any, **__: Any) -> Frame:
     return Frame(value.data.copy(), dict(value.columns), value.rows, value.whole, value.array)
 
 
-def _to_numpy(reader: Interpreter, value: Frame, *_: Any, **__: Any) -> Frame:
+def _to_numpy(_reader: Reader, value: Frame, *_: Any, **__: Any) -> Frame:
     return methods.as_array(value)
 
 
 def _each(name: str) -> Callable[..., Frame]:
     """A method of columns, for each of a table."""
 
-    def do(reader: Interpreter, value: Frame, *args: Any, **kwargs: Any) -> Frame:
+    def do(reader: Reader, value: Frame, *args: Any, **kwargs: Any) -> Frame:
         made = _copy(reader, value)
         for column in list(value.columns):
             made.put(column, call_series(reader, value.column(column), name, args, kwargs))
@@ -300,13 +298,13 @@ def _each(name: str) -> Callable[..., Frame]:
     return do
 
 
-def _fillna_frame(reader: Interpreter, value: Frame, other: Any) -> Frame:
+def _fillna_frame(reader: Reader, value: Frame, other: Any) -> Frame:
     made = _copy(reader, value)
     by_name = other if isinstance(other, dict) else None
     for column in list(value.columns):
         fill = by_name.get(column) if by_name is not None else other
         series = value.column(column)
-        if fill is None or not bool(series.data.isna().any()) and isinstance(fill, str) != methods.is_text(series.data):
+        if fill is None or isinstance(fill, str) != methods.is_text(series.data):
             continue
         made.put(column, _fillna(reader, series, fill))
     return made
@@ -315,46 +313,46 @@ def _fillna_frame(reader: Interpreter, value: Frame, other: Any) -> Frame:
 def _means(name: str) -> Callable[..., dict[Any, Any]]:
     """A statistic of every column, as a dictionary: it is filled and looked up like one."""
 
-    def of(reader: Interpreter, value: Frame, *_: Any, numeric_only: bool = False) -> dict[Any, Any]:
+    def of(reader: Reader, value: Frame, *_: Any, numeric_only: bool = False) -> dict[Any, Any]:
         columns = [one for one in value.columns if not (numeric_only and methods.is_text(value.data[one]))]
         return {one: call_series(reader, value.column(one), name, (), {}) for one in columns}
 
     return of
 
 
-def _select_dtypes(reader: Interpreter, value: Frame, include: Any = None, exclude: Any = None) -> Frame:
+def _select_dtypes(_reader: Reader, value: Frame, include: Any = None, exclude: Any = None) -> Frame:
     return value.take(value.data.select_dtypes(include=include, exclude=exclude).copy(), value.rows)
 
 
-def _assign(reader: Interpreter, value: Frame, **columns: Any) -> Frame:
+def _assign(reader: Reader, value: Frame, **columns: Any) -> Frame:
     made = _copy(reader, value)
     for name, given in columns.items():
-        methods.store(reader, made, name, reader.apply(given, (made,), {}) if isinstance(given, Function) else given)
+        methods.store(made, name, reader.apply(given, (made,), {}) if isinstance(given, Function) else given)
     return made
 
 
-def _pipe(reader: Interpreter, value: Frame, function: Any, *args: Any, **kwargs: Any) -> Any:
+def _pipe(reader: Reader, value: Frame, function: Any, *args: Any, **kwargs: Any) -> Any:
     if not isinstance(function, Function):
         raise Unknown("a table goes through a function that is not of the notebook")
     return reader.apply(function, (value, *args), kwargs)
 
 
-def _pop(reader: Interpreter, value: Frame, name: Any) -> Series:
+def _pop(_reader: Reader, value: Frame, name: Any) -> Series:
     taken = value.column(name)
     value.data = value.data.drop(columns=name)
     del value.columns[name]
     return taken
 
 
-def _reindex(reader: Interpreter, value: Frame, *, columns: Any, fill_value: Any = np.nan) -> Frame:
+def _reindex(_reader: Reader, value: Frame, *, columns: Any, fill_value: Any = np.nan) -> Frame:
     made = Frame(value.data.copy(), dict(value.columns), value.rows)
     for name in columns:
         if name not in made.columns:
-            methods.store(reader, made, name, fill_value)
+            methods.store(made, name, fill_value)
     return made.take(made.data[list(columns)].copy(), made.rows)
 
 
-def _apply_rows(reader: Interpreter, value: Frame, function: Any, axis: int = 0) -> Any:
+def _apply_rows(reader: Reader, value: Frame, function: Any, axis: int = 0) -> Any:
     if axis != 1 or not isinstance(function, Function):
         raise Unknown("a function is applied to whole columns")
     return reader.apply(function, (value,), {})

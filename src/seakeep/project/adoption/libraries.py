@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
+import itertools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from seakeep.project.adoption import methods, symbols
+from seakeep.project.adoption import estimators, frames, methods, symbols
 from seakeep.project.adoption.values import (
-    Fit,
     Frame,
     Function,
     Made,
-    Method,
     Path,
+    Reader,
     Scores,
     Series,
     Source,
     Step,
     Unknown,
 )
-from seakeep.records.expression import Binary, Column, Constant, Unary
+from seakeep.records.expression import Binary, Column, Constant, Node, Unary
 
-if TYPE_CHECKING:
-    from seakeep.project.adoption.interpret import Interpreter
-
-ESTIMATORS = ("sklearn.", "xgboost.", "lightgbm.", "catboost.")
-"""Whose objects are made here; what they are made of is known from the notebook."""
-
-SEPARATE = {
-    "sklearn.impute.SimpleImputer", "sklearn.preprocessing.StandardScaler", "sklearn.preprocessing.MinMaxScaler",
-    "sklearn.preprocessing.RobustScaler", "sklearn.preprocessing.MaxAbsScaler",
+_NUMPY = {
+    "arange", "array", "asarray", "zeros", "ones", "linspace", "logspace", "sort", "argsort", "unique", "mean", "median", "std",
+    "sum", "min", "max", "log", "log10", "sqrt", "exp", "round", "floor", "ceil", "percentile", "quantile", "concatenate",
+    "isfinite", "power", "setdiff1d", "intersect1d",
 }  # fmt: skip
-"""Transformers that treat each column by itself."""
-
 _ELSEWHERE = {
     "read_sql", "read_sql_query", "read_sql_table", "read_gbq", "read_html", "read_clipboard", "read_excel", "read_json",
     "read_pickle", "read_hdf", "read_feather", "read_xml", "read_table", "read_fwf", "read_orc", "read_sas", "read_stata",
@@ -77,15 +68,15 @@ def _dtype(name: str) -> Any:
     return kinds.get(name, Path(name))
 
 
-def call(reader: Interpreter, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call(reader: Reader, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A function or class of a library, called by its full name."""
     if name.startswith("numpy.random."):
         return reader.random.call(name.removeprefix("numpy.random."), args, kwargs)
     if name in _FUNCTIONS:
         return _FUNCTIONS[name](reader, *args, **kwargs)
-    if name.startswith(ESTIMATORS):
-        return _make(reader, name, args, kwargs)
-    if name.startswith("numpy.") and not any(
+    if name.startswith(estimators.LIBRARIES):
+        return estimators.make(reader, name, args, kwargs)
+    if name.removeprefix("numpy.") in _NUMPY and not any(
         isinstance(one, Series | Frame | Scores | Made | Path | Function) for one in args
     ):
         return getattr(np, name.removeprefix("numpy."))(*args, **kwargs)
@@ -108,7 +99,7 @@ def refuse_elsewhere(name: str) -> None:
 
 
 def _read(kind: str) -> Callable[..., Frame]:
-    def read(reader: Interpreter, path: Any, **kwargs: Any) -> Frame:
+    def read(reader: Reader, path: Any, **kwargs: Any) -> Frame:
         import pandas as pd
 
         if not isinstance(path, str):
@@ -125,32 +116,18 @@ def _read(kind: str) -> Callable[..., Frame]:
             raise Unknown(
                 f"there is no file {path!r} beside the notebook", "put it there, and name it without a folder"
             )
-        options = {key: constant_kind(one) for key, one in kwargs.items()}
+        options = {key: methods.constant_kind(one) for key, one in kwargs.items()}
         data = getattr(pd, f"read_{kind}")(file, **options)
         if not isinstance(data.index, pd.RangeIndex):
             raise Unknown("a column of the file becomes the index", "read it without index_col")
-        columns = {name: (Column(str(name)), ()) for name in data.columns}
+        columns: dict[Any, tuple[Node, tuple[Step, ...]]] = {name: (Column(str(name)), ()) for name in data.columns}
         reader.sources.append(Source(path, data.copy(), reader.place))
         return Frame(data, columns, np.arange(len(data), dtype=np.int64))
 
     return read
 
 
-def constant_kind(value: Any) -> Any:
-    """A value as pandas takes it; builtin types are known by their path."""
-    if isinstance(value, Path):
-        kinds = {"builtins.str": str, "builtins.int": int, "builtins.float": float, "builtins.bool": bool}
-        if value.name in kinds:
-            return kinds[value.name]
-        raise Unknown(f"{value.name} is given where a value is needed")
-    if isinstance(value, dict):
-        return {key: constant_kind(one) for key, one in value.items()}
-    if isinstance(value, Series | Frame | Made | Function | Method):
-        raise Unknown("a value is given that is not known")
-    return value
-
-
-def _to_datetime(reader: Interpreter, value: Any, **kwargs: Any) -> Series:
+def _to_datetime(reader: Reader, value: Any, **kwargs: Any) -> Series:
     import pandas as pd
 
     if not isinstance(value, Series) or not isinstance(value.node, Column):
@@ -164,10 +141,10 @@ def _to_datetime(reader: Interpreter, value: Any, **kwargs: Any) -> Series:
     return Series(data, value.node, value.rows, name=value.name)
 
 
-def _dummies(reader: Interpreter, value: Any, **kwargs: Any) -> Frame:
+def _dummies(_reader: Reader, value: Any, **kwargs: Any) -> Frame:
     import pandas as pd
 
-    kwargs = {key: constant_kind(one) for key, one in kwargs.items()}
+    kwargs = {key: methods.constant_kind(one) for key, one in kwargs.items()}
     if isinstance(value, Series):
         data = pd.get_dummies(value.data, **kwargs)
         made = Frame(data, {}, value.rows)
@@ -213,7 +190,7 @@ def _inside(node: Any, low: float, high: float, *, right: bool) -> Any:
     return above if high == np.inf else below if low == -np.inf else Binary("and", above, below)
 
 
-def _cut(reader: Interpreter, value: Any, bins: Any, labels: Any = None, *, right: bool = True) -> Series:
+def _cut(_reader: Reader, value: Any, bins: Any, labels: Any = None, *, right: bool = True) -> Series:
     import pandas as pd
 
     if not isinstance(value, Series) or isinstance(bins, int):
@@ -221,7 +198,7 @@ def _cut(reader: Interpreter, value: Any, bins: Any, labels: Any = None, *, righ
     edges = [float(one) for one in bins]
     node = methods.node_of(value)
     data = pd.cut(value.data, bins=edges, labels=labels, right=right)
-    insides = [_inside(node, low, high, right=right) for low, high in zip(edges, edges[1:], strict=False)]
+    insides = [_inside(node, low, high, right=right) for low, high in itertools.pairwise(edges)]
     if labels is False:
         numbers = [float(one) for one in range(len(insides))]
     elif labels is not None and all(isinstance(one, int | float) for one in labels):
@@ -239,18 +216,18 @@ def _cut(reader: Interpreter, value: Any, bins: Any, labels: Any = None, *, righ
     return Series(data, Binary("div", total, known), value.rows, name=value.name)
 
 
-def _concat(reader: Interpreter, parts: Any, *, axis: Any = 0, **kwargs: Any) -> Frame:
+def _concat(_reader: Reader, parts: Any, *, axis: Any = 0) -> Frame:
     if axis not in {1, "columns"}:
         raise Unknown("rows of several tables are put together", "read one table")
-    frames = [methods_frame(part) for part in parts]
-    made = Frame(frames[0].data.copy(), dict(frames[0].columns), frames[0].rows)
-    for frame in frames[1:]:
+    tables = [as_frame(part) for part in parts]
+    made = Frame(tables[0].data.copy(), dict(tables[0].columns), tables[0].rows)
+    for frame in tables[1:]:
         for name in list(frame.columns):
             made.put(name, frame.column(name))
     return made
 
 
-def methods_frame(value: Any) -> Frame:
+def as_frame(value: Any) -> Frame:
     """A column or table as a table."""
     if isinstance(value, Series):
         return Frame(value.data.to_frame(value.name), {value.name: (value.node, value.steps)}, value.rows)
@@ -259,7 +236,7 @@ def methods_frame(value: Any) -> Frame:
     raise Unknown(f"a {type(value).__name__} is used as a table")
 
 
-def _data_frame(reader: Interpreter, value: Any = None, *, columns: Any = None, index: Any = None, **_: Any) -> Frame:
+def _data_frame(_reader: Reader, value: Any = None, *, columns: Any = None, index: Any = None, **_: Any) -> Frame:
     if not isinstance(value, Frame):
         raise Unknown("a table is made by hand", "save it as .csv beside the notebook, and read that")
     made = Frame(value.data.copy(), dict(value.columns), value.rows, value.whole)
@@ -274,7 +251,7 @@ def _data_frame(reader: Interpreter, value: Any = None, *, columns: Any = None, 
 
 
 def _elementwise(name: str) -> Callable[..., Any]:
-    def do(reader: Interpreter, value: Any) -> Any:
+    def do(_reader: Reader, value: Any) -> Any:
         if not isinstance(value, Series):
             return getattr(np, name)(value)
         node = methods.node_of(value)
@@ -283,23 +260,25 @@ def _elementwise(name: str) -> Callable[..., Any]:
     return do
 
 
-def _where(reader: Interpreter, test: Any, yes: Any, no: Any) -> Series:
+def _where(_reader: Reader, test: Any, yes: Any, no: Any) -> Series:
     if not isinstance(test, Series):
         raise Unknown("numpy.where with a condition that is no column")
     return methods.where(test, yes, no)
 
 
-def _isnan(reader: Interpreter, value: Any) -> Any:
-    return methods.call(reader, value, "isna", (), {}) if isinstance(value, Series) else np.isnan(value)
+def _isnan(reader: Reader, value: Any) -> Any:
+    return frames.call_series(reader, value, "isna", (), {}) if isinstance(value, Series) else np.isnan(value)
 
 
-def _clip(reader: Interpreter, value: Any, low: Any, high: Any) -> Any:
+def _clip(reader: Reader, value: Any, low: Any, high: Any) -> Any:
     return (
-        methods.call(reader, value, "clip", (low, high), {}) if isinstance(value, Series) else np.clip(value, low, high)
+        frames.call_series(reader, value, "clip", (low, high), {})
+        if isinstance(value, Series)
+        else np.clip(value, low, high)
     )
 
 
-def _split(reader: Interpreter, *arrays: Any, **options: Any) -> Any:
+def _split(_reader: Reader, *arrays: Any, **options: Any) -> Any:
     """``train_test_split``, carried out on the positions of the rows."""
     from sklearn.model_selection import train_test_split
 
@@ -313,11 +292,7 @@ def _split(reader: Interpreter, *arrays: Any, **options: Any) -> Any:
     if not all(isinstance(one, Frame | Series) for one in arrays):
         raise Unknown("train_test_split of something that is no known table or column")
     parts = train_test_split(np.arange(methods.length(arrays[0])), stratify=stratify, **options)
-    found = []
-    for one in arrays:
-        for chosen in parts:
-            found.append(_rows(one, chosen))
-    return found
+    return [_rows(one, chosen) for one in arrays for chosen in parts]
 
 
 def _rows(value: Any, chosen: Any) -> Any:
@@ -336,158 +311,25 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-# Estimators
+# Methods of any value
 
 
-def _make(reader: Interpreter, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Made:
-    """An estimator, made here as the notebook makes it."""
-    if name.startswith(("sklearn.metrics", "sklearn.datasets", "sklearn.inspection")):
-        where = "the data come from scikit-learn" if ".datasets" in name else f"{name} is not followed"
-        raise Unknown(where, "save the table as .csv beside the notebook, and read that" if ".datasets" in name else "")
-    module, _, attribute = name.rpartition(".")
-    try:
-        kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise Unknown(
-            f"{name} cannot be imported here", f"install {module.split('.')[0]}, or use another estimator"
-        ) from error
-    made = Made(name, tuple(map(_plain, args)), {key: _plain(one) for key, one in kwargs.items()}, reader.place)
-    made.built = kind(*map(built, made.args), **{key: built(one) for key, one in made.kwargs.items()})
-    if not (isinstance(kind, type) or hasattr(made.built, "fit")):
-        raise Unknown(f"{name}() is not followed")
-    return made
-
-
-def _plain(value: Any) -> Any:
+def call_method(reader: Reader, value: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``value.name(*args, **kwargs)``."""
     import pandas as pd
 
-    if isinstance(value, Function):
-        raise Unknown(
-            "an estimator is given a function of the notebook's own, and what it computes cannot be served",
-            "compute the column with pandas before, or use one of NumPy's own functions",
-        )
-    if isinstance(value, Series | Frame | Scores | Method):
-        raise Unknown("an estimator is made of data")
-    if isinstance(value, pd.Index | np.ndarray):
-        return value.tolist()
-    if isinstance(value, list | tuple):
-        return type(value)(map(_plain, value))
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return (
-        value.item()
-        if isinstance(value, np.generic)
-        else float(value)
-        if type(value).__name__ == "Statistic"
-        else value
-    )
-
-
-def built(value: Any) -> Any:
-    """An argument of an estimator as the library takes it."""
-    if isinstance(value, Made):
-        return value.built
-    if isinstance(value, Path):
-        module, _, name = value.name.rpartition(".")
-        if module.split(".")[0] not in {"numpy", "sklearn", "builtins", "xgboost", "lightgbm"}:
-            raise Unknown(f"{value.name} is given to an estimator, and is not known here")
-        return getattr(importlib.import_module(module), name)
-    if isinstance(value, list | tuple):
-        return type(value)(map(built, value))
-    if isinstance(value, dict):
-        return {key: built(one) for key, one in value.items()}
-    return value
-
-
-def made_attribute(made: Made, name: str) -> Any:
-    """An attribute of an estimator."""
-    if made.fit is not None and name == "best_estimator_":
-        return made
-    if name.endswith("_") and not name.startswith("_"):
-        raise Unknown(f"its .{name} is learnt, and not known here")
-    return Method(made, name)
-
-
-def call_made(reader: Interpreter, made: Made, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A method of an estimator."""
-    if name == "fit" and len(args) == 1 and not kwargs and hasattr(made.built, "transform"):
-        return _fit_transformer(made, args[0])
-    if name == "fit":
-        return _fit_model(reader, made, args, kwargs)
-    if name == "set_params" and not made.fit:
-        made.kwargs.update({key: _plain(one) for key, one in kwargs.items()})
-        made.built.set_params(**{key: built(one) for key, one in kwargs.items()})
-        return made
-    if name == "fit_transform":
-        _fit_transformer(made, args[0])
-        return _transform(reader, made, args[0])
-    if name == "transform":
-        return _transform(reader, made, args[0])
-    if name in {"predict", "predict_proba", "score"} and args and isinstance(args[0], Frame):
-        reader.tables.append(_kept(args[0]))
-    if name == "predict_proba" and made.fit:
-        return Scores(made, both=True)
-    if name == "predict" and made.fit:
-        raise Unknown("it is what a model predicts")
-    raise Unknown(f".{name}() of {made.path} is not followed")
-
-
-def _fit_model(reader: Interpreter, made: Made, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Made:
-    given = dict(zip(("X", "y"), args, strict=False)) | kwargs
-    inputs, label = given.pop("X", None), given.pop("y", None)
-    silent = {key: one for key, one in given.items() if key not in {"verbose"}}
-    # As they are now: the notebook may go on to change them, and to write predictions into them.
-    made.fit = Fit(made, _kept(inputs), label, reader.place, "", silent)
-    reader.tables += [made.fit.inputs, *map(_kept, list(reader.tables))]
-    reader.fits.append(made.fit)
-    for name, value in reader.names.items():
-        if value is made:
-            made.fit.name = name
-    return made
-
-
-def _kept(value: Any) -> Any:
     if isinstance(value, Frame):
-        return Frame(value.data.copy(), dict(value.columns), value.rows, value.whole, value.array)
-    return value
-
-
-def _fit_transformer(made: Made, value: Any) -> Made:
+        return frames.call(reader, value, name, args, kwargs)
     if isinstance(value, Series):
-        if made.path != "sklearn.preprocessing.LabelEncoder":
-            raise Unknown(f"{made.path} is fitted on a single column")
-        made.built.fit(value.data)
-        made.fitted_rows = value.rows
-        return made
-    if not isinstance(value, Frame):
-        raise Unknown(f"{made.path} is fitted on something that is no known table")
-    made.built.fit(value.data)
-    made.fitted_rows = value.rows
-    return made
-
-
-def _transform(reader: Interpreter, made: Made, value: Any) -> Any:
-    import pandas as pd
-
-    if made.fitted_rows is None:
-        raise Unknown(f"{made.path} transforms before it is fitted")
-    if isinstance(value, Series):
-        codes = {key: float(code) for code, key in enumerate(made.built.classes_.tolist())}
-        data = pd.Series(made.built.transform(value.data), index=value.data.index)
-        return Series(data, symbols.lookup(methods.node_of(value), codes), value.rows, name=value.name)
-    if not isinstance(value, Frame):
-        raise Unknown(f"{made.path} transforms something that is no known table")
-    out = made.built.transform(value.data)
-    out = out.toarray() if hasattr(out, "toarray") else np.asarray(out)
-    step = Step(made, made.fitted_rows)
-    separate = made.path in SEPARATE and not value.whole and out.shape[1] == len(value.columns)
-    names = list(value.columns) if separate else list(range(out.shape[1]))
-    data = pd.DataFrame(out, index=value.data.index, columns=names)
-    if separate:
-        through = {
-            key: (node, (*steps, dataclasses.replace(step, column=key))) for key, (node, steps) in value.columns.items()
-        }
-        return Frame(data, through, value.rows, array=True)
-    # The columns of a whole are those before it: what it makes of them is the transformer's business.
-    whole = Frame(data, dict(value.columns), value.rows, (*value.whole, step), array=True)
-    return whole
+        return frames.call_series(reader, value, name, args, kwargs)
+    if isinstance(value, Made):
+        return estimators.call_made(reader, value, name, args, kwargs)
+    if isinstance(value, Scores) and name in {"astype", "ravel", "flatten"}:
+        return value
+    if any(isinstance(one, Function) for one in (*args, *kwargs.values())):
+        raise Unknown(f".{name}() is given a function")
+    drawn = type(value).__module__.startswith("numpy.random.")
+    held = isinstance(value, pd.Index | pd.Series | np.ndarray) and name in methods.ARRAY_METHODS
+    if drawn or held or isinstance(value, methods.CONCRETE[:-1]):
+        return getattr(value, name)(*args, **kwargs)
+    raise Unknown(f".{name}() of a {type(value).__name__} is not known")

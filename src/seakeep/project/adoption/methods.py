@@ -6,12 +6,13 @@ A method that is not here is not known, whatever it does: the reason is then its
 from __future__ import annotations
 
 import ast
+import operator
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seakeep.project.adoption import libraries, symbols
+from seakeep.project.adoption import symbols
 from seakeep.project.adoption.values import (
     Frame,
     Function,
@@ -28,8 +29,16 @@ from seakeep.records.expression import Binary, BinaryName, Column, Constant, Nod
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from seakeep.project.adoption.interpret import Interpreter
 
+OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.Pow: operator.pow, ast.Mod: operator.mod, ast.FloorDiv: operator.floordiv, ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_, ast.BitXor: operator.xor,
+    ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Eq: operator.eq,
+    ast.NotEq: operator.ne, ast.Is: operator.is_, ast.IsNot: operator.is_not,
+    ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
+}  # fmt: skip
+"""What each operator does, to numbers and to pandas' columns alike."""
 _NAMES: dict[type, BinaryName] = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.BitAnd: "and", ast.BitOr: "or",
     ast.Gt: "gt", ast.GtE: "ge", ast.Lt: "lt", ast.LtE: "le", ast.Eq: "eq", ast.NotEq: "ne",
@@ -39,7 +48,12 @@ CALLED: dict[str, type] = {
     "le": ast.LtE, "eq": ast.Eq, "ne": ast.NotEq,
 }  # fmt: skip
 _PLAIN = (str, int, float, bool, np.integer, np.floating, np.bool_)
-_CONCRETE = (list, dict, str, tuple, set, int, float, bool, type(None), np.ndarray, np.generic, range)
+CONCRETE = (list, dict, str, tuple, set, int, float, bool, range, np.generic, np.ndarray)
+ARRAY_METHODS = {
+    "tolist", "to_list", "to_numpy", "copy", "astype", "sort_values", "sort", "mean", "sum", "min", "max", "std", "argsort",
+    "reshape", "ravel", "flatten", "difference", "drop", "union", "intersection", "isin", "append", "insert", "any", "all",
+    "round", "unique", "nunique", "items", "keys", "get_loc", "head", "index", "idxmax", "argmax", "get",
+}  # fmt: skip
 BUILTIN = {
     "int": ("astype", (int,)), "float": ("astype", (float,)), "bool": ("astype", (bool,)), "abs": ("abs", ()),
     "round": ("round", ()),
@@ -101,8 +115,6 @@ def is_text(data: Any) -> bool:
 
 def binary(op: ast.operator | ast.cmpop, left: Any, right: Any) -> Any:
     """An operator between columns, or a column and a number or text."""
-    from seakeep.project.adoption.interpret import _OPERATORS
-
     if isinstance(left, Frame) or isinstance(right, Frame):
         raise Unknown("a whole table is computed with", "compute with one column after the other")
     if isinstance(op, ast.Pow) and isinstance(left, Series) and right == 2:
@@ -110,22 +122,24 @@ def binary(op: ast.operator | ast.cmpop, left: Any, right: Any) -> Any:
     name = _NAMES.get(type(op))
     if name is None:
         raise Unknown(f"the operator {type(op).__name__} has no counterpart in features")
+    _refuse_operands(name, left, right)
+    first = left if isinstance(left, Series) else right
+    data = OPERATORS[type(op)](_data(left), _data(right))
+    if name in symbols.COMPARISONS:
+        return Series(data, symbols.compare(name, node_of(left), node_of(right)), first.rows)
+    return Series(data, Binary(name, node_of(left), node_of(right)), first.rows)
+
+
+def _refuse_operands(name: str, left: Any, right: Any) -> None:
+    for one in (left, right):
+        if not isinstance(one, (Series, *_PLAIN)):
+            raise Unknown(f"a column is combined with a {type(one).__name__}")
     if _is_time(left) or _is_time(right):
         raise Unknown("times are computed with", "take a part of the time, as in .dt.hour")
     if (_is_text(left) or _is_text(right)) and name not in {"eq", "ne"}:
         raise Unknown("texts are computed with", "features of text can be compared, mapped and encoded")
-    for one in (left, right):
-        if not isinstance(one, (Series, *_PLAIN)):
-            raise Unknown(f"a column is combined with a {type(one).__name__}")
-    first = left if isinstance(left, Series) else right
     if isinstance(left, Series) and isinstance(right, Series) and not np.array_equal(left.rows, right.rows):
         raise Unknown("columns of different rows are combined")
-    data = _OPERATORS[type(op)](_data(left), _data(right))
-    if name in symbols.COMPARISONS:
-        return Series(data, symbols.compare(name, node_of(left), node_of(right)), first.rows)
-    if name in {"and", "or"}:
-        return Series(data, Binary(name, node_of(left), node_of(right)), first.rows)
-    return Series(data, Binary(name, node_of(left), node_of(right)), first.rows)
 
 
 def unary(value: Series, op: ast.unaryop) -> Series:
@@ -171,26 +185,26 @@ def where(test: Series, yes: Any, no: Any) -> Series:
 def attribute(value: Any, name: str) -> Any:
     """``value.name``."""
     if isinstance(value, Frame):
-        if name in {"columns", "shape", "dtypes", "index", "size", "empty"}:
-            return getattr(value.data, name)
-        if name == "values":
-            return as_array(value)
-        if name in {"iloc", "loc"} or name not in value.columns:
-            return Method(value, name)
-        return value.column(name)
+        return _frame_attribute(value, name)
     if isinstance(value, Series):
         if name in {"values", "array"}:
             return value
-        if name in {"shape", "dtype", "index", "name", "size", "nunique"} and name != "nunique":
-            return getattr(value.data, name)
-        return Method(value, name)
+        return getattr(value.data, name) if name in {"shape", "dtype", "index", "name", "size"} else Method(value, name)
     if isinstance(value, Method) and value.name in {"dt", "str", "cat"}:
         return _accessor(value.of, value.name, name)
-    if isinstance(value, Made):
-        return libraries.made_attribute(value, name)
     if isinstance(value, Scores | Function | Path | Method | Opaque):
         raise Unknown(f"its .{name} is not known")
-    return Method(value, name)
+    return getattr(value, name) if name in {"shape", "size", "dtype", "T"} else Method(value, name)
+
+
+def _frame_attribute(value: Frame, name: str) -> Any:
+    if name in {"columns", "shape", "dtypes", "index", "size", "empty"}:
+        return getattr(value.data, name)
+    if name == "values":
+        return as_array(value)
+    if name in {"iloc", "loc"} or name not in value.columns:
+        return Method(value, name)
+    return value.column(name)
 
 
 def as_array(frame: Frame) -> Frame:
@@ -240,108 +254,126 @@ def _select(frame: Frame, rows: Any) -> Frame:
     raise Unknown("rows are taken in a way that is not followed")
 
 
-def subscript(reader: Interpreter, value: Any, key: Any) -> Any:
+def subscript(value: Any, key: Any) -> Any:
     """``value[key]``."""
     import pandas as pd
 
     if isinstance(value, Method) and value.name in {"iloc", "loc"}:
-        return _located(value.of, value.name, key)
+        if isinstance(value.of, Series):
+            return _of_series(value.of, key)
+        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
+        return (_positioned if value.name == "iloc" else _labelled)(value.of, rows, columns)
     if isinstance(value, Frame):
-        if isinstance(key, list | tuple | pd.Index) and not (isinstance(key, tuple) and key in value.columns):
-            names = list(key)
-            missing = [name for name in names if name not in value.columns]
-            if missing:
-                raise Unknown(f"there is no column {missing[0]!r} here")
-            return value.take(value.data[names].copy(), value.rows)
-        if isinstance(key, Series | slice) or (isinstance(key, np.ndarray) and key.dtype == bool):
-            return _select(value, key)
-        return value.column(key)
+        return _of_frame(value, key)
     if isinstance(value, Series):
-        if isinstance(key, Series | np.ndarray):
-            mask = np.asarray(key.data if isinstance(key, Series) else key)
-            if mask.dtype == bool:
-                return Series(value.data[mask], value.node, value.rows[mask], value.steps, value.name)
-        if isinstance(key, slice):
-            return Series(value.data.iloc[key], value.node, value.rows[key], value.steps, value.name)
-        raise Unknown("single values of a column are taken")
+        return _of_series(value, key)
     if isinstance(value, Scores):
         if isinstance(key, tuple) and key == (slice(None), 1):
             return Scores(value.of)
         raise Unknown("probabilities of another class than the second are taken")
-    if isinstance(value, Made):
-        raise Unknown("a part of an object of a library is taken")
-    if isinstance(value, (pd.Series, pd.Index, *_CONCRETE)):
-        return value[key]
+    if isinstance(value, (pd.Series, pd.Index, *CONCRETE)):
+        parts: Any = value
+        return parts[key]
     raise Unknown(f"a part of a {type(value).__name__} is taken")
 
 
-def _located(value: Any, how: str, key: Any) -> Any:
+def _of_frame(value: Frame, key: Any) -> Any:
     import pandas as pd
 
-    rows, columns = key if isinstance(key, tuple) else (key, slice(None))
-    if isinstance(value, Series):
-        if how == "iloc" and isinstance(rows, slice | np.ndarray | list):
-            return Series(value.data.iloc[rows], value.node, value.rows[rows], value.steps, value.name)
-        raise Unknown("single values of a column are taken")
-    if how == "iloc":
-        if isinstance(rows, int):
-            raise Unknown("a single row is taken")
-        positions = rows if isinstance(rows, slice) else np.asarray(rows)
-        taken = value.take(value.data.iloc[positions].copy(), value.rows[positions])
-        if isinstance(columns, int):
-            return taken.column(list(taken.columns)[columns])
-        names = list(taken.data.columns[columns])
-        return taken.take(taken.data[names].copy(), taken.rows)
+    if isinstance(key, list | pd.Index) or (isinstance(key, tuple) and key not in value.columns):
+        names = list(key)
+        missing = [name for name in names if name not in value.columns]
+        if missing:
+            raise Unknown(f"there is no column {missing[0]!r} here")
+        return value.take(value.data[names].copy(), value.rows)
+    if isinstance(key, Series | slice) or (isinstance(key, np.ndarray) and key.dtype == bool):
+        return _select(value, key)
+    return value.column(key)
+
+
+def _of_series(value: Series, key: Any) -> Series:
+    chosen = key.data.to_numpy() if isinstance(key, Series) else key
+    if not isinstance(chosen, slice):
+        chosen = np.asarray(chosen)
+        if chosen.ndim != 1:
+            raise Unknown("single values of a column are taken")
+        if chosen.dtype == bool:
+            chosen = np.flatnonzero(chosen)
+        elif not isinstance(value.data.index, range) and not np.array_equal(
+            value.data.index, np.arange(len(value.data))
+        ):
+            raise Unknown("values of a column are taken by labels")
+    return Series(value.data.iloc[chosen], value.node, value.rows[chosen], value.steps, value.name)
+
+
+def _positioned(value: Frame, rows: Any, columns: Any) -> Any:
+    """``iloc``."""
+    if isinstance(rows, int):
+        raise Unknown("a single row is taken")
+    chosen = rows if isinstance(rows, slice) else np.asarray(rows)
+    taken = value.take(value.data.iloc[chosen].copy(), value.rows[chosen])
+    if isinstance(columns, int):
+        return taken.column(list(taken.columns)[columns])
+    names = list(taken.data.columns[columns])
+    return taken.take(taken.data[names].copy(), taken.rows)
+
+
+def _labelled(value: Frame, rows: Any, columns: Any) -> Any:
+    """``loc``."""
+    import pandas as pd
+
     taken = value
-    if isinstance(rows, pd.Index | np.ndarray) and not (isinstance(rows, np.ndarray) and rows.dtype == bool):
+    if isinstance(rows, pd.Index) or (isinstance(rows, np.ndarray) and rows.dtype != bool):
         places = value.data.index.get_indexer(rows)
         if (places < 0).any() or not value.data.index.is_unique:
             raise Unknown("rows are taken by labels that are not all there")
         taken = value.take(value.data.iloc[places].copy(), value.rows[places])
-    elif not (isinstance(rows, slice) and rows == slice(None)):
-        if isinstance(rows, slice):
-            raise Unknown("rows are taken from one label to another", "take them by position: .iloc")
+    elif isinstance(rows, slice) and rows != slice(None):
+        raise Unknown("rows are taken from one label to another", "take them by position: .iloc")
+    elif not isinstance(rows, slice):
         taken = _select(value, rows)
     if isinstance(columns, slice):
-        names = list(taken.data.loc[:0, columns].columns)
-        return taken.take(taken.data[names].copy(), taken.rows)
+        columns = list(taken.data.loc[:0, columns].columns)
     if isinstance(columns, list | pd.Index):
         return taken.take(taken.data[list(columns)].copy(), taken.rows)
     return taken.column(columns)
 
 
-def store(reader: Interpreter, value: Any, key: Any, given: Any) -> None:
+def store(value: Any, key: Any, given: Any) -> None:
     """``value[key] = given``."""
     import pandas as pd
 
     if isinstance(value, Method) and value.name == "loc":
-        frame, (rows, column) = value.of, key
+        rows, column = key
         if isinstance(given, Opaque):
             raise Unknown(given.reason, given.hint, place=given.place)
-        if isinstance(rows, Series):
-            frame.put(column, where(rows, given, frame.column(column)))
-            return
-        raise Unknown("values of some rows are set")
-    if isinstance(value, Frame):
-        if isinstance(key, list | pd.Index):
-            _store_all(value, list(key), given)
-            return
-        if isinstance(given, Opaque):
-            _put_opaque(value, key, given)
-            return
-        if isinstance(given, _PLAIN):
-            data = pd.Series([given] * len(value.data), index=value.data.index)
-            given = Series(data, node_of(given), value.rows)
-        if isinstance(given, np.ndarray):
-            raise Unknown(f"column {key!r} is set to an array that does not come from the row's columns")
-        if not isinstance(given, Series):
-            raise Unknown(f"column {key!r} is set to a {type(given).__name__}")
-        value.put(key, Series(given.data.set_axis(value.data.index), given.node, given.rows, given.steps))
-        return
-    if isinstance(value, dict | list):
+        if not isinstance(rows, Series):
+            raise Unknown("values of some rows are set")
+        value.of.put(column, where(rows, given, value.of.column(column)))
+    elif isinstance(value, Frame) and isinstance(key, list | pd.Index):
+        _store_all(value, list(key), given)
+    elif isinstance(value, Frame):
+        _store_one(value, key, given)
+    elif isinstance(value, dict | list):
         value[key] = given
+    else:
+        raise Unknown(f"a part of a {type(value).__name__} is set")
+
+
+def _store_one(value: Frame, key: Any, given: Any) -> None:
+    import pandas as pd
+
+    if isinstance(given, Opaque):
+        _put_opaque(value, key, given)
         return
-    raise Unknown(f"a part of a {type(value).__name__} is set")
+    if isinstance(given, _PLAIN):
+        data = pd.Series([given] * len(value.data), index=value.data.index)
+        given = Series(data, node_of(given), value.rows)
+    if isinstance(given, np.ndarray):
+        raise Unknown(f"column {key!r} is set to an array that does not come from the row's columns")
+    if not isinstance(given, Series):
+        raise Unknown(f"column {key!r} is set to a {type(given).__name__}")
+    value.put(key, Series(given.data.set_axis(value.data.index), given.node, given.rows, given.steps))
 
 
 class _Hole(Column, frozen=True, eq=False, tag="hole"):
@@ -382,37 +414,24 @@ def _store_all(frame: Frame, names: list[Any], given: Any) -> None:
         frame.put(name, Series(one.data.set_axis(frame.data.index), one.node, one.rows, one.steps))
 
 
-# Methods
-
-
-def call(reader: Interpreter, value: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """``value.name(*args, **kwargs)``."""
-    import pandas as pd
-
-    from seakeep.project.adoption import frames
-
-    if isinstance(value, Frame):
-        return frames.call(reader, value, name, args, kwargs)
-    if isinstance(value, Series):
-        return frames.call_series(reader, value, name, args, kwargs)
-    if isinstance(value, Made):
-        return libraries.call_made(reader, value, name, args, kwargs)
-    if isinstance(value, Scores) and name in {"astype", "ravel", "flatten"}:
-        return value
-    if isinstance(value, (pd.Index, pd.Series, *_CONCRETE)) or type(value).__module__ in {
-        "numpy.random.mtrand",
-        "numpy.random._generator",
-    }:
-        if any(isinstance(one, Function) for one in (*args, *kwargs.values())):
-            raise Unknown(f".{name}() is given a function")
-        function: Callable[..., Any] = getattr(value, name)
-        return function(*args, **kwargs)
-    raise Unknown(f".{name}() of a {type(value).__name__} is not known")
-
-
 def rows_of(frame_before: Frame | Series, after: Any) -> NDArray[np.int64]:
     """Which rows are left after an operation that keeps the index."""
     if not frame_before.data.index.is_unique:
         raise Unknown("rows with the same label are told apart by nothing", "call reset_index(drop=True) first")
     places = frame_before.data.index.get_indexer(after.index)
-    return frame_before.rows[places]
+    rows: NDArray[np.int64] = frame_before.rows[places]
+    return rows
+
+
+def constant_kind(value: Any) -> Any:
+    """A value as pandas takes it; builtin types are known by their path."""
+    if isinstance(value, Path):
+        kinds = {"builtins.str": str, "builtins.int": int, "builtins.float": float, "builtins.bool": bool}
+        if value.name in kinds:
+            return kinds[value.name]
+        raise Unknown(f"{value.name} is given where a value is needed")
+    if isinstance(value, dict):
+        return {key: constant_kind(one) for key, one in value.items()}
+    if isinstance(value, Series | Frame | Made | Function | Method):
+        raise Unknown("a value is given that is not known")
+    return value

@@ -178,7 +178,7 @@ class _Instrument(ast.NodeTransformer):
     def __init__(self, line: int) -> None:
         self._line = line
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802 -- named by ast
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         if not isinstance(node.func, ast.Attribute):
             return node
@@ -198,7 +198,7 @@ class _Drawing(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """A module that accepts everything, for a name of the list."""
         del path, target
-        if name.split(".")[0] in _DRAWING:
+        if name.split(".", maxsplit=1)[0] in _DRAWING:
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 
@@ -221,7 +221,7 @@ class _Notes:
         self._met: list[Any] = []
 
     def fit(self, model: Any, *args: Any, **kwargs: Any) -> Any:
-        inputs = args[0] if args else kwargs.get("X")
+        inputs: Any = args[0] if args else kwargs.get("X")
         kept = inputs.copy() if hasattr(inputs, "copy") else inputs
         fitted = model.fit(*args, **kwargs)
         if len(args) + len(kwargs) > 1 or not hasattr(model, "transform"):
@@ -246,7 +246,7 @@ def run_cells(request: Request) -> tuple[Outcome, dict[str, NDArray[Any]]]:
         name = f"<cell {number}>"
         try:
             exec(compile(tree, name, "exec"), names)  # noqa: S102 -- the notebook is what is to be run, in its cage
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 -- the border to the notebook's own code, exits included
             if failure[0] == 0:
                 lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == name]
                 failure = number, (lines or [0])[0] or 0, f"{type(error).__name__}: {error}"
@@ -272,7 +272,7 @@ def _answers(model: Any, given: list[Any], inputs: Any, *, number: bool) -> dict
             continue
         try:
             scores = model.predict(value) if number else model.predict_proba(value)[:, 1]
-        except Exception:  # noqa: S112 -- it only looks like an input
+        except Exception:  # noqa: BLE001, S112 -- it only looks like an input
             continue
         columns = [value.iloc[:, j] if names else value[:, j] for j in range(value.shape[1])]
         arrays |= {f"{len(done)}.{j}": plain(column) for j, column in enumerate(columns)}

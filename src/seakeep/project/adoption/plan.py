@@ -107,7 +107,7 @@ def plan_of(reader: Interpreter, name: str = "") -> Plan:
     told: list[str] = []
     columns = {key: _settled(steps, node, inputs.rows, told) for key, (node, steps) in inputs.columns.items()}
     names_columns = _names_columns(made)
-    features, named, blocks = _blocks(inputs, columns, plain=names_columns)
+    features, named, blocks = _blocks(columns, plain=names_columns)
     if names_columns and any(block.steps or block.categories for block in blocks):
         raise _refusal(fit.place, "a ColumnTransformer follows columns that a transformer has prepared before it")
     for step in inputs.whole:
@@ -236,7 +236,7 @@ def _label_node(label: Series, source: Source, *, number: bool) -> Node:
             return plain
     if number or set(label.data.dropna().unique().tolist()) <= {0, 1}:
         return label.node
-    highest = sorted(label.data.dropna().unique().tolist())[-1]  # the class whose probability is the second
+    highest = max(label.data.dropna().unique().tolist())  # the class whose probability is the second
     return Binary("eq", label.node, Constant(highest if isinstance(highest, str) else float(highest)))
 
 
@@ -247,7 +247,7 @@ def _one_text(label: Series, source: Source) -> Node | None:
         return None
     texts = source.data[names[0]].iloc[label.rows].reset_index(drop=True)
     outcome = label.data.reset_index(drop=True)
-    highest = sorted(outcome.dropna().unique().tolist())[-1]
+    highest = max(outcome.dropna().unique().tolist())
     found = texts[outcome == highest].unique().tolist()
     if len(found) != 1 or texts.isna().any() or bool((texts[outcome != highest] == found[0]).any()):
         return None
@@ -304,7 +304,7 @@ def _names_columns(value: Any) -> bool:
 
 
 def _blocks(
-    inputs: Frame, columns: dict[Any, tuple[Node, tuple[Made, ...]]], *, plain: bool
+    columns: dict[Any, tuple[Node, tuple[Made, ...]]], *, plain: bool
 ) -> tuple[dict[str, Node], dict[str, str], list[Block]]:
     features: dict[str, Node] = {}
     named: dict[str, str] = {}

@@ -53,18 +53,20 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         return self.first == ""
 
 
-def compare(reference: Mapping[int, float], answers: Mapping[int, float], columns: str = "") -> Difference:
-    """Compare two models' answers by row."""
+def compare(
+    reference: Mapping[int, float], answers: Mapping[int, float], *, tolerance: float = TOLERANCE
+) -> Difference:
+    """Compare two models' answers by row; equal is what differs by no more than a share ``tolerance``."""
     rows = sorted(reference)
     theirs = np.array([reference[row] for row in rows])
     ours = np.array([answers.get(row, np.nan) for row in rows])
     away = np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))
     away[np.isnan(ours) & np.isnan(theirs)] = 0.0
-    beyond = np.flatnonzero(~(away <= TOLERANCE))
+    beyond = np.flatnonzero(~(away <= tolerance))
     first = ""
     if len(beyond):
         at = int(beyond[0])
-        first = f"row {rows[at]}: {theirs[at]!r} in the notebook, {ours[at]!r} in the project{columns}"
+        first = f"row {rows[at]}: {theirs[at].item()} in the notebook, {ours[at].item()} in the project"
     return Difference(
         rows=len(rows), different_rows=len(rows), largest=float(np.nanmax(away, initial=0.0)), first=first
     )
@@ -132,8 +134,10 @@ def against_reference(folder: Path) -> Difference:
     return compare(reference, dict(zip(map(int, frame.key), scores.tolist(), strict=True)))
 
 
-def served_answers(folder: Path, rows: list[int]) -> dict[int, float]:
+def served_answers(folder: Path, rows: list[int]) -> tuple[dict[int, float], float]:
     """Train and convert a project, and give the answers of the model that would be served, by row.
+
+    Beside them the tolerance of the model's class: XGBoost, for one, adds its leaves up in single precision.
 
     Parameters
     ----------
@@ -144,13 +148,13 @@ def served_answers(folder: Path, rows: list[int]) -> dict[int, float]:
 
     project = open_project(folder)
     run = project.train(actor="adopt")
-    version, _ = project.convert(run.id, actor="adopt")
+    version, proof = project.convert(run.id, actor="adopt")
     bundle = project.bundle(version)
     frame, _ = _frames(folder)
     at = {int(key): place for place, key in enumerate(frame.key)}
     asked = frame.select(np.array([at[row] for row in rows], dtype=np.int64))
     scores: NDArray[np.float64] = ScoringSession(bundle.model).score(asked.numbers(), asked.categories())
-    return dict(zip(rows, scores.tolist(), strict=True))
+    return dict(zip(rows, scores.tolist(), strict=True)), max(TOLERANCE, proof.tolerance)
 
 
 def _frames(folder: Path) -> tuple[FeatureFrame, FeatureFrame]:

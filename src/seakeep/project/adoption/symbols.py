@@ -7,6 +7,7 @@ every comparison is filled. A choice is written with a division, since what is n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TypeGuard
 
@@ -72,7 +73,7 @@ def indicated(node: Node) -> tuple[Column, str] | None:
 def never_missing(node: Node) -> bool:
     """Whether a value cannot be missing, whatever the row."""
     if isinstance(node, Constant):
-        return node.value == node.value and node.value != ""  # noqa: PLR0124 -- NaN
+        return node.value == node.value and node.value != ""
     if isinstance(node, Unary):
         return node.name == "is_missing"
     if isinstance(node, Binary):
@@ -89,18 +90,20 @@ def source(node: Expression) -> str:
     if isinstance(node, Constant):
         return _constant(node.value)
     if isinstance(node, Unary):
-        inner = _operand(node.operand)
-        if node.name == "neg":
-            return f"-{inner}"
-        if node.name == "not":
-            return f"~{inner}"
-        return f"{inner}.dt.{node.name}()" if node.name in _TIME_PARTS else f"{inner}.{node.name}()"
+        return _unary(node)
+    if isinstance(node, Binary) and node.name == "fill":
+        return f"{_operand(node.left)}.fill({source(node.right)})"
     if isinstance(node, Binary):
-        if node.name == "fill":
-            return f"{_operand(node.left)}.fill({source(node.right)})"
         return f"{_operand(node.left)} {_SYMBOLS[node.name]} {_operand(node.right)}"
     message = f"{node!r} has no source"
     raise TypeError(message)
+
+
+def _unary(node: Unary) -> str:
+    inner = _operand(node.operand)
+    if node.name in {"neg", "not"}:
+        return f"{'-' if node.name == 'neg' else '~'}{inner}"
+    return f"{inner}.dt.{node.name}()" if node.name in _TIME_PARTS else f"{inner}.{node.name}()"
 
 
 def is_constant(node: object) -> TypeGuard[Constant]:
@@ -124,6 +127,4 @@ def _constant(value: float | str) -> str:
 
 
 def _text(value: str) -> str:
-    import json
-
     return json.dumps(value, ensure_ascii=False)

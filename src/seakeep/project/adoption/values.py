@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, Protocol
 
 from seakeep.project.adoption.notebook import Place
 from seakeep.records.expression import Node
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Unknown(Exception):  # noqa: N818 -- how the reading of one expression ends, not a fault
+class Unknown(Exception):
     """An expression has no meaning here: the reason, in words, and where it lies if that is elsewhere."""
 
     def __init__(self, reason: str, hint: str = "", *, place: Place | None = None) -> None:
@@ -75,11 +76,12 @@ class Statistic(float):
     strategy: str
     of: Series
 
-    def __new__(cls, value: float, strategy: str, of: Series) -> Statistic:
-        """A float with its origin."""
-        made = super().__new__(cls, value)
-        made.strategy, made.of = strategy, of
-        return made
+
+def learnt(value: float, strategy: str, of: Series) -> Statistic:
+    """A number with its origin."""
+    made = Statistic(value)
+    made.strategy, made.of = strategy, of
+    return made
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -219,3 +221,28 @@ class Source:
     name: str
     data: Any
     place: Place
+
+
+class Reader(Protocol):
+    """What rules may ask of whoever reads the notebook; the attributes are those of the interpreter."""
+
+    folder: FilePath
+    names: dict[str, Any]
+    sources: list[Source]
+    fits: list[Fit]
+    tables: list[Frame]
+    learnt: list[Made]
+    random: Any
+    place: Place
+
+    def tell(self, text: str) -> None:
+        """Note something for the owner."""
+        ...
+
+    def apply(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What a function of the notebook gives."""
+        ...
+
+    def library(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What a function of a library gives, by its full name."""
+        ...

@@ -206,18 +206,7 @@ def render(value: Any, imports: set[str], plan: Plan, *, text: bool = False) -> 
         Whether it prepares columns of text, whose missing values are ``""`` in a frame.
     """
     if isinstance(value, Made):
-        module, _, name = value.path.rpartition(".")
-        if name == "make_column_selector":
-            return repr([plan.named[str(one)] for one in value.built(plan.inputs[0].data)])
-        imports.add(f"from {module} import {name}")
-        if name in {"ColumnTransformer", "make_column_transformer"}:
-            return _column_transformer(value, name, imports, plan)
-        kwargs = dict(value.kwargs)
-        if text and name == "SimpleImputer":
-            kwargs = {"missing_values": "", **kwargs}
-        args = [render(one, imports, plan, text=text) for one in value.args]
-        args += [f"{key}={render(one, imports, plan, text=text)}" for key, one in kwargs.items()]
-        return f"{name}({', '.join(args)})"
+        return _render_made(value, imports, plan, text=text)
     if isinstance(value, Name):
         module, _, name = value.name.rpartition(".")
         if module != "builtins":
@@ -231,6 +220,17 @@ def render(value: Any, imports: set[str], plan: Plan, *, text: bool = False) -> 
     if isinstance(value, float) and not np.isfinite(value):
         return f'float("{value}")'
     return texts.quoted(value) if isinstance(value, str) else repr(value)
+
+
+def _render_made(made: Made, imports: set[str], plan: Plan, *, text: bool) -> str:
+    module, _, name = made.path.rpartition(".")
+    imports.add(f"from {module} import {name}")
+    if name in {"ColumnTransformer", "make_column_transformer"}:
+        return _column_transformer(made, name, imports, plan)
+    kwargs = {"missing_values": "", **made.kwargs} if text and name == "SimpleImputer" else made.kwargs
+    args = [render(one, imports, plan, text=text) for one in made.args]
+    args += [f"{key}={render(one, imports, plan, text=text)}" for key, one in kwargs.items()]
+    return f"{name}({', '.join(args)})"
 
 
 def _list(values: list[str]) -> str:
