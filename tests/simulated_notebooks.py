@@ -1,6 +1,7 @@
 """The notebooks under ``tests/notebooks``, and the simulated tables that they read: customers who leave, and houses."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -69,3 +70,12 @@ def _write(path, columns):
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
+
+
+def table(outcomes):
+    """The rows of the table in ``docs/adopt.md``: of each notebook its title, and what became of it."""
+    rows = ["| notebook | what it is | adopted |", "|---|---|---|"]
+    for path in sorted(FOLDER.glob("*.ipynb")):
+        title = json.loads(path.read_text("utf-8"))["cells"][0]["source"][0].removeprefix("# ").strip()
+        rows.append(f"| [`{path.stem}`](../tests/notebooks/{path.name}) | {title} | {outcomes[path.stem]} |")
+    return "\n".join(rows)

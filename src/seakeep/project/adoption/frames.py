@@ -77,8 +77,8 @@ def _astype(_reader: Reader, value: Series, kind: Any) -> Series:
         return _like(value, data, methods.node_of(value))
     if methods.is_text(value.data):
         raise Unknown("texts are made numbers", "let the table hold numbers")
-    before = value.data.to_numpy(dtype=float, na_value=np.nan)
-    if not np.array_equal(before, data.to_numpy(dtype=float), equal_nan=True):
+    before = np.asarray(value.data, dtype=float)
+    if not np.array_equal(before, np.asarray(data, dtype=float), equal_nan=True):
         raise Unknown(f"astype({getattr(kind, '__name__', kind)}) changes values, and features know no rounding")
     return _like(value, data, methods.node_of(value))
 

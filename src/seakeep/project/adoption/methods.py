@@ -110,7 +110,8 @@ def _is_text(value: Any) -> bool:
 
 def is_text(data: Any) -> bool:
     """Whether a column of pandas holds text."""
-    return str(data.dtype) in {"object", "str", "string", "category"}
+    categories = getattr(data.dtype, "categories", data)
+    return str(categories.dtype) in {"object", "str", "string"}
 
 
 def binary(op: ast.operator | ast.cmpop, left: Any, right: Any) -> Any:

@@ -112,7 +112,18 @@ def run_original(notebook: Notebook, plan: Plan, files: Sequence[str], *, into: 
     if not (into / OUTCOME).is_file():
         said = (into / LOG).read_text("utf-8", errors="replace")[-_TAIL:].strip() or "it said nothing"
         raise AdoptionError(f"the notebook's run ended with status {status}: {said}", hint="does it run by itself?")
-    outcome = msgspec.json.decode((into / OUTCOME).read_bytes(), type=Outcome)
+    return found_in(into)
+
+
+def found_in(folder: Path) -> Original:
+    """What a notebook's run left in its folder.
+
+    Raises
+    ------
+    AdoptionError
+        It did not come to fit the model.
+    """
+    outcome = msgspec.json.decode((folder / OUTCOME).read_bytes(), type=Outcome)
     if not outcome.fitted:
         raise AdoptionError(
             f"the notebook itself ends here: {outcome.message}"
@@ -122,17 +133,13 @@ def run_original(notebook: Notebook, plan: Plan, files: Sequence[str], *, into: 
             line=outcome.line,
             hint="restart the notebook and run all of it, in the order of its cells",
         )
-    told = (
-        (f"cell {outcome.cell}, line {outcome.line}: a later cell ends with {outcome.message}",)
-        if outcome.message
-        else ()
-    )
-    with np.load(into / FOUND, allow_pickle=False) as found:
+    later = f"cell {outcome.cell}, line {outcome.line}: the cell ends with {outcome.message}; the model does without it"
+    with np.load(folder / FOUND, allow_pickle=False) as found:
         seen = tuple(
             Seen([found[f"{i}.{j}"] for j in range(int(found[f"{i}.width"]))], found[f"{i}.scores"])
             for i in range(outcome.kept)
         )
-    return Original(seen, told)
+    return Original(seen, (later,) if outcome.message else ())
 
 
 def _run_child(into: Path, work: Path, timeout_s: int) -> int:

@@ -128,7 +128,7 @@ def against_reference(folder: Path) -> Difference:
 
     frame, learn = _frames(folder)
     estimator = load_project(folder).model().train(learn)
-    scores = native_scorer(estimator, frame.columns)(frame.numbers(), frame.categories())
+    scores = np.ravel(native_scorer(estimator, frame.columns)(frame.numbers(), frame.categories()))
     with (folder / REFERENCE).open(newline="", encoding="utf-8") as file:
         reference = {int(row["row"]): float(row["score"]) for row in csv.DictReader(file)}
     return compare(reference, dict(zip(map(int, frame.key), scores.tolist(), strict=True)))

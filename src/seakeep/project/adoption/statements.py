@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import ast
+import warnings
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -73,8 +74,10 @@ class Statements(abc.ABC):
         self._globals: list[set[str]] = [set()]
         self._cell = 1
         self._steps = 0
-        for cell in notebook.cells:
-            self._read(cell)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the notebook's own calls warn of is said where it runs
+            for cell in notebook.cells:
+                self._read(cell)
 
     def tell(self, text: str) -> None:
         """Note something for the owner, once."""
