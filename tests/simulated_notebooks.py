@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path(__file__).parent / "notebooks"
-ROWS = 1_100
+ROWS = 1_200
 
 REFUSED = {
     "every_row", "from_a_database", "from_a_url", "no_seed", "own_class", "own_lambda", "three_classes", "words",

@@ -112,7 +112,7 @@ def test_the_project_answers_as_the_notebook_does_on_a_thousand_rows(plans, orig
     sys.modules.pop("train", None)
     assert found.equal, found
     assert found.largest <= 1e-12
-    assert found.rows >= 980
+    assert found.rows >= proof.LEAST_ROWS
 
 
 def test_the_table_of_the_page_is_the_present_one(plans):
