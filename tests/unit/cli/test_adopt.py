@@ -28,7 +28,9 @@ def test_the_difference_is_said_and_how_many_rows_are_different_ones(tmp_path):
 @pytest.mark.slow
 def test_what_cannot_be_adopted_is_an_error_with_cell_line_and_hint(tmp_path):
     cells = [{"cell_type": "code", "source": "import pandas as pd\ndf = pd.read_sql('select 1', c)"}]
-    cells += [{"cell_type": "code", "source": "from sklearn.linear_model import Ridge\nRidge().fit(df[['a']], df['b'])"}]
+    cells += [
+        {"cell_type": "code", "source": "from sklearn.linear_model import Ridge\nRidge().fit(df[['a']], df['b'])"}
+    ]
     (tmp_path / "n.ipynb").write_text(json.dumps({"cells": cells, "nbformat": 4}), "utf-8")
     done = run(tmp_path, "adopt", "n.ipynb", "--into", "shop")
     assert done.code == 1

@@ -121,7 +121,8 @@ def _apply(reader: Reader, value: Series, function: Any) -> Series:
             return _astype(reader, value, function)
         name = getattr(function, "name", "")
         if name.startswith("builtins."):
-            return call_series(reader, value, *methods.BUILTIN[name.removeprefix("builtins.")], {})
+            built: Series = call_series(reader, value, *methods.BUILTIN[name.removeprefix("builtins.")], {})
+            return built
         made: Series = reader.library(name, (value,), {})
         return made
     given = reader.apply(function, (value,), {})
