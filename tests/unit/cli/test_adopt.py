@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 from tests.flights import run
 
@@ -11,9 +12,14 @@ from seakeep.project.adoption.proof import Difference
 def adopted(tmp_path, **changes):
     difference = Difference(**{"rows": 1000, "different_rows": 600, "largest": 2.2e-16} | changes)
     return Adopted(
-        folder=tmp_path, files=(), model="sklearn.linear_model.Ridge", fitted="cell 3, line 2", rows_trained=480,
+        folder=str(tmp_path), files=(), model="sklearn.linear_model.Ridge", fitted="cell 3, line 2", rows_trained=480,
         rows_judged=120, difference=difference, told=(),
     )  # fmt: skip
+
+
+def test_what_was_adopted_can_be_written_as_json(tmp_path):
+    made = adopted(tmp_path)
+    assert msgspec.json.decode(msgspec.json.encode(made), type=Adopted) == made
 
 
 def test_the_difference_is_said_and_how_many_rows_are_different_ones(tmp_path):

@@ -37,8 +37,8 @@ class Adopted(msgspec.Struct, frozen=True, kw_only=True):
         What was left out, changed or decided on the way, in words.
     """
 
-    folder: Path
-    files: tuple[Path, ...]
+    folder: str
+    files: tuple[str, ...]
     model: str
     fitted: str
     rows_trained: int
@@ -106,8 +106,8 @@ def adopt(
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(made / name, target)
     return Adopted(
-        folder=into,
-        files=tuple(into / name for name in names),
+        folder=str(into),
+        files=tuple(str(into / name) for name in names),
         model=plan.fit.made.path,
         fitted=str(plan.fit.place),
         rows_trained=len(plan.train),
