@@ -100,6 +100,7 @@ def test_those_that_cannot_be_adopted_say_where_and_why(plans):
     assert all(reason and hint for _, _, reason, hint in told.values()), told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(TAKEN))
 def test_the_project_answers_as_the_notebook_does_on_a_thousand_rows(plans, originals, tmp_path, name):
     _, _, plan = plans[name]
@@ -142,6 +143,7 @@ def test_the_last_model_is_taken_or_the_one_that_is_named(plans, tmp_path):
     assert "forest" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_run_that_gives_other_inputs_is_told_with_row_and_column(plans, originals):
     _, _, plan = plans["out_of_order"]
     seen = originals["out_of_order"].seen[0]
@@ -169,6 +171,7 @@ def test_nothing_is_written_over(tmp_path):
     assert {one.name for one in tmp_path.iterdir()} == {path.name, "customers.csv", "houses.csv"}
 
 
+@pytest.mark.slow
 def test_a_notebook_that_fails_by_itself_is_told_with_its_line(tmp_path):
     path = put("out_of_order", tmp_path / "n")
     content = json.loads(path.read_text("utf-8"))
