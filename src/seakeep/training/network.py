@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Gives = Literal["logits", "probabilities", "values"]
 LARGEST = 1e15
-"""Numbers beyond are refused: single precision has no room for the cube of a larger one (Normalisations square)."""
+"""Numbers beyond are refused: the squares that a normalisation adds up must have room in single precision."""
 _ALIKE = 1e-5
 _COMPARED = 64
 
@@ -159,6 +159,13 @@ class Network(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no typ
             given = self._answer(rows)
         made: NDArray[np.float64] = given.numpy().astype(np.float64).reshape(len(numbers), -1)
         return made
+
+
+def of_program(program: Any, *, gives: Gives) -> Network:
+    """A network whose program is there already."""
+    made = Network(None, gives=gives, inputs=_shape(program)[0])
+    made._program = program  # noqa: SLF001 -- its own module
+    return made
 
 
 def exported(module: Any, inputs: int) -> Any:
