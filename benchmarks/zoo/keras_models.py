@@ -2,14 +2,15 @@
 
 import os
 
-os.environ.setdefault("KERAS_BACKEND", "torch")  # noqa: TID251 -- Keras reads it when it is imported
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from benchmarks.zoo.torch_models import scaled
 from seakeep.training.network import Network
 
 
@@ -23,7 +24,7 @@ class Trained(BaseEstimator):
     def fit(self, X, y):  # noqa: N803 -- as scikit-learn names it
         """Fit, and return the plain pipeline."""
         keras.utils.set_random_seed(0)
-        prepare = scaled()
+        prepare = make_pipeline(SimpleImputer(), StandardScaler())
         ready = prepare.fit_transform(X)
         model = self.build(ready)
         model.compile("adam", "mse" if self.gives == "values" else "binary_crossentropy")

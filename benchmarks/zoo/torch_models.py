@@ -13,6 +13,8 @@ from torch import nn
 
 from seakeep.training.network import Network
 
+torch.set_num_threads(1)  # each side of the zoo is timed on one
+
 
 class Trained(BaseEstimator):
     """A shorthand whose ``fit`` prepares, trains and returns the pipeline that a train function would."""
@@ -80,7 +82,7 @@ class Convolved(nn.Module):
 class Recurrent(nn.Module):
     """The numbers as two steps of two."""
 
-    def __init__(self, inputs):
+    def __init__(self, _):
         super().__init__()
         self.memory, self.last = nn.LSTM(2, 8, batch_first=True), nn.Linear(8, 1)
 
@@ -92,7 +94,7 @@ class Recurrent(nn.Module):
 class Attending(nn.Module):
     """Every number a token."""
 
-    def __init__(self, inputs):
+    def __init__(self, _):
         super().__init__()
         self.first = nn.Linear(1, 16)
         self.layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, activation="gelu")
@@ -130,7 +132,14 @@ class Drawing(nn.Module):
 def layers(inputs, last, *end):
     """A perceptron."""
     return nn.Sequential(
-        nn.Linear(inputs, 32), nn.ReLU(), nn.Dropout(0.1), nn.LayerNorm(32), nn.Linear(32, 16), nn.SiLU(), nn.Linear(16, last), *end
+        nn.Linear(inputs, 32),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.LayerNorm(32),
+        nn.Linear(32, 16),
+        nn.SiLU(),
+        nn.Linear(16, last),
+        *end,
     )
 
 
@@ -163,10 +172,16 @@ MODELS = {
         "missing",
         "codes",
     ),
-    "PyTorch perceptron, two values": (lambda _: Trained(scaled(), lambda d: layers(d, 2), "values"), "missing", "pair"),
+    "PyTorch perceptron, two values": (
+        lambda _: Trained(scaled(), lambda d: layers(d, 2), "values"),
+        "missing",
+        "pair",
+    ),
     "PyTorch embedding of a text": (lambda _: Trained(coded(), lambda d: Embedded(d, 7)), "mixed", "binary"),
     "PyTorch embedding of a number": (
-        lambda _: Trained(ColumnTransformer([("code", "passthrough", ["count"])], remainder=scaled()), lambda d: Embedded(d, 9)),
+        lambda _: Trained(
+            ColumnTransformer([("code", "passthrough", ["count"])], remainder=scaled()), lambda d: Embedded(d, 9)
+        ),
         "plain",
         "binary",
     ),

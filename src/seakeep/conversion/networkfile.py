@@ -117,7 +117,8 @@ def _weights(content: bytes, gives: Gives, module: Any) -> Network:
     inputs = getattr(module, "inputs", None)
     if module is None or not isinstance(inputs, int):
         raise ConversionError(
-            "weights alone are no network", hint="give the module that they are of, with its number of inputs as .inputs"
+            "weights alone are no network",
+            hint="give the module that they are of, with its number of inputs as .inputs",
         )
     filled = copy.deepcopy(module)
     missing, unexpected = filled.load_state_dict(load(content), strict=False)

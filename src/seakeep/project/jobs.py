@@ -37,12 +37,12 @@ from seakeep.records.dataset import DatasetVersion
 from seakeep.records.model import Model
 from seakeep.records.run import Run
 from seakeep.training.environment import code_digests, environment
-from seakeep.training.seeds import set_seeds
 from seakeep.training.fit import fit
 from seakeep.training.frames import read_frame, write_frame
 from seakeep.training.lifeline import hold_to_lifeline
 from seakeep.training.rerun import check_rerun
 from seakeep.training.run import Inputs, assemble
+from seakeep.training.seeds import set_seeds
 
 REQUEST, RUN, ESTIMATOR, VALIDATION = "request.json", "run.json", "estimator.pkl", "validation.npz"
 ERROR, LOG = "error.json", "train.log"

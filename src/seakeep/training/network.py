@@ -64,7 +64,7 @@ class Network(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no typ
         """Do nothing: the network is trained already."""
         return self
 
-    @available_if(lambda self: self.gives != "values")
+    @available_if(lambda self: self.gives != "values")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
         """Probabilities of the classes, ``(n, classes)``, float64."""
         raw = self._raw(X)
@@ -113,10 +113,10 @@ class Network(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no typ
             self._program = exported(self.module, self.inputs)
         return self._program
 
-    def __sklearn_is_fitted__(self) -> bool:  # noqa: PLW3201 -- scikit-learn's protocol
+    def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def __sklearn_tags__(self) -> Any:  # noqa: PLW3201
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         if self.gives == "values":
             tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
@@ -132,7 +132,7 @@ class Network(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no typ
         self._program = from_pt2(state["content"])
         self.module = None
 
-    def __sklearn_clone__(self) -> Self:  # noqa: PLW3201
+    def __sklearn_clone__(self) -> Self:
         return copy.copy(self)
 
     def __copy__(self) -> Self:
@@ -184,7 +184,8 @@ def exported(module: Any, inputs: int) -> Any:
     odd = {one.dtype for one in numbers if one.is_floating_point() and one.dtype != torch.float32}
     if odd:
         raise TrainingError(
-            f"{name} has weights of {', '.join(sorted(map(str, odd)))}", hint="call .float() on the module: float32 is what is served"
+            f"{name} has weights of {', '.join(sorted(map(str, odd)))}",
+            hint="call .float() on the module: float32 is what is served",
         )
     try:
         with torch.no_grad(), warnings.catch_warnings():

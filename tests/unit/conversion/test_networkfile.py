@@ -12,6 +12,7 @@ from seakeep.errors import ConversionError
 from seakeep.training.network import Network, exported, to_pt2
 
 torch = pytest.importorskip("torch", reason="needs the extra `torch`")
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras' own
 ROWS = np.random.default_rng(0).normal(size=(9, 3))
 
 
@@ -70,7 +71,7 @@ def test_weights_need_their_module():
         read_network("safetensors", content, gives="logits", module=other)
     other = torch.nn.Sequential(torch.nn.Linear(3, 1))
     other.inputs = 3
-    with pytest.raises(ConversionError, match="without 0.weight, 0.bias, beside it bias, weight"):
+    with pytest.raises(ConversionError, match=r"without 0.weight, 0.bias, beside it bias, weight"):
         read_network("safetensors", content, gives="logits", module=other)
 
 

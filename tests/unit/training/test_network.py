@@ -69,7 +69,9 @@ def test_it_is_the_last_step_of_a_pipeline_whose_fit_does_not_train_it_and_whose
     scaler = StandardScaler().fit(ROWS * 2)
     pipeline = make_pipeline(scaler, Network(module, gives="logits", inputs=3))
     told = pipeline.predict_proba(ROWS)
-    np.testing.assert_allclose(told[:, 1], 1 / (1 + np.exp(-by_hand(layer(), scaler.transform(ROWS))[:, 0])), rtol=1e-12)
+    np.testing.assert_allclose(
+        told[:, 1], 1 / (1 + np.exp(-by_hand(layer(), scaler.transform(ROWS))[:, 0])), rtol=1e-12
+    )
     assert pipeline.classes_.tolist() == [0, 1]
     np.testing.assert_array_equal(pipeline.fit(ROWS * 2, np.ones(20)).predict_proba(ROWS), told)
     np.testing.assert_array_equal(clone(pipeline[-1]).predict_proba(ROWS), pipeline[-1].predict_proba(ROWS))
@@ -147,7 +149,7 @@ def test_what_is_no_function_of_one_row_in_one_graph_is_refused_with_its_reason(
 
 
 def test_weights_in_double_words_that_are_not_known_and_what_is_no_network_are_refused():
-    with pytest.raises(TrainingError, match="weights of torch.float64") as refusal:
+    with pytest.raises(TrainingError, match=r"weights of torch\.float64") as refusal:
         Network(layer().double(), gives="logits", inputs=3).predict_proba(ROWS)
     assert ".float()" in refusal.value.hint
     with pytest.raises(TrainingError, match="not 'sigmoid'"):

@@ -7,7 +7,7 @@ from seakeep.training.seeds import set_seeds
 
 
 def drawn():
-    return random.random(), float(np.random.rand())
+    return random.random(), float(np.random.rand())  # noqa: NPY002 -- the generator that a user's code may draw from
 
 
 def test_what_the_global_generators_draw_is_the_seeds():

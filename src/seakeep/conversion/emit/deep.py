@@ -75,10 +75,10 @@ def _onnx(step: Network, where: str) -> Any:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             made = torch.onnx.export(step.program, (), dynamo=True, opset_version=OPSET, verbose=False)
-        return made.model_proto
     except Exception as error:
         told = (str(error).strip().splitlines() or [""])[0]
         raise ConversionError(
             f"{where}: torch cannot write the network as ONNX: {type(error).__name__}: {told[:300]}",
             hint="use operators that torch.onnx knows; each unknown one is named above",
         ) from error
+    return made.model_proto

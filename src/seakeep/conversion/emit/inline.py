@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +50,10 @@ def inline(graph: Graph, model: Any, inputs: Sequence[str], where: str) -> list[
         _require_plain(node, where)
         if _is_embedding(node) and node.input[0] in constants:
             table, codes = node.input
-            shape = shapes.get(codes, [])
-            if shape and shape[0] == rows and all(isinstance(one, int) for one in shape[1:]):
-                width = int(np.prod(shape[1:], dtype=np.int64))
-                names[codes] = _known(graph, names[codes], len(constants[table]), width)
+            first, *others = shapes.get(codes) or [0]
+            sizes = [one for one in others if isinstance(one, int)]
+            if first == rows and len(sizes) == len(others):
+                names[codes] = _known(graph, names[codes], len(constants[table]), math.prod(sizes))
         outputs = graph.copied(node, [names.get(name, name) for name in node.input])
         names.update(zip(node.output, outputs, strict=True))
     return [names[one.name] for one in inner.output]
