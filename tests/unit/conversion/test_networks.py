@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import os
 
 import numpy as np
 import onnx
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_row_at_its_extremes")
 torch = pytest.importorskip("torch", reason="needs the extra `torch`")
 pytest.importorskip("onnxscript", reason="needs the extra `torch`")
 zoo = importlib.import_module("benchmarks.zoo.torch_models")
-EMBEDDED, CONVOLVED = "PyTorch embedding of a number", "PyTorch convolution"
+EMBEDDED = "PyTorch embedding of a number"
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +48,8 @@ def proof_of(made, unseen, **changes):
     )
 
 
-@pytest.mark.parametrize("name", [EMBEDDED, CONVOLVED])
-def test_a_network_after_a_preparation_answers_as_torch_does(name, made, unseen):
-    proof = proof_of(made(name), unseen)
+def test_a_network_after_a_preparation_answers_as_torch_does(made, unseen):
+    proof = proof_of(made(EMBEDDED), unseen)
     assert proof.passed, (proof.worst, proof.max_difference)
     assert proof.mutants_caught == proof.mutants >= 3
     assert proof.batch_mismatches == 0
@@ -97,8 +95,8 @@ def test_a_row_has_the_same_bits_alone_and_in_any_company_and_those_of_torch_wit
 
 
 def test_planted_faults_are_found(made, unseen):
-    """A weight changed by more than rounding, negated weights, and the activation left out."""
-    emission = made(CONVOLVED)[1]
+    """A weight changed by more than rounding, an activation left out, and the first layer's products halved."""
+    emission = made(EMBEDDED)[1]
 
     def changed(edit):
         model = onnx.load_from_string(emission.model)
@@ -107,47 +105,40 @@ def test_planted_faults_are_found(made, unseen):
 
     def shifted(graph):
         held = next(one for one in graph.initializer if one.name == emission.weights[-1])
-        held.CopyFrom(
-            numpy_helper.from_array(
-                numpy_helper.to_array(held) + np.float32(1e-3) * np.arange(3, dtype=np.float32), held.name
-            )
-        )
+        held.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(held) + np.float32(1e-3), held.name))
 
     def linear(graph):
-        node = next(node for node in graph.node if node.op_type == "Relu")
-        node.op_type = "Identity"
+        next(node for node in graph.node if node.op_type == "Tanh").op_type = "Identity"
 
-    def single(graph):
-        for node in graph.node:
-            if node.op_type == "Conv":
-                node.input[2] = ""
+    def halved(graph):
+        layer = next(node for node in graph.node if node.op_type == "Gemm")
+        layer.attribute.append(onnx.helper.make_attribute("alpha", 0.5))
+        for attribute in [one for one in layer.attribute if one.name == "alpha"][:-1]:
+            layer.attribute.remove(attribute)
 
-    for edit in (shifted, linear, single):
-        proof = proof_of(made(CONVOLVED), unseen, model=changed(edit))
+    for edit in (shifted, linear, halved):
+        proof = proof_of(made(EMBEDDED), unseen, model=changed(edit))
         assert not proof.passed, edit
-        assert proof.max_difference > 1e-5 or proof.flips
+        assert proof.max_difference > 1e-5
 
 
 def test_one_branch_for_all_rows_would_be_found(made, unseen):
     """What the older exporter bakes: right for the rows of its example's side, wrong for the others."""
-    source, emission, inputs = made(CONVOLVED)
+    source, emission, inputs = made(EMBEDDED)
 
     def branching(numbers, categories):
         sides = [source(side, categories) for side in (numbers, -numbers)]
-        return np.where(numbers[:, :1] > 0, *sides)
+        return np.where(numbers[:, 0] > 0, *sides)
 
     proof = prove(branching, emission, unseen.rows(inputs), threshold=0.4, artefact_sha256="")
     assert not proof.passed
     assert proof.max_difference > 1e-2
 
 
-def test_equal_networks_are_equal_bytes_and_no_trace_of_the_project_is_in_them(made, drawn):
-    build, inputs, target = zoo.MODELS[CONVOLVED]
-    again = emit(build(0).fit(getattr(drawn, inputs), getattr(drawn, target)), drawn.columns(inputs))
-    emission = made(CONVOLVED)[1]
-    assert again.model == emission.model
+def test_no_trace_of_the_projects_files_is_in_the_model(made):
+    emission = made(EMBEDDED)[1]
     assert b"torch_models" not in emission.model
-    assert os.fsencode(os.path.dirname(zoo.__file__)) not in emission.model  # noqa: PTH120 -- a string of bytes
+    assert b".py" not in emission.model
 
 
 @pytest.mark.parametrize("name", zoo.REFUSED)

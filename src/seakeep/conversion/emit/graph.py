@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,17 +110,13 @@ class Graph:
             self._made[key] = output
         return output
 
-    def nodes(self, operator: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
-        """Add a node of several outputs and return their names."""
+    def nodes(
+        self, operator: str, count: int, *inputs: str, copied: Iterable[Any] = (), **attributes: Any
+    ) -> list[str]:
+        """Add a node of several outputs and return their names; ``copied`` are attributes of a foreign node."""
         outputs = [f"t{len(self._nodes)}_{i}" for i in range(count)]
-        self._nodes.append(helper.make_node(operator, list(inputs), outputs, **attributes))
-        return outputs
-
-    def copied(self, node: Any, inputs: Sequence[str]) -> list[str]:
-        """Add a foreign node with other inputs and return the names of its outputs; ``""``: one that nobody asks for."""
-        outputs = [f"t{len(self._nodes)}_{i}" if name else "" for i, name in enumerate(node.output)]
-        made = helper.make_node(node.op_type, list(inputs), outputs)
-        made.attribute.extend(node.attribute)
+        made = helper.make_node(operator, list(inputs), outputs, **attributes)
+        made.attribute.extend(copied)
         self._nodes.append(made)
         return outputs
 

@@ -54,7 +54,8 @@ def inline(graph: Graph, model: Any, inputs: Sequence[str], where: str) -> list[
             sizes = [one for one in others if isinstance(one, int)]
             if first == rows and len(sizes) == len(others):
                 names[codes] = _known(graph, names[codes], len(constants[table]), math.prod(sizes))
-        outputs = graph.copied(node, [names.get(name, name) for name in node.input])
+        given = [names.get(name, name) for name in node.input]  # "": one that is left out
+        outputs = graph.nodes(node.op_type, len(node.output), *given, copied=node.attribute)
         names.update(zip(node.output, outputs, strict=True))
     return [names[one.name] for one in inner.output]
 
