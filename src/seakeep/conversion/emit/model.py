@@ -42,6 +42,8 @@ class Emission:
         is the matrix that they look at.
     weights
         Names of further fitted constants of the model, in single precision.
+    texts
+        Positions of the category inputs that it splits into terms.
     flat
         Whether some function of it is constant in places, so that a small change before it may not show.
     doubt
@@ -56,6 +58,7 @@ class Emission:
     forests: tuple[tuple[Forest, bytes], ...] = ()
     products: tuple[tuple[Product, bytes], ...] = ()
     weights: tuple[str, ...] = ()
+    texts: tuple[int, ...] = ()
     flat: bool = False
     doubt: bytes = b""
 
@@ -122,6 +125,7 @@ def emit(estimator: Any, columns: Sequence[FeatureColumn]) -> Emission:
             (product, looked_at(product.matrix, product.width)) for product in graph.products if product.output in used
         ),
         weights=tuple(dict.fromkeys(graph.weights)),
+        texts=tuple(sorted({analysis.column for analysis in graph.analyses})),
         doubt=looked_at(graph.beside(graph.doubts), len(graph.doubts)) if graph.doubts else b"",
         flat=graph.flat or not outputs.single or _layered(graph, used),
     )
