@@ -124,8 +124,8 @@ def _weights(content: bytes, gives: Gives, module: Any) -> Network:
     missing, unexpected = filled.load_state_dict(load(content), strict=False)
     if missing or unexpected:
         raise ConversionError(
-            f"the weights are not of {type(module).__name__}: without {', '.join(missing) or 'nothing'}, "
-            f"beside it {', '.join(unexpected) or 'nothing'}",
+            f"the weights are not of {type(module).__name__}: without {', '.join(sorted(missing)) or 'nothing'}, "
+            f"beside it {', '.join(sorted(unexpected)) or 'nothing'}",
             hint="give the module as it was built in training",
         )
     return Network(filled, gives=gives, inputs=inputs)
