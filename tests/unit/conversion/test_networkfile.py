@@ -71,7 +71,7 @@ def test_weights_need_their_module():
         read_network("safetensors", content, gives="logits", module=other)
     other = torch.nn.Sequential(torch.nn.Linear(3, 1))
     other.inputs = 3
-    with pytest.raises(ConversionError, match=r"without 0.weight, 0.bias, beside it bias, weight"):
+    with pytest.raises(ConversionError, match=r"without 0.bias, 0.weight, beside it bias, weight"):
         read_network("safetensors", content, gives="logits", module=other)
 
 
