@@ -31,8 +31,10 @@ FAMILIES = {
     "xgboost_models": "xgboost",
     "lightgbm_models": "lightgbm",
     "catboost_models": "catboost",
+    "torch_models": "torch",
+    "keras_models": "keras",
 }
-PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "xgboost", "xgboost-cpu", "lightgbm", "catboost")
+PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "xgboost", "xgboost-cpu", "lightgbm", "catboost", "torch", "keras")
 
 
 def p50_us(call, runs):
@@ -67,18 +69,21 @@ def tried(entry, train, unseen):
     from seakeep.conversion.outputs import outputs_of
     from seakeep.conversion.parity import prove
     from seakeep.conversion.session import ScoringSession
-    from seakeep.errors import ConversionError
+    from seakeep.errors import ConversionError, TrainingError
 
     make, inputs, target = entry
     model = make(SIZE).fit(getattr(train, inputs), getattr(train, target))
     columns, rows = train.columns(inputs), unseen.rows(inputs)
-    source = native_scorer(model, columns)
-    told = {"outputs": outputs_of(model).kind}
+    told = {"outputs": "none"}
     try:
+        told["outputs"] = outputs_of(model).kind
+        source = native_scorer(model, columns)
         emission = emit(model, columns)
         proof = prove(source, emission, rows, threshold=0.5, artefact_sha256="")
     except ConversionError as error:
         return told | {"path": "native", "reason": error.message}
+    except TrainingError as error:  # a network that is no one graph cannot even be stored
+        return told | {"path": "refused", "reason": error.message}
     at = sum(proof.cases.get(kind, 0) for kind in ("boundaries", "categories", "missing", "unseen", "extremes"))
     told |= {
         "path": "ONNX" if proof.passed else "native",

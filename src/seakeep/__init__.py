@@ -17,6 +17,7 @@ from seakeep.records.source import Events
 if TYPE_CHECKING:
     from seakeep.features.frame import Frame
     from seakeep.project import Project, open_project
+    from seakeep.training.network import Network
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,7 @@ __all__ = [
     "Frame",
     "Label",
     "Model",
+    "Network",
     "Project",
     "RequestFeatures",
     "Threshold",
@@ -45,6 +47,7 @@ __all__ = [
 
 _LAZY = {
     "Frame": "seakeep.features.frame",
+    "Network": "seakeep.training.network",
     "Project": "seakeep.project",
     "open_project": "seakeep.project",
 }

@@ -29,6 +29,8 @@ CERTAIN = 1e-3
 def mutants(emission: Emission, row: Rows, change: float | None = None) -> Iterator[ScoringSession]:
     """The model with one change that ``row`` shows: of a leaf that it reaches, or of a coefficient that it weighs.
 
+    Of a network's weights it is not known which ones the row shows: some of them are changed.
+
     Parameters
     ----------
     row
@@ -42,12 +44,33 @@ def mutants(emission: Emission, row: Rows, change: float | None = None) -> Itera
     fitted = [(forest, looked_at) for forest, looked_at in emission.forests if not forest.steps]
     parts: list[tuple[Forest | Product, bytes]] = [*fitted, *emission.products]
     few = max(1, CHANGES // max(1, len(parts)))
+    if emission.weights:
+        yield from _reweighted(emission, change)
     for part, looked_at in [parts[i] for i in spread(len(parts), CHANGES)]:
         matrix = _matrix(looked_at, row)
         found = _leaves(part, matrix, few) if isinstance(part, Forest) else _coefficients(part, matrix[0], few)
         for name, position, factor in found:
             model = load_from_string(emission.model)
             _change(model.graph, name, position, change * factor)
+            yield ScoringSession(model.SerializeToString())
+
+
+def _reweighted(emission: Emission, change: float) -> Iterator[ScoringSession]:
+    """The model with one element of a float32 constant changed; of several constants in turn, the last ones first."""
+    from onnx import load_from_string, numpy_helper
+
+    names = emission.weights[::-1]
+    few = max(1, CHANGES // len(names))
+    for name in [names[i] for i in spread(len(names), CHANGES)]:
+        model = load_from_string(emission.model)
+        held = {one.name: one for one in model.graph.initializer}
+        if name not in held:
+            continue
+        values = numpy_helper.to_array(held[name])
+        for element in spread(values.size, few).tolist():
+            changed = values.copy()
+            changed.ravel()[element] += np.float32(change)
+            held[name].CopyFrom(numpy_helper.from_array(changed, name))
             yield ScoringSession(model.SerializeToString())
 
 

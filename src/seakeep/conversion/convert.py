@@ -208,6 +208,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "LANG": "C.UTF-8",
         # Threads that spin while they wait make a proof ten times slower on a machine that also serves.
         "OMP_WAIT_POLICY": "passive",
+        "KERAS_BACKEND": "torch",
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -9,6 +9,7 @@ import numpy as np
 
 from seakeep.errors import ConversionError
 from seakeep.records.outputs import PROBABILITY, Outputs
+from seakeep.training.usercode import framework_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,11 +31,11 @@ def outputs_of(estimator: Any) -> Outputs:
         return Outputs(kind="value")
     if kind == "outlier_detector" and _fitted(estimator):
         return Outputs(kind="anomaly")
-    framework = _framework(estimator)
+    framework = framework_of(estimator)
     if framework:
         raise ConversionError(
-            f"{name}: networks of {framework} are not converted yet",
-            hint="use MLPClassifier of scikit-learn, which is converted exactly",
+            f"{name}: a bare network of {framework} does not say what it gives",
+            hint="wrap it, alone or as the last step: sk.Network(module, gives='logits', inputs=12)",
         )
     raise ConversionError(
         f"{name} is not a fitted classifier, regressor or outlier detector",
@@ -116,14 +117,6 @@ def _of_classifier(estimator: Any, name: str) -> Outputs:
     if hasattr(estimator, "decision_function"):
         return Outputs(kind="decision" if len(names) == 2 else "decisions", names=names)
     return Outputs(kind="class", names=names)
-
-
-def _framework(estimator: Any) -> str:
-    """The deep-learning framework whose network this is, or which its last step is; told without importing any."""
-    steps = getattr(estimator, "steps", None)
-    last = steps[-1][-1] if isinstance(steps, list) and steps else estimator
-    roots = {kind.__module__.partition(".")[0] for kind in type(last).__mro__}
-    return next((told for root, told in (("keras", "Keras"), ("torch", "PyTorch")) if root in roots), "")
 
 
 def _kind(estimator: Any) -> str:

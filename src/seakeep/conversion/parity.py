@@ -38,8 +38,16 @@ _CONTROL_ROWS = 6
 _VISIBLE = 100
 """A change of the score that rounding does not explain is this many times the tolerance."""
 _LARGEST_CHANGE = 0.5
+_WEIGHTS, _DETECTABLE = 4, 4
+"""Of a network a weight may hardly matter: a change counts if it moves the answer by this many times the tolerance,
+and larger ones are tried until so many count."""
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn")
-_OTHERS = {"catboost": ("catboost",), "lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
+_OTHERS = {
+    "catboost": ("catboost",),
+    "lightgbm": ("lightgbm",),
+    "torch": ("torch", "onnxscript"),
+    "xgboost": ("xgboost", "xgboost-cpu"),
+}
 
 
 def prove(
@@ -203,13 +211,15 @@ def _controls(emission: Emission, session: ScoringSession, validation: Compariso
     if emission.flat:
         nearest += spread(len(margin), _CONTROL_ROWS).tolist()
     candidates = [row for row in nearest if not np.isnan(margin[row])]
+    best = (0, 0)
     for change in (1.0, 1e3, 1e6) if emission.flat else (1.0,):
         for row in candidates:
             size = change * (control.CHANGE and max(control.CHANGE, _VISIBLE * emission.tolerance))
             tried, caught = _control(emission, session, validation, rule, row, size)
-            if tried:
+            if caught < tried or tried >= (_WEIGHTS if emission.weights else 1):
                 return tried, caught
-    return 0, 0
+            best = max(best, (tried, caught))
+    return best
 
 
 def _control(
@@ -223,6 +233,9 @@ def _control(
     after = [answers(mutant.score, one) for mutant in control.mutants(emission, one, change)]
     if emission.flat:
         after = [each for each in after if not _same(each.scores, before.scores).all()]
+    if emission.weights:
+        least = _DETECTABLE * emission.tolerance
+        after = [each for each in after if rule.difference(before.scores, each.scores)[0] > least]
     wrong = [weigh(one, expected, each, rule).wrong(emission.tolerance)[0] for each in after]
     if emission.flat and not all(wrong) and change < _LARGEST_CHANGE:
         return 0, 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import time
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from seakeep.backends.files.datasets import FileDatasetStore
 from seakeep.data.version import DatasetStore, load, snapshot
@@ -47,6 +45,7 @@ from seakeep.training.frames import read_frame, write_frame
 from seakeep.training.lifeline import hold_to_lifeline
 from seakeep.training.rerun import check_rerun
 from seakeep.training.run import Inputs, assemble
+from seakeep.training.seeds import set_seeds
 
 REQUEST, RUN, ESTIMATOR, VALIDATION = "request.json", "run.json", "estimator.pkl", "validation.npz"
 ERROR, LOG = "error.json", "train.log"
@@ -231,6 +230,7 @@ def _environment(into: Path, threads: int) -> dict[str, str]:
         "PATH": os.defpath,
         "HOME": str(into),
         "LANG": "C.UTF-8",
+        "KERAS_BACKEND": "torch",  # the one whose networks convert; a project file may set another
         "TZ": "UTC",
     }
 
@@ -256,7 +256,7 @@ def run_training(request: TrainRequest, into: Path) -> None:
     definition = resolve(model.definition, {source.name: source.schema for source in version.sources})
     tables = load(version, FileDatasetStore(Path(request.data)))
     frame = training_frame(definition, tables, as_of_us=version.as_of_us)
-    _seed(request.seed)
+    set_seeds(request.seed)
     given: Given | None = None
     if request.given:
         fitted, given = judge_file(
@@ -293,12 +293,6 @@ def run_training(request: TrainRequest, into: Path) -> None:
     write_frame(into / VALIDATION, fitted.validate)
     run = assemble(inputs, fitted, seconds=time.perf_counter() - started)
     (into / RUN).write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
-
-
-def _seed(seed: int) -> None:
-    """Let code that draws from the global generators draw the same every time."""
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002, TID251 -- the user's code may draw from it; ours does not
 
 
 def main(arguments: list[str]) -> int:

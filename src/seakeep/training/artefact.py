@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seakeep.errors import TrainingError
+from seakeep.errors import SeakeepError, TrainingError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +33,8 @@ def to_bytes(estimator: object) -> bytes:
     buffer = io.BytesIO()
     try:
         _CanonicalPickler(buffer, protocol=_PROTOCOL).dump(estimator)
+    except SeakeepError:
+        raise
     except Exception as error:  # the estimator's own classes raise what they like
         raise TrainingError(
             f"the fitted {type(estimator).__name__} cannot be stored: {type(error).__name__}: {error}",

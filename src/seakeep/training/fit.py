@@ -20,7 +20,7 @@ from seakeep.training.evaluate import Scored, evaluate, evaluate_slices, paired_
 from seakeep.training.split import default_validate_from, split
 from seakeep.training.suspicion import suspicions
 from seakeep.training.threshold import choose_threshold
-from seakeep.training.usercode import describe, home_of
+from seakeep.training.usercode import describe, framework_of, home_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,6 +90,11 @@ def fit(
     trainer = train or model.train
     folder = home_of(trainer)
     estimator = _call(lambda: trainer(learn), "train", folder)
+    if framework_of(estimator):
+        raise TrainingError(
+            f"train returned a bare network of {framework_of(estimator)}, which does not say what it gives",
+            hint="return sk.Network(module, gives='logits', inputs=12), alone or as the last step of a pipeline",
+        )
     if estimator is None:
         raise TrainingError("train returned nothing", hint="end it with `return estimator`")
     asked = "predict" if outputs.kind == "value" else "predict_proba"

@@ -1,10 +1,11 @@
-"""Where in the user's own files an exception comes from."""
+"""What the user's own code is: where in it an exception comes from, and which framework made what it returned."""
 
 from __future__ import annotations
 
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 
 def user_line(error: BaseException, folder: Path) -> tuple[Path, int] | None:
@@ -34,6 +35,14 @@ def describe(error: BaseException, folder: Path | None) -> str:
     if place is None or folder is None:
         return text
     return f"{place[0].relative_to(folder.resolve())}:{place[1]}: {text}"
+
+
+def framework_of(estimator: Any) -> str:
+    """The framework whose bare network this is, or which its last step is, or ``""``; told without importing any."""
+    steps = getattr(estimator, "steps", None)
+    last = steps[-1][-1] if isinstance(steps, list) and steps else estimator
+    roots = {kind.__module__.partition(".")[0] for kind in type(last).__mro__}
+    return next((told for root, told in (("keras", "Keras"), ("torch", "PyTorch")) if root in roots), "")
 
 
 def _is_within(path: Path, folder: Path) -> bool:

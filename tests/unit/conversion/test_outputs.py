@@ -106,11 +106,12 @@ def test_a_model_holds_nothing_that_its_answer_does_not_need(frame):
 @pytest.mark.parametrize(
     ("module", "framework"), [("torch.nn.modules.module", "PyTorch"), ("keras.src.models.model", "Keras")]
 )
-def test_a_network_of_another_framework_is_refused_by_its_name_alone_or_at_the_end_of_a_pipeline(module, framework):
+def test_a_bare_network_is_refused_by_its_frameworks_name_alone_or_at_the_end_of_a_pipeline(module, framework):
     network = type("Net", (type("Base", (), {"__module__": module}),), {})()
     for estimator in (network, Pipeline([("scale", StandardScaler()), ("net", network)])):
-        with pytest.raises(ConversionError, match=f"networks of {framework} are not converted yet"):
+        with pytest.raises(ConversionError, match=f"a bare network of {framework}") as refusal:
             outputs_of(estimator)
+        assert "sk.Network(" in refusal.value.hint
 
 
 def test_classes_are_answered_in_the_declared_order_and_others_are_refused_by_name(frame):

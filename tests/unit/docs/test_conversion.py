@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from seakeep.records.feature import FeatureColumn
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "conversion.md").read_text("utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 LINES = json.loads((ROOT / "benchmarks" / "results" / "zoo.json").read_text("utf-8"))
 
 
@@ -51,7 +53,7 @@ def test_the_table_of_emitters_is_the_present_one(script):
 
 
 def test_the_example_of_an_emitter_is_exact(monkeypatch):
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    block = BLOCKS[1]
     monkeypatch.setattr(registry, "_TRANSFORMERS", dict(registry._TRANSFORMERS))
     exec(block, {})
     rng = np.random.default_rng(0)
@@ -64,3 +66,15 @@ def test_the_example_of_an_emitter_is_exact(monkeypatch):
     proof = prove(native_scorer(model, columns), emit(model, columns), rows, threshold=0.5, artefact_sha256="")
     assert proof.passed
     assert proof.mutants_caught == proof.mutants > 0
+
+
+def test_the_example_of_a_network_trains_and_answers():
+    torch = pytest.importorskip("torch", reason="needs the extra `torch`")
+    names = {}
+    exec(BLOCKS[0], names)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"zone": rng.choice(["near", "far"], 80), "weight": rng.normal(size=80)})
+    frame = SimpleNamespace(to_pandas=lambda: table, label=(table["weight"] > 0).to_numpy().astype(float))
+    torch.manual_seed(0)
+    model = names["train"](frame)
+    assert ((model.predict_proba(table)[:, 1] > 0.5) == frame.label).mean() > 0.7

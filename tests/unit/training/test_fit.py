@@ -201,3 +201,13 @@ def test_an_infinite_label_is_refused(make_frame, make_model):
     frame.label[5] = np.inf
     with pytest.raises(TrainingError, match="1 labels are infinite"):
         fit(model, frame, validate_from_us=30 * DAY_US)
+
+
+@pytest.mark.parametrize(
+    ("module", "framework"), [("torch.nn.modules.linear", "PyTorch"), ("keras.src.models", "Keras")]
+)
+def test_a_bare_network_is_named_with_how_to_hand_it_over(module, framework, make_model, make_frame):
+    network = type("Net", (type("Base", (), {"__module__": module}),), {})()
+    with pytest.raises(TrainingError, match=f"a bare network of {framework}") as refusal:
+        fit(make_model(lambda _: network), make_frame())
+    assert "sk.Network(module, gives=" in refusal.value.hint

@@ -149,7 +149,7 @@ def boosted_values(graph: Graph, step: Any, table: Table, where: str) -> Scored:
 
 
 def _weighted_median(graph: Graph, values: str, weights: np.ndarray[Any, Any]) -> str:
-    count, one = graph.constant(np.array([len(weights)], dtype=np.int64)), graph.constant(np.array(1, dtype=np.int64))
+    count, one = graph.constant(np.array([len(weights)], dtype=np.int64)), graph.constant(np.array([1], dtype=np.int64))
     ordered, places = graph.nodes("TopK", 2, values, count, axis=1, largest=0, sorted=1)
     heaped = graph.node("CumSum", graph.node("Gather", graph.constant(weights), places, axis=0), one)
     half = graph.node("Mul", graph.number(0.5), graph.take(heaped, [len(weights) - 1]))

@@ -32,8 +32,8 @@ SCIKIT_LEARN = (
 )
 
 
-OTHERS = {"catboost": "cat", "lightgbm": "lgbm", "xgboost": "xgb"}
-"""Families of other frameworks, by the framework's module."""
+OTHERS = {"catboost": "cat", "lightgbm": "lgbm", "seakeep.training.network": "deep", "xgboost": "xgb"}
+"""Families of other frameworks, by the module without which there is no estimator of it."""
 
 
 def load() -> None:

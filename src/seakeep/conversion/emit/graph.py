@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,7 +24,7 @@ from seakeep.records.feature import FeatureKind
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_OPSET = 21
+OPSET = 21
 _ML_OPSET = 5
 _IR_VERSION = 10
 ML = "ai.onnx.ml"
@@ -64,6 +64,8 @@ class Graph:
         What trees were emitted, by the tensor that depends on them: those a proof tries the splits of.
     products
         What matrix products were emitted: those a proof changes the coefficients of.
+    weights
+        Names of other fitted constants, in single precision, of which a proof changes some.
     flat
         Whether some function of the model is constant in places, so that a small change before it may not show.
     analyses
@@ -75,6 +77,7 @@ class Graph:
     def __init__(self, names: Sequence[str], kinds: Sequence[FeatureKind]) -> None:
         self.forests: dict[str, Forest] = {}
         self.products: list[Product] = []
+        self.weights: list[str] = []
         self.flat = False
         self.doubts: list[str] = []
         self.analyses: list[Analysis] = []
@@ -97,7 +100,7 @@ class Graph:
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._made:
             self._made[key] = f"c{len(self._constants)}"
-            self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), self._made[key]))
+            self._constants.append(numpy_helper.from_array(np.asarray(array, order="C"), self._made[key]))
         return self._made[key]
 
     def node(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
@@ -112,15 +115,19 @@ class Graph:
             self._made[key] = output
         return output
 
-    def nodes(self, operator: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
-        """Add a node of several outputs and return their names."""
+    def nodes(
+        self, operator: str, count: int, *inputs: str, copied: Iterable[Any] = (), **attributes: Any
+    ) -> list[str]:
+        """Add a node of several outputs and return their names; ``copied`` are attributes of a foreign node."""
         outputs = [f"t{len(self._nodes)}_{i}" for i in range(count)]
-        self._nodes.append(helper.make_node(operator, list(inputs), outputs, **attributes))
+        made = helper.make_node(operator, list(inputs), outputs, **attributes)
+        made.attribute.extend(copied)
+        self._nodes.append(made)
         return outputs
 
     def number(self, value: float) -> str:
         """A constant number."""
-        return self.constant(np.array(float(value)))
+        return self.constant(np.array([float(value)]))
 
     def row(self, values: Any) -> str:
         """A constant ``(1, k)``, to be combined with every row of a matrix."""
@@ -187,7 +194,7 @@ class Graph:
 
     def refuse_infinite(self, matrix: str) -> None:
         """Refuse rows with an infinite element."""
-        nan, zero = self.constant(np.array(np.nan)), self.constant(np.array(0.0))
+        nan, zero = self.number(np.nan), self.number(0.0)
         self.refuse(self.node("Where", self.node("IsInf", matrix), nan, zero))
 
     def refuse_nonfinite(self, matrix: str) -> None:
@@ -234,7 +241,7 @@ class Graph:
         )
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", _OPSET), helper.make_opsetid(ML, _ML_OPSET)],
+            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(ML, _ML_OPSET)],
             ir_version=_IR_VERSION,
             producer_name="seakeep",
         )
@@ -253,7 +260,7 @@ class Graph:
         for node in reversed(self._nodes):
             if not wanted.isdisjoint(node.output):
                 kept.append(node)
-                wanted.update(node.input)
+                wanted.update(filter(None, node.input))  # an input left out has no name
         return kept[::-1], [constant for constant in self._constants if constant.name in wanted]
 
     def _gather(self, tensor: str, positions: list[int]) -> str:

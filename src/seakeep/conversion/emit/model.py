@@ -40,6 +40,8 @@ class Emission:
     forests, products
         The trees it follows and the products it forms, each with a serialised model of the same inputs whose output
         is the matrix that they look at.
+    weights
+        Names of further fitted constants of the model, in single precision.
     texts
         Positions of the category inputs that it splits into terms.
     flat
@@ -55,6 +57,7 @@ class Emission:
     tolerance: float
     forests: tuple[tuple[Forest, bytes], ...] = ()
     products: tuple[tuple[Product, bytes], ...] = ()
+    weights: tuple[str, ...] = ()
     texts: tuple[int, ...] = ()
     flat: bool = False
     doubt: bytes = b""
@@ -126,6 +129,7 @@ def emit(estimator: Any, columns: Sequence[FeatureColumn], wanted: Outputs = PRO
         products=tuple(
             (product, looked_at(product.matrix, product.width)) for product in graph.products if product.output in used
         ),
+        weights=tuple(dict.fromkeys(graph.weights)),
         texts=tuple(sorted({analysis.column for analysis in graph.analyses})),
         doubt=looked_at(graph.beside(graph.doubts), len(graph.doubts)) if graph.doubts else b"",
         flat=graph.flat or not outputs.single or _layered(graph, used),
