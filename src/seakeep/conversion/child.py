@@ -12,9 +12,18 @@ import os
 import resource
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from seakeep.training.lifeline import hold_to_lifeline
 
+if TYPE_CHECKING:
+    from seakeep.conversion.exchange import Request
+    from seakeep.conversion.packed import OwnCode
+    from seakeep.conversion.rows import Rows
+    from seakeep.records.version import ParityProof
+
+AS_IT_IS = "or serve it as it is, in a process of its own: seakeep convert --native"
+"""What to do about a model that is not converted."""
 _GIB = 1024**3
 _NEW_USER_NAMESPACE, _NEW_NETWORK_NAMESPACE = 0x10000000, 0x40000000  # linux/sched.h
 
@@ -39,25 +48,51 @@ def run(folder: Path) -> None:
     import msgspec
 
     from seakeep.conversion import exchange
-    from seakeep.conversion.emit.model import emit
-    from seakeep.conversion.native import native_scorer
-    from seakeep.conversion.outputs import require_served
-    from seakeep.conversion.parity import prove
+    from seakeep.conversion.packed import OwnCode
 
     request = msgspec.json.decode((folder / exchange.REQUEST).read_bytes(), type=exchange.Request)
     _limit(resource.RLIMIT_CPU, request.cpu_s)
+    own = OwnCode(request.code)
+    own.install()
     estimator = _load(folder / exchange.ESTIMATOR, request.artefact_sha256)
-    emission = emit(estimator, request.columns)
-    require_served(emission.outputs, type(estimator).__name__, request.outputs)
-    proof = prove(
-        native_scorer(estimator, request.columns),
-        emission,
-        exchange.read_rows(folder / exchange.FRAME),
-        threshold=request.threshold,
-        artefact_sha256=request.artefact_sha256,
-    )
-    (folder / exchange.MODEL).write_bytes(emission.model)
+    rows = exchange.read_rows(folder / exchange.FRAME)
+    model, proof = (_keep if request.native else _emit)(estimator, own, rows, request)
+    (folder / exchange.MODEL).write_bytes(model)
     (folder / exchange.PROOF).write_bytes(msgspec.json.encode(proof))
+
+
+def _emit(estimator: Any, _own: OwnCode, rows: Rows, request: Request) -> tuple[bytes, ParityProof]:
+    """Make ONNX of an estimator, and prove it."""
+    from seakeep.conversion.emit.model import emit
+    from seakeep.conversion.native import native_scorer
+    from seakeep.conversion.outputs import outputs_of, require_served
+    from seakeep.conversion.parity import prove
+    from seakeep.errors import ConversionError
+
+    name = type(estimator).__name__
+    try:
+        emission = emit(estimator, request.columns)
+    except ConversionError as error:
+        require_served(outputs_of(estimator), name, request.outputs)
+        raise ConversionError(error.message, hint="; ".join(filter(None, (error.hint, AS_IT_IS)))) from error
+    require_served(emission.outputs, name, request.outputs)
+    trained, sha256 = native_scorer(estimator, request.columns), request.artefact_sha256
+    proof = prove(trained, emission, rows, threshold=request.threshold, artefact_sha256=sha256)
+    return emission.model, proof
+
+
+def _keep(estimator: Any, own: OwnCode, rows: Rows, request: Request) -> tuple[bytes, ParityProof]:
+    """Pack an estimator as it is, and prove it."""
+    from seakeep.conversion.nativeproof import packed_model, prove_native, steady
+    from seakeep.conversion.outputs import outputs_of, require_served
+
+    outputs = outputs_of(estimator)
+    require_served(outputs, type(estimator).__name__, request.outputs)
+    steady(estimator)
+    packed = packed_model(estimator, request.columns, outputs, own)
+    return prove_native(
+        estimator, packed, rows, threshold=request.threshold, artefact_sha256=request.artefact_sha256
+    )
 
 
 def main(folder: Path) -> int:
@@ -90,7 +125,8 @@ def _load(path: Path, sha256: str) -> object:
     except Exception as error:
         raise ConversionError(
             f"the estimator cannot be loaded: {type(error).__name__}: {error}",
-            hint="return an estimator made only of scikit-learn's classes from train",
+            hint="return an estimator made only of installed packages' classes from train, or, to have it served natively, "
+            "of the project's own files, which must be as they were when it was trained",
         ) from error
     return loaded
 

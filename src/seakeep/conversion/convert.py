@@ -10,12 +10,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from seakeep.conversion import exchange
+from seakeep.conversion.child import AS_IT_IS
+from seakeep.conversion.packed import CodeFile
+from seakeep.conversion.process import ONE_THREAD
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError, ParityError
 from seakeep.records.outputs import PROBABILITY, Outputs
@@ -29,7 +33,7 @@ _TAIL = 2_000
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
-    """A converted model, as ONNX bytes, and the proof that it answers as the estimator does."""
+    """A converted model, as ONNX or packed to be served natively, and the proof that it answers as the estimator does."""
 
     model: bytes
     proof: ParityProof
@@ -42,9 +46,10 @@ def convert(
     threshold: float,
     artefact_sha256: str,
     outputs: Outputs = PROBABILITY,
+    native: Mapping[str, CodeFile] | None = None,
     timeout_s: int = 600,
 ) -> Converted:
-    """Convert a fitted estimator to ONNX and prove that it answers alike.
+    """Convert a fitted estimator to ONNX, or pack it as it is, and prove that it answers alike.
 
     The estimator is unpickled only in the converter: a process without this one's environment, with limits on memory,
     time and files, and without network where the system allows that to be taken away.
@@ -61,6 +66,9 @@ def convert(
         SHA-256 the artefact must have, from the run's record.
     outputs
         What it must answer, as its label declares.
+    native
+        Not None: the estimator is kept as it is, to be served natively. The project's own modules that it may be built
+        from, by name.
     timeout_s
         Seconds after which the converter is ended.
 
@@ -81,27 +89,30 @@ def convert(
             artefact_sha256=artefact_sha256,
             cpu_s=2 * timeout_s,
             outputs=outputs,
+            native=native is not None,
+            code=dict(native or {}),
         )
         (folder / exchange.ESTIMATOR).write_bytes(artefact)
         exchange.write_rows(folder / exchange.FRAME, Rows(frame.numbers(), frame.categories()))
         (folder / exchange.REQUEST).write_bytes(msgspec.json.encode(request))
-        _run(folder, timeout_s)
+        _run(folder, timeout_s, native=request.native)
         proof = msgspec.json.decode((folder / exchange.PROOF).read_bytes(), type=ParityProof)
         model = (folder / exchange.MODEL).read_bytes()
     if not proof.passed:
-        raise ParityError(_told(proof), hint="this is a fault of the converter: please report it with this row")
+        mend = "train again" if native is not None else AS_IT_IS
+        raise ParityError(_told(proof), hint=f"this is a fault of the converter: please report it with this row; {mend}")
     if hashlib.sha256(model).hexdigest() != proof.model_sha256 or proof.artefact_sha256 != artefact_sha256:
         raise ConversionError("the proof is of other files than the converter wrote", hint="convert again")
     return Converted(model=model, proof=proof)
 
 
-def _run(folder: Path, timeout_s: int) -> None:
+def _run(folder: Path, timeout_s: int, *, native: bool) -> None:
     talk = folder / "stderr.txt"
     with talk.open("wb") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-s", "-P", "-m", "seakeep.conversion.child", str(folder)],
             cwd=folder,
-            env=_environment(folder),
+            env=_environment(folder, one_thread=native),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
@@ -130,15 +141,17 @@ def _run(folder: Path, timeout_s: int) -> None:
         )
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """All the converter gets to see of the environment."""
+def _environment(folder: Path, *, one_thread: bool) -> dict[str, str]:
+    """All the converter gets to see of the environment; the number of threads decides the last bits of some answers."""
     return {
+        **(ONE_THREAD if one_thread else {}),
         "PATH": os.defpath,
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
     }
 
 

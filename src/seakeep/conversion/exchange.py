@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from seakeep.conversion.packed import CodeFile
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
@@ -17,7 +18,7 @@ from seakeep.records.outputs import PROBABILITY, Outputs
 ESTIMATOR = "estimator.pkl"
 FRAME = "frame.npz"
 REQUEST = "request.json"
-MODEL = "model.onnx"
+MODEL = "model.bin"
 PROOF = "parity.json"
 ERROR = "error.json"
 
@@ -37,6 +38,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         Seconds of processor time the converter may use.
     outputs
         What the model must answer.
+    native
+        Keep the estimator as it is, packed to be served natively.
+    code
+        The project's own modules, by name, that a native estimator may be built from.
     """
 
     columns: tuple[FeatureColumn, ...]
@@ -44,6 +49,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     artefact_sha256: str
     cpu_s: int
     outputs: Outputs = PROBABILITY
+    native: bool = False
+    code: dict[str, CodeFile] = {}
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,6 +45,10 @@ class ScoringSession:
         The bytes are not a model of this form.
     """
 
+    apart = False
+    """It does not wait for another process, so there is none to tell of, or to interrupt."""
+    state = None
+
     def __init__(self, model: bytes) -> None:
         options = onnxruntime.SessionOptions()
         # One thread is fastest for small tabular models and gives the same bits for a row in any batch.
@@ -67,6 +71,11 @@ class ScoringSession:
         except msgspec.DecodeError as error:
             message = f"the model tells of unknown answers: {told[:200]}"
             raise IntegrityError(message, hint="convert the run again") from error
+
+    @staticmethod
+    def interrupt() -> bool:
+        """What the engine is busy with cannot be interrupted."""
+        return False
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``, of ``numbers`` ``(n, numbers)`` and ``categories`` ``(n, categories)``.

@@ -10,7 +10,7 @@ import numpy as np
 from seakeep.alerting.budget import recent
 from seakeep.clock import DAY_US, Clock
 from seakeep.config import Home
-from seakeep.conversion.session import ScoringSession
+from seakeep.conversion.engine import open_session
 from seakeep.data.version import load
 from seakeep.diagnosis.monthly import Month, monthly
 from seakeep.diagnosis.morning import brief
@@ -184,7 +184,7 @@ class Watcher:
             prediction,
             bundle.definition,
             bundle.digest,
-            ScoringSession(bundle.model),
+            open_session(bundle.model),
             environment=environment_of(bundle.proof, host=host_class(), versions=installed(bundle.proof.versions)),
         )
 
@@ -229,7 +229,7 @@ class Watcher:
         """The rows a version was judged on, scored by it, and their outcomes; with categories as its records have them."""
         if bundle.digest not in self._references:
             frame = self._builder.validation(bundle.run)
-            score = ScoringSession(bundle.model).score(frame.numbers(), frame.categories())
+            score = open_session(bundle.model).score(frame.numbers(), frame.categories())
             frame = dataclasses.replace(frame, values=self._policies.as_written(bundle.definition, frame.values))
             self._references[bundle.digest] = _as_predictions(frame, score, bundle), _as_outcomes(frame)
         return self._references[bundle.digest]

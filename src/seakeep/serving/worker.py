@@ -30,7 +30,7 @@ from seakeep.serving.dataplane import Dataplane
 from seakeep.serving.exchange import Limits
 from seakeep.serving.http import SWEEP_S, Connection, HttpServer
 from seakeep.serving.ingest import Ingest, intakes_of
-from seakeep.serving.loaded import load
+from seakeep.serving.loaded import LIMIT_S, load
 from seakeep.serving.loader import THREADS, Loader
 from seakeep.serving.logs import AccessLog
 from seakeep.serving.metrics import Meters, State
@@ -219,6 +219,7 @@ class Worker:
             features=context.features,
             decoders=context.request_decoders,
             costs=context.costs,
+            limit_s=max(LIMIT_S, 2.0 * settings.hang_s),
         )
         self._loader = Loader(context.routing, load_one, self._put_in_force, loading)
         self._protocol = OpenInference(
