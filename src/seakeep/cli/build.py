@@ -51,7 +51,9 @@ def rerun(run_id: str, folder: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run_id", default="")
-@click.option("--native", is_flag=True, help="Keep the estimator as it is: its own framework answers, in its own process.")
+@click.option(
+    "--native", is_flag=True, help="Keep the estimator as it is: its own framework answers, in its own process."
+)
 @options.folder
 @options.as_json
 def convert(run_id: str, native: bool, folder: Path, as_json: bool) -> None:

@@ -90,9 +90,7 @@ def _keep(estimator: Any, own: OwnCode, rows: Rows, request: Request) -> tuple[b
     require_served(outputs, type(estimator).__name__, request.outputs)
     steady(estimator)
     packed = packed_model(estimator, request.columns, outputs, own)
-    return prove_native(
-        estimator, packed, rows, threshold=request.threshold, artefact_sha256=request.artefact_sha256
-    )
+    return prove_native(estimator, packed, rows, threshold=request.threshold, artefact_sha256=request.artefact_sha256)
 
 
 def main(folder: Path) -> int:

@@ -100,7 +100,9 @@ def convert(
         model = (folder / exchange.MODEL).read_bytes()
     if not proof.passed:
         mend = "train again" if native is not None else AS_IT_IS
-        raise ParityError(_told(proof), hint=f"this is a fault of the converter: please report it with this row; {mend}")
+        raise ParityError(
+            _told(proof), hint=f"this is a fault of the converter: please report it with this row; {mend}"
+        )
     if hashlib.sha256(model).hexdigest() != proof.model_sha256 or proof.artefact_sha256 != artefact_sha256:
         raise ConversionError("the proof is of other files than the converter wrote", hint="convert again")
     return Converted(model=model, proof=proof)

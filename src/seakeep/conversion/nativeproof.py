@@ -8,6 +8,7 @@ rows beside it. The first two fail the proof; in the third case each row is scor
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,11 @@ from seakeep.conversion.native import native_scorer
 from seakeep.conversion.nativesession import NativeSession
 from seakeep.conversion.packed import CodeFile, Native, OwnCode, Packed, pack
 from seakeep.conversion.parity import BATCH_SIZES, digest_of, nearest, same, versions_in_proof, why_refused, worst_of
-from seakeep.conversion.resident import versions_in_use
 from seakeep.conversion.rows import Rows, Scorer, joined, spread
 from seakeep.conversion.skopsfile import dumps
 from seakeep.errors import ConversionError
 from seakeep.records.version import ParityProof
+from seakeep.training.environment import installed
 from seakeep.training.host import host_class
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 MOST_ALONE = 2_000
 """Validation rows tried where each is scored by itself."""
+_FRAMEWORKS = {
+    "scikit-learn": "sklearn", "xgboost": "xgboost", "xgboost-cpu": "xgboost", "lightgbm": "lightgbm",
+    "catboost": "catboost",
+}  # fmt: skip
 _NEAR, _BASE, _POOL = 256, 3, 300
 
 
@@ -73,7 +78,7 @@ def packed_model(estimator: Any, columns: Sequence[FeatureColumn], outputs: Outp
         columns=tuple(columns),
         outputs=outputs,
         modules={name: one.path for name, one in code.items()},
-        versions=versions_in_use(),
+        versions=_versions_in_use(),
     )
     return Packed(native=native, estimator=estimator_file, code=code)
 
@@ -164,6 +169,13 @@ def one_by_one(scorer: Scorer) -> Scorer:
         return np.concatenate(parts)
 
     return score
+
+
+def _versions_in_use() -> dict[str, str]:
+    """Versions of the frameworks that this process has imported, by the name they were installed under."""
+    names = [name for name, module in _FRAMEWORKS.items() if module in sys.modules]
+    found = installed(names)
+    return {name: found[name] for name in names if found[name]}
 
 
 def _cases(rows: Rows, near: NDArray[np.int64]) -> dict[str, Rows]:

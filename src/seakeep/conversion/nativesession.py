@@ -121,7 +121,9 @@ class _Keeper:
         try:
             process = self._process = ModelProcess(self._model)
         except ProcessEnded as error:
-            raise IntegrityError(f"the process of the model {error}", hint="see standard error; convert the run again") from error
+            raise IntegrityError(
+                f"the process of the model {error}", hint="see standard error; convert the run again"
+            ) from error
         self._start_s = process.start_s
         self._thread = threading.Thread(target=self._keep, args=(process,), name="model process", daemon=True)
         self._thread.start()

@@ -200,10 +200,10 @@ def _controls(emission: Emission, session: ScoringSession, validation: Compariso
         margin[margin >= 0.5 - control.CERTAIN] = np.nan
     else:
         margin = rule.margin(trained.scores)
-    nearest = nearest(margin, 1).tolist()
+    closest = nearest(margin, 1).tolist()
     if emission.flat:
-        nearest += spread(len(margin), _CONTROL_ROWS).tolist()
-    candidates = [row for row in nearest if not np.isnan(margin[row])]
+        closest += spread(len(margin), _CONTROL_ROWS).tolist()
+    candidates = [row for row in closest if not np.isnan(margin[row])]
     for change in (1.0, 1e3, 1e6) if emission.flat else (1.0,):
         for row in candidates:
             size = change * (control.CHANGE and max(control.CHANGE, _VISIBLE * emission.tolerance))

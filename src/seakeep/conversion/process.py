@@ -22,8 +22,11 @@ from seakeep.errors import IntegrityError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-START_S = 60.0
+PROGRAM = ("-m", "seakeep.conversion.resident")
+"""What the process runs."""
+START_S = 120.0
 """Longest time a process may take until its model can answer, in seconds."""
+_LEAVE_S = 2.0
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
 """Environment in which numerical libraries work in one thread: fastest for a few rows, and the same bits everywhere."""
 
@@ -60,7 +63,7 @@ class ModelProcess:
         self._talk, other = socket.socketpair()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-s", "-P", "-m", "seakeep.conversion.resident", str(other.fileno())],
+                [sys.executable, "-s", "-P", *PROGRAM, str(other.fileno())],
                 cwd="/",
                 env=_environment(),
                 stdin=subprocess.PIPE,
@@ -85,7 +88,9 @@ class ModelProcess:
         """The process's id."""
         return self._process.pid
 
-    def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_], limit_s: float | None) -> NDArray[np.float64]:
+    def score(
+        self, numbers: NDArray[np.float64], categories: NDArray[np.object_], limit_s: float | None
+    ) -> NDArray[np.float64]:
         """Scores ``(n, k)``, NaN for rows that the model refuses; one call at a time.
 
         Parameters
@@ -104,8 +109,7 @@ class ModelProcess:
             wire.send_rows(self._talk, Rows(numbers, categories))
             return wire.scores_of(wire.receive(self._talk, rows * self.width * 8), rows, self.width)
         except (wire.Closed, OSError) as error:
-            self.kill()
-            raise ProcessEnded(self._how(error)) from error
+            raise ProcessEnded(self._end(error)) from error
 
     def wait(self) -> int:
         """Wait until the process has ended; its status, negative for a signal."""
@@ -135,13 +139,19 @@ class ModelProcess:
                 raise IntegrityError(f"the model cannot be loaded: {told}", hint="convert the run again")
             return msgspec.json.decode(frame.payload, type=wire.Ready)
         except (wire.Closed, OSError, msgspec.DecodeError) as error:
-            self.kill()
-            raise ProcessEnded(self._how(error)) from error
+            raise ProcessEnded(self._end(error)) from error
 
-    def _how(self, error: Exception) -> str:
-        if isinstance(error, TimeoutError):
+    def _end(self, error: Exception) -> str:
+        """See to it that the process has ended, and say how; only one that closes its side ends by itself."""
+        try:
+            if isinstance(error, TimeoutError):
+                raise error
+            self._process.wait(_LEAVE_S)
+        except (TimeoutError, subprocess.TimeoutExpired):
+            self.kill()
+            self._process.wait()
             return "did not answer in time and was ended"
-        status = self._process.wait()
+        status = self._process.returncode
         return f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seakeep.conversion.packed import Packed
     from seakeep.conversion.rows import Rows
 
-_MADE_OF = ("scikit-learn", "xgboost", "xgboost-cpu", "lightgbm", "catboost")
+    Load = Callable[[Packed], Callable[[Rows], NDArray[np.float64]]]
 
 
 def scorer_of(packed: Packed) -> Callable[[Rows], NDArray[np.float64]]:
@@ -61,16 +61,7 @@ def scorer_of(packed: Packed) -> Callable[[Rows], NDArray[np.float64]]:
     return score
 
 
-def versions_in_use() -> dict[str, str]:
-    """Versions of the frameworks that this process has imported, by the name they were installed under."""
-    from seakeep.training.environment import installed
-
-    modules = {"scikit-learn": "sklearn", "xgboost-cpu": "xgboost"}
-    names = [name for name in _MADE_OF if modules.get(name, name) in sys.modules]
-    return {name: version for name, version in installed(names).items() if version and name in _MADE_OF}
-
-
-def serve(talk: socket.socket) -> None:
+def serve(talk: socket.socket, load: Load) -> None:
     """Load the model that comes first, and answer rows until the other side closes."""
     from seakeep.conversion import wire
     from seakeep.conversion.packed import unpack
@@ -79,7 +70,7 @@ def serve(talk: socket.socket) -> None:
     began_s = time.perf_counter()
     packed = unpack(bytes(wire.receive(talk).payload))
     try:
-        score = scorer_of(packed)
+        score = load(packed)
     except SeakeepError as fault:
         wire.send(talk, wire.FAULT, fault.message.encode()[: wire.MOST_TOLD])
         return
@@ -94,19 +85,26 @@ def serve(talk: socket.socket) -> None:
         wire.send_scores(talk, score(wire.rows_of(wire.receive(talk))))
 
 
-def main(descriptor: int) -> int:
-    """Serve; returns the exit status."""
+def main(descriptor: int, load: Load | None = None) -> int:
+    """Serve; returns the exit status.
+
+    Parameters
+    ----------
+    load
+        Makes of a packed model what scores rows; by default :func:`scorer_of`.
+    """
     enter_cage()
     hold_to_lifeline()
     os.dup2(2, 1)  # what a model prints is no answer
+    sys.stdout = sys.stderr
     # Where memory runs out, a model is ended before the server that asks it.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500", "ascii")
-    os.set_inheritable(descriptor, False)
+    os.set_inheritable(descriptor, False)  # noqa: FBT003 -- os's signature
     from seakeep.conversion.wire import Closed
 
     with socket.socket(fileno=descriptor) as talk, contextlib.suppress(Closed):
-        serve(talk)
+        serve(talk, load or scorer_of)
     return 0
 
 
@@ -115,7 +113,9 @@ def _require_versions(proved: dict[str, str]) -> None:
     from seakeep.training.environment import installed
 
     here = installed(proved)
-    other = [f"{name} {version} (here {here[name] or 'none'})" for name, version in proved.items() if here[name] != version]
+    other = [
+        f"{name} {version} (here {here[name] or 'none'})" for name, version in proved.items() if here[name] != version
+    ]
     if other:
         raise IntegrityError(
             f"the model was proved with {', '.join(other)}", hint="install these versions, or convert the run again"

@@ -110,7 +110,8 @@ def loads(content: bytes, own: Collection[str] = ()) -> Any:
         raise
     except Exception as error:  # damaged archives make it raise what they like
         raise ConversionError(
-            f"the skops archive cannot be read: {type(error).__name__}: {str(error)[:500]}", hint="convert the run again"
+            f"the skops archive cannot be read: {type(error).__name__}: {str(error)[:500]}",
+            hint="convert the run again",
         ) from error
 
 

@@ -145,7 +145,7 @@ def scores_of(frame: Frame, rows: int, width: int) -> NDArray[np.float64]:
 
 def _bytes(array: NDArray[np.generic]) -> memoryview:
     # An empty array of two dimensions cannot be cast.
-    return memoryview(array).cast("B") if array.size else memoryview(b"")
+    return array.data.cast("B") if array.size else memoryview(b"")
 
 
 def _exactly(of: socket.socket, size: int) -> bytearray:

@@ -56,14 +56,15 @@ class Job:
         """Whether one of its models, or the one that stands in, waits for another process: not on the event loop, then."""
         if self.traffic and self.traffic.standby and self.traffic.standby.apart:
             return True
-        return any([parts[0].version.apart for parts in self.groups])
+        return any(parts[0].version.apart for parts in self.groups)
 
     def interrupt(self) -> bool:
         """End the processes of its models that are busy, and that do not come back; whether there were any."""
         versions = {id(part.version): part.version for parts in self.groups for part in parts}
         if self.traffic and self.traffic.standby:
             versions[id(self.traffic.standby)] = self.traffic.standby
-        return any([version.interrupt() for version in versions.values()])
+        ended = [version.interrupt() for version in versions.values()]
+        return any(ended)
 
     @property
     def looks_up_first(self) -> bool:

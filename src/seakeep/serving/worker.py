@@ -34,6 +34,7 @@ from seakeep.serving.loaded import LIMIT_S, load
 from seakeep.serving.loader import THREADS, Loader
 from seakeep.serving.logs import AccessLog
 from seakeep.serving.metrics import Meters, State
+from seakeep.serving.natives import Natives
 from seakeep.serving.observer import Observer
 from seakeep.serving.open_inference import OpenInference
 from seakeep.serving.ports import (
@@ -138,6 +139,7 @@ class Worker:
         self._context = context
         self._meters = Meters(context.metrics, context.index)
         self._meters.started(context.clock.now_us())
+        self._natives = Natives(self._meters)
         self._stop = asyncio.Event()
         self._listening = False
 
@@ -282,6 +284,7 @@ class Worker:
             state = ("ready" if self._loader.state.ready else "not-ready") if self._listening else "starting"
         self._meters.report(state, in_flight, self._context.clock.now_us())
         self._meters.used(self._pulse.used())
+        self._natives.report([] if state == "stopped" else self._loader.champions_last)
 
     def _feel(self, lifeline: int) -> None:
         if not os.read(lifeline, 1):
