@@ -32,7 +32,7 @@ def strange_model(*, broken: str = "") -> bytes:
 
 
 def score(numbers, categories):
-    print("a word of the model")
+    print("a word of the model")  # noqa: T201 -- as models do
     os.write(1, b"and bytes\0")
     asked = set(categories[:, 0].tolist())
     if "raise" in asked:
