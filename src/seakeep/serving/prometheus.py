@@ -36,7 +36,6 @@ _NATIVE = (
     ),
     ("seakeep_native_restarts_total", "counter", "How often such a process was started again.", "native_restarts", 1.0),
 )  # fmt: skip
-"""Only where a model is served natively."""
 _Read = Callable[[WorkerStatus], float]
 _WORKERS: tuple[tuple[str, str, str, _Read], ...] = (
     ("seakeep_in_flight", "gauge", "Requests taken and not yet answered.", lambda one: one.in_flight),
@@ -72,7 +71,7 @@ def render(snapshot: Snapshot) -> bytes:
         _head(lines, name, "counter", text)
         lines += [f"{name}{{{_labels(one)}}} {one.counters[key]}" for one in snapshot.versions]
     natives = [one for one in snapshot.versions if one.counters["native_processes"] or one.counters["native_restarts"]]
-    for name, kind, text, key, scale in _NATIVE if natives else ():
+    for name, kind, text, key, scale in _NATIVE:
         _head(lines, name, kind, text)
         lines += [f"{name}{{{_labels(one)}}} {one.counters[key] * scale:.15g}" for one in natives]
     _head(lines, "seakeep_errors_total", "counter", "Requests answered with an error, by its code.")

@@ -88,5 +88,5 @@ def status_table():
 def test_what_is_told_to_clients_is_counted_by_its_code():
     clients = {RequestError, RowError, DataError, NotFoundError, AccessError, ForbiddenError}
     clients |= {UnavailableError, QuotaError, FeaturesError, DeadlineError}
-    ours = {RecorderError, ServingError, InternalError}
+    ours = {RecorderError, ServingError, CrashedError, InternalError}
     assert {kind.code for kind in clients | ours} | {"other"} == set(CODES)
