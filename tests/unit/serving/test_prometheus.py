@@ -89,6 +89,10 @@ def test_prometheus_own_parser_reads_the_page_as_it_is_meant(page):
     families = {family.name: family for family in parser.text_string_to_metric_families(page)}
     assert {name: family.type for name, family in families.items()} == {
         "seakeep_workers": "gauge",
+        "seakeep_native_processes": "gauge",
+        "seakeep_native_memory_bytes": "gauge",
+        "seakeep_native_start_seconds": "gauge",
+        "seakeep_native_restarts": "counter",
         "seakeep_in_flight": "gauge",
         "seakeep_loop_seconds": "counter",
         "seakeep_cpu_seconds": "counter",
