@@ -4,24 +4,30 @@ use it alike, so that equal inputs give equal bits everywhere on one class of ho
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
 import onnxruntime
 
+from seakeep.conversion.terms import Analyses, Terms
 from seakeep.errors import IntegrityError
 from seakeep.records.outputs import Outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+T = TypeVar("T")
+
 ENGINE = f"onnxruntime {onnxruntime.__version__}"
 NUMBERS = "numbers"
 CATEGORIES = "categories"
 SCORE = "score"
+TERMS = "terms"
 OUTPUTS = "seakeep.outputs"
 """The entry of a model's metadata that tells what its answers are."""
+TEXTS = "seakeep.texts"
+"""The entry that tells how its texts become terms, if it has any: :class:`~seakeep.conversion.terms.Analyses`."""
 
 
 class ScoringSession:
@@ -32,7 +38,8 @@ class ScoringSession:
     model
         The ONNX model's bytes (bytes, not a path: a model loaded from bytes cannot pull in other files). Its inputs
         are ``numbers``, float64 ``(n, numbers)``, and ``categories``, string ``(n, categories)``; an input without
-        columns is left out. Its output is ``score``, float64 ``(n,)`` or ``(n, k)``: what :attr:`outputs` tells.
+        columns is left out. A model of texts has a third one, ``terms``, which is made here of the categories that
+        hold them. Its output is ``score``, float64 ``(n,)`` or ``(n, k)``: what :attr:`outputs` tells.
 
     Attributes
     ----------
@@ -62,15 +69,12 @@ class ScoringSession:
             raise IntegrityError(message, hint="convert the run again") from error
         self._inputs = {value.name for value in self._session.get_inputs()}
         outputs = [value.name for value in self._session.get_outputs()]
-        if outputs != [SCORE] or not self._inputs <= {NUMBERS, CATEGORIES}:
+        if outputs != [SCORE] or not self._inputs <= {NUMBERS, CATEGORIES, TERMS}:
             message = f"the model has inputs {sorted(self._inputs)} and outputs {outputs}"
             raise IntegrityError(message, hint="convert the run again")
-        told = self._session.get_modelmeta().custom_metadata_map.get(OUTPUTS, "{}")
-        try:
-            self.outputs = msgspec.json.decode(told, type=Outputs)
-        except msgspec.DecodeError as error:
-            message = f"the model tells of unknown answers: {told[:200]}"
-            raise IntegrityError(message, hint="convert the run again") from error
+        about = self._session.get_modelmeta().custom_metadata_map
+        self.outputs = _told(about.get(OUTPUTS, "{}"), Outputs)
+        self._terms = Terms(_told(about.get(TEXTS, ""), Analyses)) if TERMS in self._inputs else None
 
     @staticmethod
     def interrupt() -> bool:
@@ -92,5 +96,16 @@ class ScoringSession:
             feeds[NUMBERS] = numbers
         if CATEGORIES in self._inputs:
             feeds[CATEGORIES] = categories
+        if self._terms:
+            feeds[TERMS] = self._terms.of(categories)
         scores: NDArray[np.float64] = self._session.run([SCORE], feeds)[0]
         return scores
+
+
+def _told(about: str, kind: type[T]) -> T:
+    """What a model tells of itself."""
+    try:
+        return msgspec.json.decode(about, type=kind)
+    except msgspec.DecodeError as error:
+        message = f"the model tells of itself what is not known: {about[:200]!r}"
+        raise IntegrityError(message, hint="convert the run again") from error
