@@ -25,6 +25,7 @@ _COMMANDS = {
         "train": ("build", "Train a model on everything known by a moment."),
         "rerun": ("build", "Train a run again and compare it byte for byte."),
         "convert": ("build", "Convert a run, prove it equal and register the version."),
+        "register": ("build", "Take a model trained elsewhere from its file."),
     },
     "Release": {
         "gates": ("release", "Judge a version by its gates."),
@@ -50,6 +51,7 @@ _COMMANDS = {
         "parity": ("know", "Recompute served features from history, and compare."),
     },
     "Administer": {
+        "doctor": ("doctor", "What is usable here, and whether what is kept is whole."),
         "run": ("nouns", "Training runs: list, show."),
         "model": ("nouns", "Versions of models: list, show."),
         "data": ("nouns", "Dataset versions: list, diff."),

@@ -81,9 +81,8 @@ def fit(
         The train function failed, or its estimator cannot score the validation rows, or there is nothing to learn from.
     """
     validate_from_us = validate_from_us or default_validate_from(frame)
-    learn, validate = split(frame, validate_from_us=validate_from_us)
+    learn, validate = sides_of(model, frame, validate_from_us)
     outputs = model.definition.label.outputs
-    _check_labels(frame, learn, outputs)
     trainer = train or model.train
     folder = home_of(trainer)
     estimator = _call(lambda: trainer(learn), "train", folder)
@@ -91,6 +90,44 @@ def fit(
         raise TrainingError("train returned nothing", hint="end it with `return estimator`")
     asked = "predict_proba" if outputs.yes_or_no else "predict"
     scores = _call(lambda: predict(estimator, validate, outputs), f"{asked} on the validation rows", folder)
+    return judge(model, (learn, validate), scores, to_bytes(estimator), validate_from_us=validate_from_us, seed=seed)
+
+
+def sides_of(model: Model, frame: Frame, validate_from_us: int) -> tuple[Frame, Frame]:
+    """Rows to learn from and rows to judge by, whose labels are what the model's label is declared to be.
+
+    Raises
+    ------
+    TrainingError
+        One side has no row, or there is nothing to learn from.
+    """
+    learn, validate = split(frame, validate_from_us=validate_from_us)
+    _check_labels(frame, learn, model.definition.label.outputs)
+    return learn, validate
+
+
+def judge(
+    model: Model,
+    sides: tuple[Frame, Frame],
+    scores: NDArray[np.float64],
+    artefact: bytes,
+    *,
+    validate_from_us: int,
+    seed: int = 0,
+) -> Fitted:
+    """Judge scores of the validation rows, beside a constant and a linear baseline.
+
+    Parameters
+    ----------
+    sides
+        Labelled rows from which the baselines learn, and those after them that judge.
+    scores
+        Of the rows that judge, float64 ``(n,)``.
+    artefact
+        What gave the scores, as bytes.
+    """
+    learn, validate = sides
+    outputs = model.definition.label.outputs
     decision = model.definition.decision
     threshold = choose_threshold(decision, scores, outputs)
     rows = Scored(label=validate.label, score=scores, time_us=validate.time_us, outputs=outputs)
@@ -98,7 +135,6 @@ def fit(
     baselines: dict[str, Baseline] = {"constant": fit_constant(learn), "linear": fit_linear(learn, outputs)}
     others = {name: baseline.score(validate) for name, baseline in baselines.items()}
     paired = {name: paired_loss(rows, other, seed=seed) for name, other in others.items()}
-    artefact = to_bytes(estimator)
     return Fitted(
         artefact=artefact,
         sha256=digest(artefact),
