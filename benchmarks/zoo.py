@@ -62,6 +62,42 @@ def timed(session, source, rows):
     return found
 
 
+def natively(model, columns, rows, outputs):
+    """A model kept as it is: figures of its proof and of its speed in a process of its own, or why it cannot be."""
+    from seakeep.conversion.engine import open_session
+    from seakeep.conversion.native import native_scorer
+    from seakeep.conversion.nativeproof import packed_model, prove_native, steady
+    from seakeep.conversion.packed import CodeFile, OwnCode
+    from seakeep.errors import ConversionError
+
+    files = {"zoo": "zoo/__init__.py", "zoo.own": "zoo/own.py"}
+    own = OwnCode(
+        {name: CodeFile(path, (ROOT / "benchmarks" / path).read_text("utf-8")) for name, path in files.items()}
+    )
+    own.imported = list(files)  # as the converter does, which imports the project from there
+    steady(model)
+    try:
+        packed, proof = prove_native(
+            model, packed_model(model, columns, outputs, own), rows, threshold=0.5, artefact_sha256=""
+        )
+    except ConversionError as error:
+        return {"refused": error.message}
+    if not proof.passed:
+        return {"refused": f"the proof failed: {proof.worst.get('(kind)', '')}"}
+    session = open_session(packed)
+    try:
+        times = timed(session, native_scorer(model, columns), rows)
+    finally:
+        session.close()
+    probes = sum(proof.cases.get(kind, 0) for kind in ("missing", "unseen", "extremes"))
+    return {
+        "max_difference": proof.max_difference,
+        "rows": {"random": proof.cases["validation"], "boundary": probes},
+        "flips": proof.flips,
+        "us": {str(count): {"ours": ours, "source": other} for count, (ours, other) in times.items()},
+    }
+
+
 def tried(entry, train, unseen):
     """What became of one model: figures of its proof and of its speed, or why it is served natively."""
     from seakeep.conversion.emit.model import emit
@@ -81,7 +117,7 @@ def tried(entry, train, unseen):
         emission = emit(model, columns)
         proof = prove(source, emission, rows, threshold=0.5, artefact_sha256="")
     except ConversionError as error:
-        return told | {"path": "native", "reason": error.message}
+        return told | {"path": "native", "reason": error.message} | natively(model, columns, rows, outputs_of(model))
     except TrainingError as error:  # a network that is no one graph cannot even be stored
         return told | {"path": "refused", "reason": error.message}
     at = sum(proof.cases.get(kind, 0) for kind in ("boundaries", "categories", "missing", "unseen", "extremes"))
@@ -127,9 +163,11 @@ def table(lines):
     flips = sum(one["flips"] for one in converted)
     faster = sum(one["us"]["1000"]["ours"] <= one["us"]["1000"]["source"] for one in converted)
     ratio = np.median([one["us"]["1"]["source"] / one["us"]["1"]["ours"] for one in converted])
+    kept = sum(one["path"] != "ONNX" and "us" in one for one in lines)
+    told = f"; {kept} of them were proved and timed as they are served natively" if kept else ""
     summary = (
         f"{len(converted)} of {len(lines)} models become ONNX, proved on {rows:,} rows with {flips} flips; the others are "
-        f"refused by name. One row is answered {ratio:,.0f} times as fast as by the source (median); a batch of a "
+        f"refused by name{told}. One row is answered {ratio:,.0f} times as fast as by the source (median); a batch of a "
         f"thousand is faster for {faster} of them.\n"
     )
     text = [
@@ -139,9 +177,11 @@ def table(lines):
     ]
     for one in lines:
         head = f"| {one['figure']} | {one['outputs']} | {one['path']} |"
-        if one["path"] != "ONNX":
-            text.append(f"{head} {one['reason']} | | | | |")
+        if "us" not in one:
+            text.append(f"{head} {one.get('refused', one['reason'])} | | | | |")
             continue
+        if one["path"] != "ONNX":
+            head = f"| {one['figure']} | {one['outputs']} | native: {one['reason']} |"
         single, batch = one["us"]["1"], one["us"]["1000"]
         text.append(
             f"{head} {one['rows']['random']:,}, {one['rows']['boundary']:,} | {one['max_difference']:.0e} | {one['flips']} | "

@@ -21,6 +21,8 @@ from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClas
 from sklearn.pipeline import make_pipeline as pipe
 from sklearn.pipeline import make_union
 
+from . import own
+
 NUMBERS = ["shift", "wide", "count", "skewed"]
 
 
@@ -690,7 +692,7 @@ REFUSED = {
         "plain",
         "binary",
     ),
-    "function of one's own": (lambda _: on(pre.FunctionTransformer(lambda numbers: numbers * 2)), "plain", "binary"),
+    "function of one's own": (lambda _: on(pre.FunctionTransformer(own.doubled)), "plain", "binary"),
 }
 """What is refused by name, as it should be."""
 

@@ -1,12 +1,13 @@
 """Models of XGBoost, in the form of :mod:`benchmarks.zoo.scikit_learn`."""
 
-import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from xgboost import XGBClassifier, XGBRegressor, XGBRFClassifier, XGBRFRegressor
+
+from . import own
 
 
 class Early(XGBClassifier):
@@ -83,7 +84,7 @@ REFUSED = {
         "pair",
     ),
     "XGBoost, objective of one's own": (
-        lambda n: XGBRegressor(n_estimators=n, objective=lambda truth, told: (told - truth, np.ones_like(told))),
+        lambda n: XGBRegressor(n_estimators=n, objective=own.squares),
         "plain",
         "value",
     ),

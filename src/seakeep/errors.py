@@ -22,6 +22,7 @@
     │   ├── UnavailableError   not loaded, overloaded or shutting down
     │   │   ├── QuotaError     a key has used up what it may ask for
     │   │   └── FeaturesError  the features of a row do not come, or not in time
+    │   ├── CrashedError       the process of a native model ended while it answered
     │   ├── DeadlineError      the client's time was over before its turn came
     │   └── AccessError        no key, or a wrong one
     │       └── ForbiddenError a key whose role may not do this
@@ -219,6 +220,12 @@ class UnavailableError(ServingError):
     def __init__(self, message: str, *, retry_after_s: int = 1, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
+
+
+class CrashedError(ServingError):
+    """The process of a native model ended while it answered, or had to be ended; it is started again."""
+
+    code = "crashed"
 
 
 class QuotaError(UnavailableError):

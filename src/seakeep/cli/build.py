@@ -11,7 +11,7 @@ from seakeep.cli import options, output
 
 if TYPE_CHECKING:
     from seakeep.records.run import Metric, Run
-    from seakeep.records.version import ParityProof
+    from seakeep.records.version import ParityProof, Version
 
 
 @click.command()
@@ -51,15 +51,20 @@ def rerun(run_id: str, folder: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run_id", default="")
+@click.option(
+    "--native", is_flag=True, help="Keep the estimator as it is: its own framework answers, in its own process."
+)
 @options.folder
 @options.as_json
-def convert(run_id: str, folder: Path, as_json: bool) -> None:
+def convert(run_id: str, native: bool, folder: Path, as_json: bool) -> None:
     """Convert RUN_ID (by default the newest run), prove it equal and register the version."""
     project = options.open_project(folder)
     before = {version.ref for model in project.models for version in project.stores.versions.list(model)}
     with output.step("conversion and proof"):
-        version, proof = project.convert(run_id, actor=options.actor())
-    output.data({"version": version, "proof": proof}, proof_line(version.ref, proof), as_json=as_json)
+        version, proof = project.convert(run_id, actor=options.actor(), native=native)
+    output.data({"version": version, "proof": proof}, proof_line(version, proof), as_json=as_json)
+    if version.engine == "native":
+        output.talk("native: its own framework answers, in one process for each worker")
     what = "was registered before, and is the same" if version.ref in before else "registered"
     output.done(f"{version.ref} {what}", next_step=f"seakeep gates {version.ref}")
 
@@ -98,7 +103,7 @@ def register(
             actor=options.actor(),
         )
     run = project.stores.runs.get(version.run)
-    shown = f"{run_summary(run)}\n\n{proof_line(version.ref, proof)}"
+    shown = f"{run_summary(run)}\n\n{proof_line(version, proof)}"
     output.data({"version": version, "proof": proof, "warnings": run.warnings}, shown, as_json=as_json)
     output.done(f"{version.ref} registered", next_step=f"seakeep gates {version.ref}")
 
@@ -117,10 +122,13 @@ def run_summary(run: Run) -> str:
     return "\n".join(lines)
 
 
-def proof_line(reference: str, proof: ParityProof) -> str:
+def proof_line(version: Version, proof: ParityProof) -> str:
     """One sentence on a proof."""
+    if version.engine == "native":
+        rows = sum(count for kind, count in proof.cases.items() if kind != "refused")
+        return f"{version.ref}: native; {rows:,} rows tried in a fresh process, every score equal, bit for bit"
     return (
-        f"{reference}: {sum(proof.cases.values()):,} rows tried, largest difference {proof.max_difference:.1e}, "
+        f"{version.ref}: {sum(proof.cases.values()):,} rows tried, largest difference {proof.max_difference:.1e}, "
         f"{proof.flips} decisions differ; {proof.mutants_caught} of {proof.mutants} models with a change in them found out"
     )
 

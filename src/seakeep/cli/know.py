@@ -140,7 +140,20 @@ def status_table(rows: Sequence[VersionStatus]) -> str:
         for r in rows
     ]
     heads = ["version", "role", "requests", "share", "errors", "refused", "per s", "p50 ms", "p99 ms"]
-    return "\n".join([output.table(heads, cells), *_error_lines(rows)])
+    return "\n".join([output.table(heads, cells), *_error_lines(rows), *_native_lines(rows)])
+
+
+def _native_lines(rows: Sequence[VersionStatus]) -> Iterator[str]:
+    """Which versions are served natively, a line each, and how their processes are."""
+    for one in rows:
+        if one.engine == "native":
+            told, found = "no process runs now", one.processes
+            if found:
+                told = (
+                    f"{found.running} processes, {found.memory_bytes / 1e6:,.0f} MB, started in {found.start_s:.1f} s, "
+                    f"{found.restarts} restarts"
+                )
+            yield f"{one.model}:{one.version}  native: its own framework answers; {told}"
 
 
 def _error_lines(rows: Sequence[VersionStatus]) -> Iterator[str]:

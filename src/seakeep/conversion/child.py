@@ -14,9 +14,19 @@ import resource
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from seakeep.training.lifeline import hold_to_lifeline
 
+if TYPE_CHECKING:
+    from seakeep.conversion.exchange import Request
+    from seakeep.conversion.formats.format import Taken
+    from seakeep.conversion.packed import OwnCode
+    from seakeep.conversion.rows import Rows
+    from seakeep.records.version import ParityProof
+
+AS_IT_IS = "or serve it as it is, in a process of its own: seakeep convert --native"
+"""What to do about a model that is not converted."""
 RESULTS = ("model.onnx", "notes.json", "parity.json", "error.json")
 """What can be written in the cage that outlives it."""
 SCRATCH = "scratch"
@@ -46,13 +56,19 @@ def run(folder: Path) -> None:
 
     from seakeep.conversion import exchange
     from seakeep.conversion.formats import registry
-    from seakeep.conversion.formats.format import Inputs, emitted
+    from seakeep.conversion.packed import OwnCode
 
     request = msgspec.json.decode((folder / exchange.REQUEST).read_bytes(), type=exchange.Request)
     _limit(resource.RLIMIT_CPU, request.cpu_s)
     content = _content(folder / exchange.ESTIMATOR, request.artefact_sha256)
+    own = OwnCode(request.code)
+    own.install()
+    if request.native:
+        model, proof = _keep(_unpickled(content), own, exchange.read_rows(folder / exchange.FRAME), request)
+        _write(folder, model, (), proof)
+        return
     if request.format == exchange.RUN:
-        taken = emitted(_unpickled(content), Inputs(request.columns, request.columns), request.outputs)
+        taken = _emitted(_unpickled(content), request)
     else:
         taken = registry.take(request.format, content, request.columns)
     # Not before: what cannot be read is told without them.
@@ -68,9 +84,43 @@ def run(folder: Path) -> None:
         scores = ScoringSession(emission.model).score(rows.numbers, rows.categories)
         threshold = choose_threshold(request.decision, scores, request.outputs)
     proof = prove(taken.trained, emission, rows, threshold=threshold, artefact_sha256=request.artefact_sha256)
-    (folder / exchange.MODEL).write_bytes(emission.model)
-    (folder / exchange.NOTES).write_bytes(msgspec.json.encode(taken.notes))
+    _write(folder, emission.model, taken.notes, proof)
+
+
+def _write(folder: Path, model: bytes, notes: tuple[str, ...], proof: ParityProof) -> None:
+    import msgspec
+
+    from seakeep.conversion import exchange
+
+    (folder / exchange.MODEL).write_bytes(model)
+    (folder / exchange.NOTES).write_bytes(msgspec.json.encode(notes))
     (folder / exchange.PROOF).write_bytes(msgspec.json.encode(proof))
+
+
+def _emitted(estimator: Any, request: Request) -> Taken:
+    """Make ONNX of a run's estimator; one that could be served is told to be kept as it is where that cannot be."""
+    from seakeep.conversion.formats.format import Inputs, emitted
+    from seakeep.errors import ConversionError
+
+    try:
+        return emitted(estimator, Inputs(request.columns, request.columns), request.outputs)
+    except ConversionError as error:
+        from seakeep.conversion.outputs import outputs_of, require_served
+
+        require_served(outputs_of(estimator), type(estimator).__name__, request.outputs)
+        raise ConversionError(error.message, hint="; ".join(filter(None, (error.hint, AS_IT_IS)))) from error
+
+
+def _keep(estimator: Any, own: OwnCode, rows: Rows, request: Request) -> tuple[bytes, ParityProof]:
+    """Pack an estimator as it is, and prove it."""
+    from seakeep.conversion.nativeproof import packed_model, prove_native, steady
+    from seakeep.conversion.outputs import outputs_of, require_served
+
+    outputs = outputs_of(estimator)
+    require_served(outputs, type(estimator).__name__, request.outputs)
+    steady(estimator)
+    packed = packed_model(estimator, request.columns, outputs, own)
+    return prove_native(estimator, packed, rows, threshold=request.threshold, artefact_sha256=request.artefact_sha256)
 
 
 def main(folder: Path, form: str = "", *, without_cage: bool = False) -> int:
@@ -140,7 +190,8 @@ def _unpickled(content: bytes) -> object:
     except Exception as error:
         raise ConversionError(
             f"the estimator cannot be loaded: {type(error).__name__}: {error}",
-            hint="return an estimator made only of scikit-learn's classes from train",
+            hint="return an estimator made only of installed packages' classes from train, or, to have it served natively, "
+            "of the project's own files, which must be as they were when it was trained",
         ) from error
     return loaded
 

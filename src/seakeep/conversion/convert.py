@@ -10,13 +10,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from seakeep.conversion import exchange
+from seakeep.conversion.child import AS_IT_IS
 from seakeep.conversion.modelfile import ModelFile, read_bounded
+from seakeep.conversion.packed import CodeFile
+from seakeep.conversion.process import ONE_THREAD
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError, ParityError
 from seakeep.records.outputs import PROBABILITY, Outputs
@@ -32,7 +36,7 @@ _MOST_TOLD, _MOST_MODEL = 1024**2, 2 * 1024**3
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
-    """A converted model, as ONNX bytes, the proof that it answers as the estimator does, and what to know of it, in words."""
+    """A converted model, as ONNX or packed to be served natively, the proof that it answers as the estimator does, and what to know of it, in words."""
 
     model: bytes
     proof: ParityProof
@@ -46,9 +50,10 @@ def convert(
     threshold: float,
     artefact_sha256: str,
     outputs: Outputs = PROBABILITY,
+    native: Mapping[str, CodeFile] | None = None,
     timeout_s: int = 600,
 ) -> Converted:
-    """Convert a fitted estimator to ONNX and prove that it answers alike.
+    """Convert a fitted estimator to ONNX, or pack it as it is, and prove that it answers alike.
 
     The estimator is unpickled only in the converter: a process without this one's environment, with limits on memory,
     time and files, and without network where the system allows that to be taken away.
@@ -65,6 +70,9 @@ def convert(
         SHA-256 the artefact must have, from the run's record.
     outputs
         What it must answer, as its label declares.
+    native
+        Not None: the estimator is kept as it is, to be served natively. The project's own modules that it may be built
+        from, by name.
     timeout_s
         Seconds after which the converter is ended.
 
@@ -83,6 +91,8 @@ def convert(
         artefact_sha256=artefact_sha256,
         cpu_s=2 * timeout_s,
         outputs=outputs,
+        native=native is not None,
+        code=dict(native or {}),
     )
     return _converted(artefact, frame, request, timeout_s)
 
@@ -150,7 +160,9 @@ def _converted(artefact: bytes, frame: Frame, request: exchange.Request, timeout
             raise ConversionError("the converter wrote no proof", hint="convert again") from error
         model = read_bounded(folder / exchange.MODEL, _MOST_MODEL)
     if not proof.passed:
-        raise ParityError(_told(proof), hint="this is a fault of the converter: please report it with this row")
+        mend = "train again" if request.native else AS_IT_IS
+        told = "this is a fault of the converter: please report it with this row"
+        raise ParityError(_told(proof), hint=f"{told}; {mend}" if request.format == exchange.RUN else told)
     if hashlib.sha256(model).hexdigest() != proof.model_sha256 or proof.artefact_sha256 != request.artefact_sha256:
         raise ConversionError("the proof is of other files than the converter wrote", hint="convert again")
     return Converted(model=model, proof=proof, notes=notes)
@@ -163,7 +175,7 @@ def _run(folder: Path, request: exchange.Request, timeout_s: int) -> None:
         process = subprocess.Popen(
             [sys.executable, "-s", "-P", "-m", "seakeep.conversion.child", str(folder), *how],
             cwd=folder,
-            env=_environment(folder),
+            env=_environment(folder, one_thread=request.native),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
@@ -199,9 +211,10 @@ def _run(folder: Path, request: exchange.Request, timeout_s: int) -> None:
         )
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """All the converter gets to see of the environment."""
+def _environment(folder: Path, *, one_thread: bool) -> dict[str, str]:
+    """All the converter gets to see of the environment; the number of threads decides the last bits of some answers."""
     return {
+        **(ONE_THREAD if one_thread else {}),
         "PATH": os.defpath,
         "HOME": str(folder),
         "TMPDIR": str(folder),
@@ -211,6 +224,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "KERAS_BACKEND": "torch",
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from seakeep.conversion.packed import CodeFile
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
@@ -42,6 +43,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         Seconds of processor time the converter may use.
     outputs
         What the model must answer.
+    native
+        Keep the estimator as it is, packed to be served natively.
+    code
+        The project's own modules, by name, that a native estimator may be built from.
     format
         What the estimator's file is: :data:`RUN`, or a key of :data:`seakeep.conversion.formats.registry.FORMATS`.
     decision
@@ -55,6 +60,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     artefact_sha256: str
     cpu_s: int
     outputs: Outputs = PROBABILITY
+    native: bool = False
+    code: dict[str, CodeFile] = {}
     format: str = RUN
     decision: Decision | None = None
     without_cage: bool = False

@@ -92,10 +92,10 @@ def prove(
     validation = weigh(rows, answers(trained, rows), answers(session.score, rows), rule)
     if bool(validation.trained.refused.all()):
         raise ConversionError(
-            f"the estimator accepts none of the {len(rows)} validation rows, so nothing can be proved{_why(trained, rows)}",
+            f"the estimator accepts none of the {len(rows)} validation rows, so nothing can be proved{why_refused(trained, rows)}",
             hint="train on the frame as it is given, with a validation period that holds rows",
         )
-    near = _nearest(rule.margin(validation.trained.scores), _NEAR_THRESHOLD)
+    near = nearest(rule.margin(validation.trained.scores), _NEAR_THRESHOLD)
     cases, told = _cases(emission, rows, near)
     compared = {"validation": validation, **{kind: compare(some) for kind, some in cases.items() if len(some)}}
     batch = _batch_mismatches(session, list(compared.values()))
@@ -122,23 +122,24 @@ def prove(
         mutants_caught=caught,
         tolerance=emission.tolerance,
         batch_sizes=BATCH_SIZES,
-        worst=_worst(compared, compare, emission.columns, emission.tolerance),
-        versions=_versions(),
+        worst=worst_of(compared, compare, emission.columns, emission.tolerance),
+        versions=versions_in_proof(),
         model_sha256=model_sha256,
         artefact_sha256=artefact_sha256,
-        digest=_digest(compared, model_sha256),
+        digest=digest_of(compared, model_sha256),
         host=host_class(),
     )
 
 
-def _versions() -> dict[str, str]:
-    """Of what takes part: of another framework only if it is in use, under whichever name it was installed."""
+def versions_in_proof() -> dict[str, str]:
+    """Versions of what takes part: of another framework only if it is in use, under whichever name it was installed."""
     others = [name for module, names in _OTHERS.items() if module in sys.modules for name in names]
     found = installed((*_PACKAGES, *others))
     return {name: version for name, version in found.items() if version or name not in others}
 
 
-def _why(trained: Scorer, rows: Rows) -> str:
+def why_refused(trained: Scorer, rows: Rows) -> str:
+    """What the estimator says to the first row, as the end of a sentence; ``""``: nothing."""
     first = rows.take(np.arange(min(1, len(rows))))
     try:
         trained(first.numbers, first.categories)
@@ -147,7 +148,8 @@ def _why(trained: Scorer, rows: Rows) -> str:
     return ""
 
 
-def _nearest(margin: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+def nearest(margin: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """The ``count`` rows nearest to another decision, of margins ``(n,)``; those without a score come last."""
     return np.argsort(np.where(np.isnan(margin), np.inf, margin), kind="stable")[:count]
 
 
@@ -190,9 +192,9 @@ def _batch_mismatches(session: ScoringSession, compared: Sequence[Comparison]) -
     for size in BATCH_SIZES:
         for start in range(0, len(pool), size):
             part = np.arange(start, min(start + size, len(pool)))
-            mismatched[part] |= ~_same(answers(session.score, pool.take(part)).scores, expected[part])
+            mismatched[part] |= ~same(answers(session.score, pool.take(part)).scores, expected[part])
     shuffled = np.random.default_rng(0).permutation(len(pool))
-    mismatched[shuffled] |= ~_same(answers(session.score, pool.take(shuffled)).scores, expected[shuffled])
+    mismatched[shuffled] |= ~same(answers(session.score, pool.take(shuffled)).scores, expected[shuffled])
     return int(mismatched.sum())
 
 
@@ -207,10 +209,10 @@ def _controls(emission: Emission, session: ScoringSession, validation: Compariso
         margin[margin >= 0.5 - control.CERTAIN] = np.nan
     else:
         margin = rule.margin(trained.scores)
-    nearest = _nearest(margin, 1).tolist()
+    closest = nearest(margin, 1).tolist()
     if emission.flat:
-        nearest += spread(len(margin), _CONTROL_ROWS).tolist()
-    candidates = [row for row in nearest if not np.isnan(margin[row])]
+        closest += spread(len(margin), _CONTROL_ROWS).tolist()
+    candidates = [row for row in closest if not np.isnan(margin[row])]
     best = (0, 0)
     for change in (1.0, 1e3, 1e6) if emission.flat else (1.0,):
         for row in candidates:
@@ -232,7 +234,7 @@ def _control(
     before = answers(session.score, one)
     after = [answers(mutant.score, one) for mutant in control.mutants(emission, one, change)]
     if emission.flat:
-        after = [each for each in after if not _same(each.scores, before.scores).all()]
+        after = [each for each in after if not same(each.scores, before.scores).all()]
     if emission.weights:
         least = _DETECTABLE * emission.tolerance
         after = [each for each in after if rule.difference(before.scores, each.scores)[0] > least]
@@ -242,12 +244,13 @@ def _control(
     return len(wrong), int(sum(wrong))
 
 
-def _same(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.bool_]:
+def same(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Rows of scores ``(n, k)`` that are equal, ``(n,)``."""
     same: NDArray[np.bool_] = ((left == right) | (np.isnan(left) & np.isnan(right))).all(axis=1)
     return same
 
 
-def _worst(
+def worst_of(
     compared: dict[str, Comparison],
     compare: Callable[[Rows], Comparison],
     columns: Sequence[FeatureColumn],
@@ -292,7 +295,8 @@ def _matters(
     return needed
 
 
-def _digest(compared: dict[str, Comparison], model_sha256: str) -> str:
+def digest_of(compared: dict[str, Comparison], model_sha256: str) -> str:
+    """SHA-256 over a model, the rows it was tried on and both sides' answers."""
     digest = hashlib.sha256(model_sha256.encode())
     for kind, found in compared.items():
         digest.update(f"{kind} {len(found.rows)}".encode())

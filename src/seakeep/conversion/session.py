@@ -52,6 +52,10 @@ class ScoringSession:
         The bytes are not a model of this form.
     """
 
+    apart = False
+    """It does not wait for another process, so there is none to tell of, or to interrupt."""
+    state = None
+
     def __init__(self, model: bytes) -> None:
         options = onnxruntime.SessionOptions()
         # One thread is fastest for small tabular models and gives the same bits for a row in any batch.
@@ -71,6 +75,11 @@ class ScoringSession:
         about = self._session.get_modelmeta().custom_metadata_map
         self.outputs = _told(about.get(OUTPUTS, "{}"), Outputs)
         self._terms = Terms(_told(about.get(TEXTS, ""), Analyses)) if TERMS in self._inputs else None
+
+    @staticmethod
+    def interrupt() -> bool:
+        """What the engine is busy with cannot be interrupted."""
+        return False
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``, of ``numbers`` ``(n, numbers)`` and ``categories`` ``(n, categories)``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from seakeep.clock import Clock, TimeOrderedIds
 from seakeep.config import Home
 from seakeep.conversion.convert import Converted, convert
 from seakeep.conversion.modelfile import read_model_file
+from seakeep.conversion.packed import CodeFile, engine_of
 from seakeep.errors import ConversionError, NotFoundError, TrainingError
 from seakeep.features.frame import Frame
 from seakeep.project import jobs
 from seakeep.project.judge import kept
-from seakeep.project.load import LoadedProject
+from seakeep.project.load import MODULE, LoadedProject
 from seakeep.project.stores import Stores
 from seakeep.records.run import Run
 from seakeep.records.version import ParityProof, Version
@@ -104,10 +106,15 @@ class Builder:
             jobs.rerun(original, request, into=Path(folder))
         return original
 
-    def convert(self, run_id: str, *, actor: str) -> tuple[Version, ParityProof]:
+    def convert(self, run_id: str, *, actor: str, native: bool = False) -> tuple[Version, ParityProof]:
         """Convert a run (``""``: the newest), prove it equal, sign the bundle and register the version.
 
-        The same run gives the same bundle and the same version, however often it is converted.
+        The same run gives the same bundle and the same version, however often it is converted the same way.
+
+        Parameters
+        ----------
+        native
+            Keep the estimator as it is, to be served by its own framework.
         """
         run = self._stores.runs.get(run_id) if run_id else self._newest()
         if run.given:
@@ -121,6 +128,7 @@ class Builder:
             threshold=run.threshold,
             artefact_sha256=run.artefact,
             outputs=run.definition.label.outputs,
+            native=self._code(run) if native else None,
         )
         return self._register(run, converted, actor)
 
@@ -135,12 +143,26 @@ class Builder:
             created_us=now_us,
             author=actor,
             threshold=run.threshold,
+            engine=engine_of(converted.model),
         )
         return self._stores.versions.add(version, actor=actor, now_us=now_us), converted.proof
 
     def validation(self, run: Run) -> Frame:
         """The rows a run was judged on."""
         return read_frame(self._stores.artefacts.read_file(run.sealed, VALIDATION))
+
+    def _code(self, run: Run) -> dict[str, CodeFile]:
+        """The project's modules, by name, as far as they are what they were when the run was made."""
+        found: dict[str, CodeFile] = {}
+        settings = self._loaded.settings.project
+        for path, sha256 in run.code.items():
+            file = self._loaded.folder / path
+            if file.suffix == ".py" and file.is_file():
+                content = file.read_bytes()
+                if hashlib.sha256(content).hexdigest() == sha256:
+                    name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+                    found[MODULE if path == settings.module else name] = CodeFile(path, content.decode())
+        return found
 
     def _newest(self) -> Run:
         runs = self._stores.runs.list()

@@ -237,7 +237,7 @@ class Past:
             yield self._policies.reveal_table(table, definition)
 
     def _executable(self, version: Version, traffic: _Traffic) -> Executable:
-        from seakeep.conversion.session import ScoringSession
+        from seakeep.conversion.engine import open_session
         from seakeep.replay.execute import Executable
         from seakeep.replay.inputs import InputSource
 
@@ -245,7 +245,7 @@ class Past:
         return Executable(
             number=version.number,
             threshold=bundle.threshold,
-            scorer=ScoringSession(bundle.model),
+            scorer=open_session(bundle.model),
             outputs=bundle.definition.label.outputs,
             inputs=InputSource(
                 bundle.definition,

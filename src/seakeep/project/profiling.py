@@ -275,9 +275,9 @@ def _tensors(table: AskedTable, place: int, columns: tuple[FeatureColumn, ...]) 
 
 def _model_times(bundle: Bundle, table: AskedTable) -> dict[int, float]:
     """Time of the model for so many recorded rows together, microseconds: the median of many."""
-    from seakeep.conversion.session import ScoringSession
+    from seakeep.conversion.engine import open_session
 
-    session = ScoringSession(bundle.model)
+    session = open_session(bundle.model)
     times = {}
     for rows in ROWS:
         places = np.arange(rows) % len(table)

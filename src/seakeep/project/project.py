@@ -114,8 +114,13 @@ class Project:
         """Train a run again; RerunMismatch names the inputs that differ if the artefact is not the same to the byte."""
         return self._builder.rerun(run_id)
 
-    def convert(self, run_id: str = "", *, actor: str = "") -> tuple[Version, ParityProof]:
+    def convert(self, run_id: str = "", *, actor: str = "", native: bool = False) -> tuple[Version, ParityProof]:
         """Convert a run (by default the newest), prove it equal, and register the signed version.
+
+        Parameters
+        ----------
+        native
+            Keep the estimator as it is: its own framework answers, in a process of its own.
 
         Raises
         ------
@@ -124,7 +129,7 @@ class Project:
         ConversionError
             The estimator cannot be converted exactly.
         """
-        return self._builder.convert(run_id, actor=actor)
+        return self._builder.convert(run_id, actor=actor, native=native)
 
     # Release
 

@@ -61,7 +61,8 @@ def recipe_for(estimator: str, *, categories: bool, numbers: bool) -> Recipe:
     if kind not in estimators():
         known = ", ".join(sorted(one.__name__ for one in estimators()))
         raise ConfigError(
-            f"{estimator} can be trained, but not converted: it has no exact emitter", hint=f"use {known}"
+            f"{estimator} can be trained, but not converted: it has no exact emitter",
+            hint=f"use {known}; or write train yourself and serve it natively: seakeep convert --native",
         )
     module, _, name = estimator.rpartition(".")
     seeded = "random_state" in inspect.signature(kind).parameters

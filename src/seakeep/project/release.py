@@ -137,10 +137,10 @@ class Releaser:
         return [found] if found else []
 
     def _evidence(self, version: Version, bundle: Bundle) -> Evidence:
-        from seakeep.conversion.session import ScoringSession
+        from seakeep.conversion.engine import open_session
 
         frame = self._builder.validation(bundle.run)
-        session = ScoringSession(bundle.model)
+        session = open_session(bundle.model)
         evidence = Evidence(run=bundle.run, proof=bundle.proof, latency=measure(session, frame))
         current = self.current(version.model)
         if current is None or current.champion is None or current.champion.version == version.number:
@@ -158,7 +158,7 @@ class Releaser:
             candidate_columns=bundle.definition.columns,
             candidate_model=session,
             champion_columns=champion.definition.columns,
-            champion_model=ScoringSession(champion.model),
+            champion_model=open_session(champion.model),
             outputs=bundle.definition.label.outputs,
         )
         return msgspec.structs.replace(evidence, champion=against)

@@ -10,7 +10,7 @@ import numpy as np
 from seakeep.alerting.budget import recent
 from seakeep.clock import DAY_US, Clock
 from seakeep.config import Home
-from seakeep.conversion.session import ScoringSession
+from seakeep.conversion.engine import open_session
 from seakeep.data.version import load
 from seakeep.diagnosis.monthly import Month, monthly
 from seakeep.diagnosis.morning import brief
@@ -23,6 +23,7 @@ from seakeep.monitoring.history import History
 from seakeep.monitoring.latency import service_by_version
 from seakeep.project.build import Builder
 from seakeep.project.load import LoadedProject
+from seakeep.project.natives import NativeProcesses, processes_of
 from seakeep.project.online import dataset_of
 from seakeep.project.recompute import PastFeatures, known
 from seakeep.project.stores import Stores
@@ -32,7 +33,7 @@ from seakeep.recorder.query import Query
 from seakeep.recorder.table import OutcomeTable, PredictionTable
 from seakeep.records.finding import Brief, Errors
 from seakeep.records.prediction import ANSWERED, FRESH
-from seakeep.records.version import Version
+from seakeep.records.version import Engine, Version
 from seakeep.registry.bundle import Bundle
 from seakeep.replay.why import Reexecution, environment_of, reexecute
 from seakeep.training.environment import installed
@@ -54,6 +55,10 @@ class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
         Time end to end, milliseconds; NaN without an answer.
     quality
         Of numbers and classes alone: how far they are from the outcomes known by now; None without predictions old enough.
+    engine
+        What executes it.
+    processes
+        Of a version that is served natively: its processes at present.
     """
 
     model: str
@@ -67,6 +72,8 @@ class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms: float
     p99_ms: float
     quality: Errors | msgspec.UnsetType | None = msgspec.UNSET
+    engine: Engine = "onnx"
+    processes: NativeProcesses | None = None
 
 
 class Watcher:
@@ -104,9 +111,17 @@ class Watcher:
                 p50_ms=one.p50_ms,
                 p99_ms=one.p99_ms,
                 quality=self._quality(model, number),
+                engine=(engine := self._engine(model, number)),
+                processes=processes_of(self._home.metrics, model, number) if engine == "native" else None,
             )
             for number, one in service_by_version(table).items()
         ]
+
+    def _engine(self, model: str, number: int) -> Engine:
+        try:
+            return self._stores.versions.get(model, number).engine
+        except SeakeepError:  # as below
+            return "onnx"
 
     def _quality(self, model: str, number: int) -> Errors | msgspec.UnsetType | None:
         try:
@@ -185,7 +200,7 @@ class Watcher:
             prediction,
             bundle.definition,
             bundle.digest,
-            ScoringSession(bundle.model),
+            open_session(bundle.model),
             environment=environment_of(bundle.proof, host=host_class(), versions=installed(bundle.proof.versions)),
         )
 
@@ -230,7 +245,7 @@ class Watcher:
         """The rows a version was judged on, scored by it, and their outcomes; with categories as its records have them."""
         if bundle.digest not in self._references:
             frame = self._builder.validation(bundle.run)
-            score = ScoringSession(bundle.model).score(frame.numbers(), frame.categories())
+            score = open_session(bundle.model).score(frame.numbers(), frame.categories())
             frame = dataclasses.replace(frame, values=self._policies.as_written(bundle.definition, frame.values))
             self._references[bundle.digest] = _as_predictions(frame, score, bundle), _as_outcomes(frame)
         return self._references[bundle.digest]

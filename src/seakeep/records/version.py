@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal as OneOf
 
 import msgspec
 
@@ -11,6 +12,10 @@ from seakeep.errors import NotFoundError
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """Names of models, sources and views: lower-case ASCII, so that no two look alike and none is a path."""
 _REFERENCE = re.compile(rf"({NAME.pattern})(?:@(champion|candidate)|:([1-9][0-9]{{0,9}}))?")
+
+
+Engine = OneOf["onnx", "native"]
+"""What executes a version: the inference engine, or the framework that trained it, in a process of its own."""
 
 
 class ParityProof(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +101,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         SHA-256 of the canonical manifest: the identity of the bundle.
     author
         Who put it there.
+    engine
+        What executes it; versions of earlier releases say nothing and are ONNX.
     """
 
     model: str
@@ -105,6 +112,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     created_us: int
     author: str
     threshold: float
+    engine: Engine = "onnx"
 
     @property
     def ref(self) -> str:

@@ -1,7 +1,7 @@
 """Bundles: everything a version is made of, in one signed folder.
 
 ============================  =====================================================================
-``model.onnx``                the converted model
+``model.onnx``                the converted model; ``model.native`` in its place, if the version is served natively
 ``definition.json``           what it needs of the world: sources, views, label, inputs in order
 ``run.json``                  where it came from: data, code, environment, metrics, threshold
 ``parity.json``               the proof that it answers as the trained estimator does
@@ -18,13 +18,15 @@ from typing import Protocol
 
 import msgspec
 
+from seakeep.conversion.packed import engine_of
 from seakeep.errors import IntegrityError
 from seakeep.records.model import ModelDefinition
 from seakeep.records.run import Environment, Run
 from seakeep.records.version import ParityProof
 
-MODEL, DEFINITION, RUN, PARITY, ENVIRONMENT = (
+MODEL, NATIVE, DEFINITION, RUN, PARITY, ENVIRONMENT = (
     "model.onnx",
+    "model.native",
     "definition.json",
     "run.json",
     "parity.json",
@@ -53,7 +55,7 @@ class Bundle:
     digest
         SHA-256 of the signed manifest.
     model
-        The converted model, ONNX.
+        The converted model, ONNX; or the packed estimator (:mod:`seakeep.conversion.packed`).
     definition
         The resolved definition.
     """
@@ -104,7 +106,7 @@ class Bundles:
 def bundle_files(run: Run, model: bytes, proof: ParityProof) -> dict[str, bytes]:
     """The files of a bundle, by name."""
     return {
-        MODEL: model,
+        NATIVE if engine_of(model) == "native" else MODEL: model,
         DEFINITION: _readable(run.definition),
         RUN: _readable(run),
         PARITY: _readable(proof),
@@ -123,7 +125,7 @@ def parse_bundle(digest: str, files: Mapping[str, bytes]) -> Bundle:
     try:
         bundle = Bundle(
             digest=digest,
-            model=files[MODEL],
+            model=files[NATIVE if NATIVE in files else MODEL],
             definition=msgspec.json.decode(files[DEFINITION], type=ModelDefinition),
             run=msgspec.json.decode(files[RUN], type=Run),
             proof=msgspec.json.decode(files[PARITY], type=ParityProof),

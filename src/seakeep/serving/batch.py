@@ -2,7 +2,7 @@
 
 Together means once for all rows; the answer to a row does not depend on what it is batched with. If anything fails, the halves
 are tried, and theirs, so that only the request at fault fails; but where the store of features does not answer, it is not asked
-again for each.
+again for each. Nor is a native model whose process has gone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from seakeep.clock import Clock, Ids
-from seakeep.errors import FeaturesError, RowError, SeakeepError, ServingError
+from seakeep.errors import CrashedError, FeaturesError, RowError, SeakeepError, ServingError, UnavailableError
 from seakeep.serving.cache import Kept
 from seakeep.serving.errors import InternalError
 from seakeep.serving.inference import Inputs, Part, rung_of
@@ -91,7 +91,7 @@ class BatchRunner:
         try:
             return [self._execute(version, parts, started_s)]
         except Exception as error:  # noqa: BLE001 -- the request border
-            if len(parts) > 1 and not _of_store(error):
+            if len(parts) > 1 and not (_of_store(error) or _of_process(error)):
                 middle = len(parts) // 2
                 return self.run(version, parts[:middle]) + self.run(version, parts[middle:])
             told = self._told(error, parts[0])
@@ -288,6 +288,11 @@ def _inputs(
 def _of_store(error: Exception) -> bool:
     """Whether the store of features is at fault, whoever asks it: it says so itself, or the system does."""
     return isinstance(error, FeaturesError) and (error.__cause__ is None or isinstance(error.__cause__, OSError))
+
+
+def _of_process(error: Exception) -> bool:
+    """Whether the process of a native model has gone: its next one is not to meet the same rows again at once."""
+    return isinstance(error, CrashedError) or type(error) is UnavailableError
 
 
 def _keys(version: LoadedVersion, part: Part) -> list[str]:

@@ -6,6 +6,7 @@ import msgspec
 
 from seakeep.errors import (
     AccessError,
+    CrashedError,
     DataError,
     DeadlineError,
     ForbiddenError,
@@ -68,6 +69,7 @@ CODES = (
     "deadline",
     "recorder",
     "serving",
+    "crashed",
     "internal",
     "other",
 )
@@ -86,6 +88,7 @@ class ErrorBody(msgspec.Struct, frozen=True):
     hint: str
 
 
+_TOLD = (RequestError, DataError, NotFoundError, AccessError, UnavailableError, DeadlineError, CrashedError)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -102,7 +105,7 @@ def told(error: SeakeepError) -> ErrorBody:
     The text of errors that are not the client's may name files and settings, so it stays here; the client learns the
     code.
     """
-    if isinstance(error, (RequestError, DataError, NotFoundError, AccessError, UnavailableError, DeadlineError)):
+    if isinstance(error, _TOLD):
         return ErrorBody(error=error.message, code=error.code, hint=error.hint)
     return ErrorBody(
         error="the request could not be answered because of a fault in the server",

@@ -63,7 +63,7 @@ class Execution:
     def execute(self, name: str, queue: Queue, job: Job) -> None:
         """Execute a job that was taken from the queue of that name."""
         limit_s = self._stand_ins.limit_s(job.calls[0].model)
-        if self.apart and job.groups and (limit_s or queue.stuck or queue.apart(job.rows)):
+        if self.apart and job.groups and (limit_s or queue.stuck or queue.apart(job.rows) or job.apart):
             job.features = not queue.stuck
             self._begin(self.apart, name, queue, job)
             if limit_s and job.features:
@@ -85,11 +85,11 @@ class Execution:
             self.apart.after(seconds, act)
 
     def end_hanging(self, patience_s: float) -> list[str]:
-        """Give up what has been executed apart for longer; the names of the queues that it was taken from.
+        """Give up what has been executed apart for longer; the names of the queues whose threads hang.
 
         To be called often: only time in which it looked counts, so that a process that was stopped for a while gives up
-        nothing that was stopped with it. Whoever waits is answered at once. The thread cannot be ended: the process
-        should be, in order.
+        nothing that was stopped with it. Whoever waits is answered at once. A native model's process is ended, and that
+        is all. Any other thread cannot be ended: this process should be, in order, where there are such names.
         """
         self.collect()
         now_s = time.perf_counter()
@@ -97,12 +97,15 @@ class Execution:
         for _, job in self._running.values():
             job.seen_s += min(passed_s, now_s - job.began_s)
         found = [name for name, (_, job) in self._running.items() if job.seen_s > patience_s]
-        for name in found:
+        for name in found.copy():
             queue, job = self._running.pop(name)
             job.done = True
             queue.ended()
             if self.apart:
                 self.apart.leave(_thread(name, job))
+            if job.interrupt():
+                found.remove(name)
+                _log.error("%s does not come back: the process of its model is ended, and started again", name)
             self._do_without(name, job)
             if queue.rows:
                 self._resume()
@@ -149,7 +152,9 @@ class Execution:
 
     def _run_apart(self, job: Job) -> tuple[list[Batch], float]:
         """Batches, and the processor seconds that they took."""
-        began_s, batches = time.thread_time(), list[Batch]()
+        # What another process computes is no time of this thread, but holds up those behind it all the same.
+        clock_s = time.perf_counter if job.apart else time.thread_time
+        began_s, batches = clock_s(), list[Batch]()
         if job.features and job.looks_up_first:
             self._runner.looks_up_from(job.began_s)
         job.thread = threading.get_ident()
@@ -159,7 +164,7 @@ class Execution:
             _log.exception("a batch that was executed apart ended its thread")
         finally:
             self._runner.looked_up()
-        return batches, time.thread_time() - began_s
+        return batches, clock_s() - began_s
 
     def _returned(self, name: str, queue: Queue, job: Job, done: tuple[list[Batch], float]) -> None:
         """Batches that were executed apart are back."""

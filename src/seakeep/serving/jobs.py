@@ -52,6 +52,21 @@ class Job:
         return Job(self.calls, groups, self.rows, time.perf_counter(), self.traffic, features=features)
 
     @property
+    def apart(self) -> bool:
+        """Whether one of its models, or the one that stands in, waits for another process: not on the event loop, then."""
+        if self.traffic and self.traffic.standby and self.traffic.standby.apart:
+            return True
+        return any(parts[0].version.apart for parts in self.groups)
+
+    def interrupt(self) -> bool:
+        """End the processes of its models that are busy, and that do not come back; whether there were any."""
+        versions = {id(part.version): part.version for parts in self.groups for part in parts}
+        if self.traffic and self.traffic.standby:
+            versions[id(self.traffic.standby)] = self.traffic.standby
+        ended = [version.interrupt() for version in versions.values()]
+        return any(ended)
+
+    @property
     def looks_up_first(self) -> bool:
         """Whether it begins with a lookup of features."""
         return bool(self.groups) and looks_up(self.groups[0][0])

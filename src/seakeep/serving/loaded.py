@@ -24,7 +24,7 @@ from seakeep.serving.ports import BundleSource, CostStore, FeatureSource, Reques
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from seakeep.conversion.session import ScoringSession
+    from seakeep.conversion.engine import Session
 
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 _WARM_UP_ROWS = (2, 7, 64)
@@ -32,6 +32,7 @@ _ROWS_ALONE = 1024
 """So many rows are scored alone: where the last bits of one in a hundred differ, that shows."""
 _ALONE_S = 0.25
 """After this time a heavy model's rows alone are enough, in seconds."""
+LIMIT_S = 60.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,7 +62,7 @@ class LoadedVersion:
     bundle: str
     definition: ModelDefinition
     threshold: float
-    session: ScoringSession
+    session: Session
     decoder: RequestDecoder
     inputs: str
     numbers: tuple[str, ...]
@@ -71,6 +72,15 @@ class LoadedVersion:
     rule: Compiled | None = None
     plan: Plan = AT_ONCE
     memory: dict[Any, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def apart(self) -> bool:
+        """Whether its model waits for a process of its own, and so must not be asked on the event loop."""
+        return self.session.apart
+
+    def interrupt(self) -> bool:
+        """End the process of its model if that is busy, so that whoever waits for it is told; whether it was."""
+        return self.session.interrupt()
 
     @property
     def takes(self) -> tuple[tuple[str, ...], tuple[str, ...], Outputs]:
@@ -112,6 +122,7 @@ def load(
     features: FeatureSource,
     decoders: RequestDecoders,
     costs: CostStore | None = None,
+    limit_s: float = LIMIT_S,
 ) -> LoadedVersion:
     """Verify a version, load it, warm it up, measure it, and have its features kept; to be called off the event loop.
 
@@ -119,20 +130,22 @@ def load(
     ----------
     costs
         What was measured before; a version that is not in it is measured. None: nothing is measured, nobody waits.
+    limit_s
+        How long a native model may take for a batch before its process is ended, in seconds.
 
     Raises
     ------
     IntegrityError
         The bundle does not verify, is of another model, or its model cannot score.
     """
-    from seakeep.conversion.session import ScoringSession
+    from seakeep.conversion.engine import open_session
 
     bundle = bundles.open(route.bundle)
     definition = bundle.definition
     if definition.name != route.model:
         message = f"bundle {route.bundle[:12]} is of model {definition.name!r}, not of {route.model!r}"
         raise IntegrityError(message, hint="put the version into the registry again")
-    session = ScoringSession(bundle.model)
+    session = open_session(bundle.model, limit_s=limit_s)
     if session.outputs != definition.label.outputs:
         told = f"{session.outputs.kind}, not with the {definition.label.outputs.kind} of its label"
         message = f"the model of {route.model}:{route.version} answers with {told}"

@@ -12,6 +12,7 @@ import bisect
 import dataclasses
 import mmap
 import os
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,11 @@ STAGES = ("parse", "queue", "validate", "features", "model", "serialise", "recor
 TOGETHER = ("validate", "features", "model", "record")
 """Stages that a batch goes through once for all its requests."""
 RUNGS = ("stale", "standby", "rule", "cached")
-COUNTERS = ("requests", "rows", "unknown", "shadow_scored", "shadow_dropped", "gaps", "batches", *RUNGS, "cache_missed")
+NATIVE = ("native_processes", "native_bytes", "native_start_ms", "native_restarts")
+"""Of natively served models: the first three are as they are now, added up over the workers."""
+COUNTERS = (
+    "requests", "rows", "unknown", "shadow_scored", "shadow_dropped", "gaps", "batches", *RUNGS, "cache_missed", *NATIVE
+)  # fmt: skip
 BOUNDS_US = tuple(2 ** (step / 4) for step in range(105))
 """Upper bounds of the histogram's buckets, microseconds: a quarter of a doubling each, up to 67 s."""
 
@@ -49,6 +54,7 @@ _CELLS_AT = _LABELS_AT + _SLOTS * _LABEL_BYTES
 _SIZE = _CELLS_AT + _SLOTS * _SLOT_CELLS * 8
 _RUNGS_AT = COUNTERS.index(RUNGS[0])
 _MISSED = COUNTERS.index("cache_missed")
+_NATIVE_AT = COUNTERS.index(NATIVE[0])
 _ERRORS_AT = len(COUNTERS)
 _STAGES_AT = len(COUNTERS) + len(CODES)
 _WORK_AT = _STAGES_AT + len(STAGES) * _STAGE_CELLS
@@ -125,6 +131,12 @@ class Meter:
         self._cells[3] += scored
         self._cells[4] += dropped
 
+    def native(self, processes: int, memory_bytes: int, start_s: float, restarts: int) -> None:
+        """Say how the process of a natively served model is, and how often it was started again since the last time."""
+        cells = self._cells
+        cells[_NATIVE_AT : _NATIVE_AT + 3] = memoryview(array("Q", (processes, memory_bytes, int(start_s * 1000))))
+        cells[_NATIVE_AT + 3] += restarts
+
     def gap(self) -> None:
         """Count a record that the recorder had no room for."""
         self._cells[5] += 1
@@ -194,6 +206,8 @@ class Meters:
         self._header[1] = os.getpid()
         self._header[3] = self._header[_READY] = 0
         self.server = Meter(self._slot(0))
+        for place in self._known.values():  # processes of a worker before this one ended with it
+            Meter(self._slot(place)).native(0, 0, 0.0, 0)
 
     def of(self, model: str, version: int) -> Meter:
         """The meter of a version."""

@@ -27,6 +27,15 @@ _COUNTERS = {
     "gaps": ("seakeep_recorder_gaps_total", "Records that the recorder had no room for."),
     "batches": ("seakeep_batches_total", "Batches executed; requests of one turn of the event loop are one batch."),
 }
+_NATIVE = (
+    ("seakeep_native_processes", "gauge", "Processes of natively served models that can answer.", "native_processes", 1.0),
+    ("seakeep_native_memory_bytes", "gauge", "Resident memory of these processes, in all.", "native_bytes", 1.0),
+    (
+        "seakeep_native_start_seconds", "gauge", "What these processes took to start, the last time, in all.",
+        "native_start_ms", 1e-3,
+    ),
+    ("seakeep_native_restarts_total", "counter", "How often such a process was started again.", "native_restarts", 1.0),
+)  # fmt: skip
 _Read = Callable[[WorkerStatus], float]
 _WORKERS: tuple[tuple[str, str, str, _Read], ...] = (
     ("seakeep_in_flight", "gauge", "Requests taken and not yet answered.", lambda one: one.in_flight),
@@ -61,6 +70,10 @@ def render(snapshot: Snapshot) -> bytes:
     for key, (name, text) in _COUNTERS.items():
         _head(lines, name, "counter", text)
         lines += [f"{name}{{{_labels(one)}}} {one.counters[key]}" for one in snapshot.versions]
+    natives = [one for one in snapshot.versions if one.counters["native_processes"] or one.counters["native_restarts"]]
+    for name, kind, text, key, scale in _NATIVE:
+        _head(lines, name, kind, text)
+        lines += [f"{name}{{{_labels(one)}}} {one.counters[key] * scale:.15g}" for one in natives]
     _head(lines, "seakeep_errors_total", "counter", "Requests answered with an error, by its code.")
     for one in snapshot.versions:
         lines += [f'seakeep_errors_total{{{_labels(one)},code="{code}"}} {count}' for code, count in one.errors.items()]

@@ -221,7 +221,7 @@ class Shadow:
         for lane in self._ready():
             job = lane.jobs.popleft()
             with self._border(lane, job):
-                if self.apart is None or lane.short(job):
+                if self.apart is None or (lane.short(job) and not job.version.apart):
                     self._settle(lane, job, self._score(job))
                 else:
                     lane.running = job

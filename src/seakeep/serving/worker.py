@@ -30,10 +30,11 @@ from seakeep.serving.dataplane import Dataplane
 from seakeep.serving.exchange import Limits
 from seakeep.serving.http import SWEEP_S, Connection, HttpServer
 from seakeep.serving.ingest import Ingest, intakes_of
-from seakeep.serving.loaded import load
+from seakeep.serving.loaded import LIMIT_S, load
 from seakeep.serving.loader import THREADS, Loader
 from seakeep.serving.logs import AccessLog
 from seakeep.serving.metrics import Meters, State
+from seakeep.serving.natives import Natives
 from seakeep.serving.observer import Observer
 from seakeep.serving.open_inference import OpenInference
 from seakeep.serving.ports import (
@@ -138,6 +139,7 @@ class Worker:
         self._context = context
         self._meters = Meters(context.metrics, context.index)
         self._meters.started(context.clock.now_us())
+        self._natives = Natives(self._meters)
         self._stop = asyncio.Event()
         self._listening = False
 
@@ -219,6 +221,7 @@ class Worker:
             features=context.features,
             decoders=context.request_decoders,
             costs=context.costs,
+            limit_s=max(LIMIT_S, 2.0 * settings.hang_s),
         )
         self._loader = Loader(context.routing, load_one, self._put_in_force, loading)
         self._protocol = OpenInference(
@@ -281,6 +284,7 @@ class Worker:
             state = ("ready" if self._loader.state.ready else "not-ready") if self._listening else "starting"
         self._meters.report(state, in_flight, self._context.clock.now_us())
         self._meters.used(self._pulse.used())
+        self._natives.report([] if state == "stopped" else self._loader.champions_last)
 
     def _feel(self, lifeline: int) -> None:
         if not os.read(lifeline, 1):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import select
 import signal
 import stat
 import threading
+
+_SET_SIGNAL = 10  # linux/fcntl.h
 
 
 def hold_to_lifeline() -> None:
@@ -20,7 +25,18 @@ def hold_to_lifeline() -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+    _arm(lifeline)
     threading.Thread(target=_hold, args=(lifeline,), name="lifeline", daemon=True).start()
+
+
+def _arm(lifeline: int) -> None:
+    """Let the kernel end this process and its group (``fcntl(2)``, F_SETSIG): native code that hangs may not let a thread run."""
+    with contextlib.suppress(OSError, AttributeError):
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, _SET_SIGNAL, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+        if select.select([lifeline], [], [], 0)[0]:
+            os.killpg(0, signal.SIGKILL)
 
 
 def _hold(lifeline: int) -> None:

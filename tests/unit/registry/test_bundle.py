@@ -4,7 +4,17 @@ from tests.registering import ONNX, definition, digest, proof, run, written
 
 from seakeep.backends.files.sealed import SealedFolders
 from seakeep.errors import IntegrityError, NotFoundError
-from seakeep.registry.bundle import DEFINITION, ENVIRONMENT, MODEL, PARITY, RUN, Bundles, bundle_files, parse_bundle
+from seakeep.registry.bundle import (
+    DEFINITION,
+    ENVIRONMENT,
+    MODEL,
+    NATIVE,
+    PARITY,
+    RUN,
+    Bundles,
+    bundle_files,
+    parse_bundle,
+)
 from seakeep.security.signing import Signer, Verifier
 
 SIGNER = Signer(b"k" * 32)
@@ -40,6 +50,13 @@ def test_the_manifest_names_the_model_and_the_run(bundles, folders):
     manifest = folders.manifest(bundles.put(run(), ONNX, proof(), created_us=5))
     assert (manifest.model, manifest.run, manifest.created_us) == ("late", run().id, 5)
     assert {entry.path for entry in manifest.files} == {MODEL, DEFINITION, RUN, PARITY, ENVIRONMENT}
+
+
+def test_a_natively_served_model_is_in_a_file_of_its_own_name(bundles, folders):
+    packed = b"PK\x03\x04 a packed estimator"
+    name = bundles.put(run(), packed, proof(packed), created_us=5)
+    assert {entry.path for entry in folders.manifest(name).files} == {NATIVE, DEFINITION, RUN, PARITY, ENVIRONMENT}
+    assert bundles.open(name).model == packed
 
 
 def test_the_environment_is_as_pip_reads_it():

@@ -6,6 +6,7 @@ from seakeep import errors
 from seakeep.errors import (
     AccessError,
     ConflictError,
+    CrashedError,
     DataError,
     DeadlineError,
     FeaturesError,
@@ -62,7 +63,9 @@ def test_only_faults_of_the_client_or_of_the_moment_are_told_in_full():
     told = {kind for kind in tree() if kind.__init__ is SeakeepError.__init__}
     for kind in told:
         body = json.loads(body_of(kind("/secret/place", hint="look into /secret/place")))
-        outside = issubclass(kind, (DataError, NotFoundError, AccessError, UnavailableError, DeadlineError))
+        outside = issubclass(
+            kind, (DataError, NotFoundError, AccessError, UnavailableError, DeadlineError, CrashedError)
+        )
         assert ("/secret/place" in body["error"]) is outside, kind
         assert ("/secret/place" in body["hint"]) is outside, kind
         assert body["error"]
@@ -85,5 +88,5 @@ def status_table():
 def test_what_is_told_to_clients_is_counted_by_its_code():
     clients = {RequestError, RowError, DataError, NotFoundError, AccessError, ForbiddenError}
     clients |= {UnavailableError, QuotaError, FeaturesError, DeadlineError}
-    ours = {RecorderError, ServingError, InternalError}
+    ours = {RecorderError, ServingError, CrashedError, InternalError}
     assert {kind.code for kind in clients | ours} | {"other"} == set(CODES)

@@ -24,6 +24,7 @@ def test_workers_are_added_up_by_version(tmp_path):
     assert late.counters == {
         "requests": 3, "rows": 8, "unknown": 2, "shadow_scored": 0, "shadow_dropped": 0, "gaps": 0, "batches": 0,
         "stale": 0, "standby": 0, "rule": 0, "cached": 0, "cache_missed": 0,
+        "native_processes": 0, "native_bytes": 0, "native_start_ms": 0, "native_restarts": 0,
     }  # fmt: skip
     assert late.errors == {"row": 1}
     assert {stage: (one.count, one.sum_us) for stage, one in late.stages.items() if one.count} == {

@@ -89,6 +89,10 @@ def test_prometheus_own_parser_reads_the_page_as_it_is_meant(page):
     families = {family.name: family for family in parser.text_string_to_metric_families(page)}
     assert {name: family.type for name, family in families.items()} == {
         "seakeep_workers": "gauge",
+        "seakeep_native_processes": "gauge",
+        "seakeep_native_memory_bytes": "gauge",
+        "seakeep_native_start_seconds": "gauge",
+        "seakeep_native_restarts": "counter",
         "seakeep_in_flight": "gauge",
         "seakeep_loop_seconds": "counter",
         "seakeep_cpu_seconds": "counter",
@@ -147,3 +151,22 @@ def test_a_large_sum_of_seconds_keeps_its_microseconds(tmp_path):
 def test_a_service_that_has_counted_nothing_yet_has_a_page(tmp_path):
     Meters(tmp_path, 0).started(0)
     assert samples(render(read(tmp_path)).decode())["seakeep_workers", 'state="starting"'] == 1
+
+
+def test_the_processes_of_native_models_are_told_where_there_are_any_and_end_with_their_worker(tmp_path, page):
+    assert "seakeep_native_processes{" not in page
+    one, two = Meters(tmp_path, 0), Meters(tmp_path, 1)
+    one.of("late", 1).native(1, 200_000_000, 1.5, 0)
+    one.of("late", 1).native(1, 250_000_000, 2.5, 3)
+    two.of("late", 1).native(0, 0, 2.0, 1)
+    found = samples(render(read(tmp_path)).decode())
+    late = 'model="late",version="1"'
+    assert found["seakeep_native_processes", late] == 1
+    assert found["seakeep_native_memory_bytes", late] == 250_000_000
+    assert found["seakeep_native_start_seconds", late] == 4.5
+    assert found["seakeep_native_restarts_total", late] == 4
+    assert ("seakeep_native_processes", 'model="late",version="2"') not in found
+    Meters(tmp_path, 0)  # a worker that takes the place of the first
+    again = samples(render(read(tmp_path)).decode())
+    assert again["seakeep_native_memory_bytes", late] == 0
+    assert again["seakeep_native_restarts_total", late] == 4

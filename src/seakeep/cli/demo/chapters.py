@@ -145,7 +145,7 @@ def _convert(project: Project, narrator: Narrator) -> None:
     narrator.command("seakeep convert")
     with output.step("conversion and proof, in a caged process"):
         version, proof = project.convert(actor=options.actor())
-    narrator.show(proof_line(version.ref, proof))
+    narrator.show(proof_line(version, proof))
     tried = ", ".join(f"{kind} {count:,}" for kind, count in proof.cases.items())
     narrator.say(f"Rows tried: {tried}.")
     narrator.say(
@@ -255,7 +255,7 @@ def _bad_candidate(project: Project, season: Season, narrator: Narrator, found: 
             actor=options.actor(),
         )
         version, proof = project.convert(run.id, actor=options.actor())
-    narrator.show(proof_line(version.ref, proof))
+    narrator.show(proof_line(version, proof))
     narrator.say("Last week's recorded requests go through both versions, with the features as they were:")
     to_us = parse_moment(season.until)
     narrator.command(f"seakeep whatif {version.ref} --from {format_day(to_us - WEEK_US)} --to {season.until}")
