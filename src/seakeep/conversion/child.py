@@ -7,6 +7,7 @@ itself the network (where the system allows it), memory, time and room to write 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import hashlib
 import os
 import resource
@@ -22,10 +23,10 @@ _NEW_USER_NAMESPACE, _NEW_NETWORK_NAMESPACE = 0x10000000, 0x40000000  # linux/sc
 def enter_cage() -> None:
     """Limit memory and files, forbid core dumps, and leave the network if this system lets a process do so."""
     _leave_network()
-    _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_AS, 8 * _GIB)
-    _limit(resource.RLIMIT_FSIZE, 2 * _GIB)
-    _limit(resource.RLIMIT_NOFILE, 256)
+    limit(resource.RLIMIT_CORE, 0)
+    limit(resource.RLIMIT_AS, 8 * _GIB)
+    limit(resource.RLIMIT_FSIZE, 2 * _GIB)
+    limit(resource.RLIMIT_NOFILE, 256)
 
 
 def run(folder: Path) -> None:
@@ -40,15 +41,17 @@ def run(folder: Path) -> None:
 
     from seakeep.conversion import exchange
     from seakeep.conversion.emit.model import emit
+    from seakeep.conversion.engine import executed
     from seakeep.conversion.native import native_scorer
     from seakeep.conversion.outputs import require_served
     from seakeep.conversion.parity import prove
 
     request = msgspec.json.decode((folder / exchange.REQUEST).read_bytes(), type=exchange.Request)
-    _limit(resource.RLIMIT_CPU, request.cpu_s)
-    estimator = _load(folder / exchange.ESTIMATOR, request.artefact_sha256)
+    limit(resource.RLIMIT_CPU, request.cpu_s)
+    estimator = load(folder / exchange.ESTIMATOR, request.artefact_sha256)
     emission = emit(estimator, request.columns)
     require_served(emission.outputs, type(estimator).__name__, request.outputs)
+    emission = dataclasses.replace(emission, model=executed(emission.model, request.engine))
     proof = prove(
         native_scorer(estimator, request.columns),
         emission,
@@ -77,7 +80,14 @@ def main(folder: Path) -> int:
     return 0
 
 
-def _load(path: Path, sha256: str) -> object:
+def load(path: Path, sha256: str) -> object:
+    """The estimator in a file, for a process in the cage alone.
+
+    Raises
+    ------
+    ConversionError
+        It is not the recorded one, or cannot be read.
+    """
     import pickle  # noqa: TID251 -- the converter process exists to do this apart from everything else
 
     from seakeep.errors import ConversionError
@@ -95,7 +105,8 @@ def _load(path: Path, sha256: str) -> object:
     return loaded
 
 
-def _limit(kind: int, value: int) -> None:
+def limit(kind: int, value: int) -> None:
+    """Take from this process what is above ``value`` of a resource, for good."""
     _, most = resource.getrlimit(kind)
     value = value if most == resource.RLIM_INFINITY else min(value, most)
     resource.setrlimit(kind, (value, value))

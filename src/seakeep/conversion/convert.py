@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seakeep.conversion import exchange
+from seakeep.conversion.engine import EngineSettings
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError, ParityError
 from seakeep.records.outputs import PROBABILITY, Outputs
@@ -42,6 +43,7 @@ def convert(
     threshold: float,
     artefact_sha256: str,
     outputs: Outputs = PROBABILITY,
+    engine: EngineSettings | None = None,
     timeout_s: int = 600,
 ) -> Converted:
     """Convert a fitted estimator to ONNX and prove that it answers alike.
@@ -61,6 +63,8 @@ def convert(
         SHA-256 the artefact must have, from the run's record.
     outputs
         What it must answer, as its label declares.
+    engine
+        How the engine is to execute it, if not as usual.
     timeout_s
         Seconds after which the converter is ended.
 
@@ -81,11 +85,12 @@ def convert(
             artefact_sha256=artefact_sha256,
             cpu_s=2 * timeout_s,
             outputs=outputs,
+            engine=engine or EngineSettings(),
         )
         (folder / exchange.ESTIMATOR).write_bytes(artefact)
         exchange.write_rows(folder / exchange.FRAME, Rows(frame.numbers(), frame.categories()))
         (folder / exchange.REQUEST).write_bytes(msgspec.json.encode(request))
-        _run(folder, timeout_s)
+        run_caged(folder, "seakeep.conversion.child", timeout_s=timeout_s)
         proof = msgspec.json.decode((folder / exchange.PROOF).read_bytes(), type=ParityProof)
         model = (folder / exchange.MODEL).read_bytes()
     if not proof.passed:
@@ -95,13 +100,25 @@ def convert(
     return Converted(model=model, proof=proof)
 
 
-def _run(folder: Path, timeout_s: int) -> None:
+def run_caged(folder: Path, module: str, *, timeout_s: int, threads: int = 0) -> None:
+    """Run one of our modules on a folder, in a process that is to enter the cage.
+
+    Parameters
+    ----------
+    threads
+        Of numerical libraries, where their number must not decide the result; 0: as many as they like.
+
+    Raises
+    ------
+    ConversionError
+        As the process told it, or it died, or it did not end in time.
+    """
     talk = folder / "stderr.txt"
     with talk.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-s", "-P", "-m", "seakeep.conversion.child", str(folder)],
+            [sys.executable, "-s", "-P", "-m", module, str(folder)],
             cwd=folder,
-            env=_environment(folder),
+            env=_environment(folder, threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
@@ -130,9 +147,12 @@ def _run(folder: Path, timeout_s: int) -> None:
         )
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, threads: int) -> dict[str, str]:
     """All the converter gets to see of the environment."""
+    fixed = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL")} if threads else {}
     return {
+        **fixed,
+        "PYTHONHASHSEED": "0",
         "PATH": os.defpath,
         "HOME": str(folder),
         "TMPDIR": str(folder),

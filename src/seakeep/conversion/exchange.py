@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from seakeep.conversion.engine import EngineSettings
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
@@ -37,6 +38,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         Seconds of processor time the converter may use.
     outputs
         What the model must answer.
+    engine
+        How the engine is to execute it.
     """
 
     columns: tuple[FeatureColumn, ...]
@@ -44,6 +47,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     artefact_sha256: str
     cpu_s: int
     outputs: Outputs = PROBABILITY
+    engine: EngineSettings = EngineSettings()
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

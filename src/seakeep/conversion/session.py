@@ -4,12 +4,13 @@ use it alike, so that equal inputs give equal bits everywhere on one class of ho
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
 import onnxruntime
 
+from seakeep.conversion.engine import SETTINGS, EngineSettings
 from seakeep.errors import IntegrityError
 from seakeep.records.outputs import Outputs
 
@@ -46,27 +47,17 @@ class ScoringSession:
     """
 
     def __init__(self, model: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        # One thread is fastest for small tabular models and gives the same bits for a row in any batch.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the engine raises its own unrelated types
-            message = f"the model cannot be loaded: {error}"
-            raise IntegrityError(message, hint="convert the run again") from error
+        self._session = _opened(model, EngineSettings())
+        told = self._session.get_modelmeta().custom_metadata_map
+        settings = _decoded(told.get(SETTINGS, "{}"), EngineSettings)
+        if settings != EngineSettings():
+            self._session = _opened(model, settings)
         self._inputs = {value.name for value in self._session.get_inputs()}
         outputs = [value.name for value in self._session.get_outputs()]
         if outputs != [SCORE] or not self._inputs <= {NUMBERS, CATEGORIES}:
             message = f"the model has inputs {sorted(self._inputs)} and outputs {outputs}"
             raise IntegrityError(message, hint="convert the run again")
-        told = self._session.get_modelmeta().custom_metadata_map.get(OUTPUTS, "{}")
-        try:
-            self.outputs = msgspec.json.decode(told, type=Outputs)
-        except msgspec.DecodeError as error:
-            message = f"the model tells of unknown answers: {told[:200]}"
-            raise IntegrityError(message, hint="convert the run again") from error
+        self.outputs = _decoded(told.get(OUTPUTS, "{}"), Outputs)
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``, of ``numbers`` ``(n, numbers)`` and ``categories`` ``(n, categories)``.
@@ -85,3 +76,29 @@ class ScoringSession:
             feeds[CATEGORIES] = categories
         scores: NDArray[np.float64] = self._session.run([SCORE], feeds)[0]
         return scores
+
+
+_Told = TypeVar("_Told", EngineSettings, Outputs)
+
+
+def _opened(model: bytes, settings: EngineSettings) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = getattr(
+        onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{settings.level.upper()}"
+    )
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the engine raises its own unrelated types
+        message = f"the model cannot be loaded: {error}"
+        raise IntegrityError(message, hint="convert the run again") from error
+
+
+def _decoded(told: str, kind: type[_Told]) -> _Told:
+    try:
+        return msgspec.json.decode(told, type=kind)
+    except msgspec.DecodeError as error:
+        message = f"the model tells of unknown {'answers' if kind is Outputs else 'settings'}: {told[:200]}"
+        raise IntegrityError(message, hint="convert the run again") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -9,16 +10,25 @@ import msgspec
 
 from seakeep.clock import Clock, TimeOrderedIds
 from seakeep.config import Home
-from seakeep.conversion.convert import convert
-from seakeep.errors import NotFoundError
+from seakeep.conversion.convert import Converted, convert
+from seakeep.conversion.engine import engine_of_run
+from seakeep.conversion.optimise.workshop import Request, make_all
+from seakeep.data.version import load
+from seakeep.errors import ConversionError, NotFoundError
 from seakeep.features.frame import Frame
+from seakeep.features.join import training_frame
 from seakeep.project import jobs
 from seakeep.project.load import LoadedProject
 from seakeep.project.stores import Stores
+from seakeep.records.optimise import Origin
 from seakeep.records.run import Run
 from seakeep.records.version import ParityProof, Version
+from seakeep.training.artefact import digest
+from seakeep.training.environment import environment
 from seakeep.training.frames import read_frame
+from seakeep.training.rerun import check_rerun
 from seakeep.training.run import new_run_id
+from seakeep.training.split import calibration_split, split
 
 ESTIMATOR, VALIDATION = "estimator", "validation"
 
@@ -61,6 +71,9 @@ class Builder:
     def rerun(self, run_id: str) -> Run:
         """Train a run again from its recorded inputs; the recorded run, if the artefact is the same to the byte."""
         original = self._stores.runs.get(run_id)
+        if original.origin is not msgspec.UNSET and not original.origin.recipe.without:
+            check_rerun(original, self._make_again(original, original.origin))
+            return original
         request = self._request(original.model, original.dataset, self._clock.now_us())
         with tempfile.TemporaryDirectory(prefix="seakeep-rerun-") as folder:
             jobs.rerun(original, request, into=Path(folder))
@@ -72,14 +85,21 @@ class Builder:
         The same run gives the same bundle and the same version, however often it is converted.
         """
         run = self._stores.runs.get(run_id) if run_id else self._newest()
-        estimator = self._stores.artefacts.read_file(run.sealed, ESTIMATOR)
-        converted = convert(
+        return self.register(run, self.proved(run, self.estimator(run), self.validation(run)), actor=actor)
+
+    def proved(self, run: Run, estimator: bytes, validate: Frame) -> Converted:
+        """The model of a run that may not be recorded yet, proved on its validation rows."""
+        return convert(
             estimator,
-            self.validation(run),
+            validate,
             threshold=run.threshold,
             artefact_sha256=run.artefact,
             outputs=run.definition.label.outputs,
+            engine=engine_of_run(run),
         )
+
+    def register(self, run: Run, converted: Converted, *, actor: str) -> tuple[Version, ParityProof]:
+        """Sign a run's converted model as a bundle, and register the version."""
         bundle = self._stores.bundles.put(run, converted.model, converted.proof, created_us=run.started_us)
         now_us = self._clock.now_us()
         version = Version(
@@ -94,8 +114,51 @@ class Builder:
         return self._stores.versions.add(version, actor=actor, now_us=now_us), converted.proof
 
     def validation(self, run: Run) -> Frame:
-        """The rows a run was judged on."""
-        return read_frame(self._stores.artefacts.read_file(run.sealed, VALIDATION))
+        """The rows a run was judged on; what they hold beside its inputs stays among their values."""
+        rows = read_frame(self._stores.artefacts.read_file(run.sealed, VALIDATION))
+        return dataclasses.replace(rows, columns=run.definition.columns)
+
+    def estimator(self, run: Run) -> bytes:
+        """The estimator of a run, as its artefact."""
+        return self._stores.artefacts.read_file(run.sealed, ESTIMATOR)
+
+    def learnt(self, run: Run) -> Frame:
+        """The labelled rows that a run was trained on, from its dataset version."""
+        manifest = self._stores.datasets.get_manifest(run.dataset)
+        if manifest is None:
+            raise NotFoundError(f"there is no dataset version {run.dataset[:12]}", hint="see `seakeep data list`")
+        frame = training_frame(run.definition, load(manifest, self._stores.datasets), as_of_us=run.as_of_us)
+        return split(frame, validate_from_us=run.validate_from_us)[0]
+
+    def without(self, run: Run, names: tuple[str, ...], into: Path) -> jobs.Trained:
+        """Train as a run did, with fewer inputs; nothing is recorded."""
+        request = self._request(run.model, run.dataset, self._clock.now_us())
+        return jobs.train(
+            msgspec.structs.replace(
+                request,
+                seed=run.seed,
+                validate_from_us=run.validate_from_us,
+                trainer=run.trainer,
+                threads=run.threads,
+                without=names,
+            ),
+            into=into,
+        )
+
+    def _make_again(self, run: Run, origin: Origin) -> Run:
+        """The run as it would be now if its estimator were made of its source again."""
+        source = self._stores.runs.get(origin.run)
+        calibrate, _ = calibration_split(self.validation(source))
+        request = Request(
+            artefact_sha256=source.artefact,
+            outputs=run.definition.label.outputs,
+            recipes=(origin.recipe,),
+            seed=origin.seed,
+        )
+        (made,) = make_all(request, self.estimator(source), self.learnt(source), calibrate)
+        if made.fault:
+            raise ConversionError(f"run {run.id}: {made.fault}", hint=f"restore what run {source.id} was trained with")
+        return msgspec.structs.replace(run, artefact=digest(made.artefact), environment=environment())
 
     def _newest(self) -> Run:
         runs = self._stores.runs.list()

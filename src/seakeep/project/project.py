@@ -11,6 +11,7 @@ from seakeep.config import Home, Settings
 from seakeep.project.build import Builder
 from seakeep.project.load import load_project
 from seakeep.project.online import OnlineViews
+from seakeep.project.optimise import Optimiser
 from seakeep.project.past import Past
 from seakeep.project.recorder import FlightRecorder
 from seakeep.project.release import Releaser
@@ -54,6 +55,8 @@ class Project:
         What the project keeps: runs, versions, releases, gates, receipts, pages, erasures, audit, keys, datasets, bundles.
     past
         Recorded traffic through any version: ``replay``, ``whatif``, ``shadow``.
+    optimiser
+        Faster versions of registered ones: ``search``.
     recorder
         What can be done with the records: read them with other tools, erase a subject, take another key.
     """
@@ -70,6 +73,7 @@ class Project:
         self._online = OnlineViews(self.home, self.stores)
         self._builder = Builder(self._loaded, self.home, self.stores, clock)
         self._releaser = Releaser(self._loaded, self.stores, self._builder, self._online, clock)
+        self.optimiser = Optimiser(self.stores, self._builder, self.resolve, clock)
         self.past = Past(self._loaded, self.home, self.stores, self.resolve)
         self._watching: Watcher | None = None
 

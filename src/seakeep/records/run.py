@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from seakeep.records.metric import Metric
 from seakeep.records.model import ModelDefinition
+from seakeep.records.optimise import Origin
 
-
-class Metric(msgspec.Struct, frozen=True, kw_only=True):
-    """A number with the interval it lies in with 95 % confidence."""
-
-    value: float
-    low: float
-    high: float
+__all__ = ["Environment", "Metric", "Run"]
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +53,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         Threads that numerical libraries used: their number decides the order of sums, and so the last bits.
     sealed
         Digest of the signed folder that holds the estimator and the validation rows; ``""`` before they are stored.
+    origin
+        Where the estimator comes from if it was not trained, but made of another run's by ``seakeep optimise``.
     """
 
     id: str
@@ -83,3 +81,4 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     trainer: str = ""
     threads: int = 1
     sealed: str = ""
+    origin: Origin | msgspec.UnsetType = msgspec.UNSET  # not in the JSON of what was trained: digests stay

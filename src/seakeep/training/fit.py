@@ -11,7 +11,7 @@ import numpy as np
 
 from seakeep.errors import SeakeepError, TrainingError
 from seakeep.features.frame import Frame
-from seakeep.records.model import Model
+from seakeep.records.model import Model, ModelDefinition
 from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.run import Metric
 from seakeep.training.artefact import digest, to_bytes
@@ -91,14 +91,39 @@ def fit(
         raise TrainingError("train returned nothing", hint="end it with `return estimator`")
     asked = "predict_proba" if outputs.yes_or_no else "predict"
     scores = _call(lambda: predict(estimator, validate, outputs), f"{asked} on the validation rows", folder)
-    decision = model.definition.decision
+    return judge(
+        model.definition, (learn, validate), scores, to_bytes(estimator), validate_from_us=validate_from_us, seed=seed
+    )
+
+
+def judge(
+    definition: ModelDefinition,
+    sides: tuple[Frame, Frame],
+    scores: NDArray[np.float64],
+    artefact: bytes,
+    *,
+    validate_from_us: int,
+    seed: int = 0,
+) -> Fitted:
+    """Judge scores of the validation rows, beside a constant and a linear baseline.
+
+    Parameters
+    ----------
+    sides
+        Labelled rows from which the baselines learn, and those after them that judge.
+    scores
+        Of the rows that judge, float64 ``(n,)``.
+    artefact
+        What gave the scores, as bytes.
+    """
+    learn, validate = sides
+    decision, outputs = definition.decision, definition.label.outputs
     threshold = choose_threshold(decision, scores, outputs)
     rows = Scored(label=validate.label, score=scores, time_us=validate.time_us, outputs=outputs)
     metrics = evaluate(rows, threshold=threshold, seed=seed)
     baselines: dict[str, Baseline] = {"constant": fit_constant(learn), "linear": fit_linear(learn, outputs)}
     others = {name: baseline.score(validate) for name, baseline in baselines.items()}
     paired = {name: paired_loss(rows, other, seed=seed) for name, other in others.items()}
-    artefact = to_bytes(estimator)
     return Fitted(
         artefact=artefact,
         sha256=digest(artefact),
