@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INPUT_STEPS, WEIGHT_STEPS = 127, 63
+LARGEST = 1e100
+"""Values beyond count as this one, so that no product of theirs is infinite."""
 ACTIVATIONS = ("relu", "identity")
 """Those that give the same bits everywhere; a last bit may else decide how a value is rounded."""
 
 
-class _Int8(BaseEstimator):
+class _Int8(BaseEstimator):  # type: ignore[misc] -- it ships no types
     """A fitted network with hidden layers of integers.
 
     Attributes
@@ -41,7 +43,7 @@ class _Int8(BaseEstimator):
         Of the last layer, float64.
     """
 
-    def quantise(self, network: Any, rows: NDArray[np.float64] | None) -> Self:
+    def fit(self, network: Any, rows: NDArray[np.float64] | None) -> Self:
         """Take a fitted network of scikit-learn.
 
         Parameters
@@ -88,13 +90,13 @@ class _Int8(BaseEstimator):
         return np.maximum(made, 0.0) if self.activation == "relu" else np.asarray(made)
 
 
-class _Int8Classifier(ClassifierMixin, _Int8):
+class _Int8Classifier(ClassifierMixin, _Int8):  # type: ignore[misc]
     """Of the classes 0 and 1."""
 
-    def quantise(self, network: Any, rows: NDArray[np.float64] | None) -> Self:
+    def fit(self, network: Any, rows: NDArray[np.float64] | None) -> Self:
         """As its base."""
         self.classes_ = network.classes_
-        return super().quantise(network, rows)
+        return super().fit(network, rows)
 
     def predict_proba(self, inputs: Any) -> NDArray[np.float64]:
         """Probabilities of both, ``(n, 2)``."""
@@ -105,10 +107,11 @@ class _Int8Classifier(ClassifierMixin, _Int8):
 
     def predict(self, inputs: Any) -> NDArray[Any]:
         """The more probable class."""
-        return np.asarray(self.classes_)[(self.predict_proba(inputs)[:, 1] > 0.5).astype(int)]
+        chosen = (self.predict_proba(inputs)[:, 1] > 0.5).astype(int)
+        return np.asarray(np.asarray(self.classes_)[chosen])
 
 
-class _Int8Regressor(RegressorMixin, _Int8):
+class _Int8Regressor(RegressorMixin, _Int8):  # type: ignore[misc]
     """Of one number."""
 
     def predict(self, inputs: Any) -> NDArray[np.float64]:
@@ -121,11 +124,11 @@ CLASSIFIER, REGRESSOR = _Int8Classifier, _Int8Regressor
 
 
 def quantised(network: Any, rows: NDArray[np.float64] | None) -> _Int8:
-    """A fitted network of scikit-learn in integers; see :meth:`_Int8.quantise`."""
-    return (_Int8Classifier() if hasattr(network, "classes_") else _Int8Regressor()).quantise(network, rows)
+    """A fitted network of scikit-learn in integers; see :meth:`_Int8.fit`."""
+    return (_Int8Classifier() if hasattr(network, "classes_") else _Int8Regressor()).fit(network, rows)
 
 
 def _scale(largest: Any, steps: int) -> NDArray[np.float64]:
     """What one step is worth; 1 where there is nothing but 0."""
-    largest = np.asarray(largest, dtype=np.float64)
+    largest = np.minimum(np.asarray(largest, dtype=np.float64), LARGEST)
     return np.where(largest > 0, largest / steps, 1.0)

@@ -25,7 +25,7 @@ from seakeep.conversion.optimise.search import (
     search,
 )
 from seakeep.conversion.optimise.workshop import Made, Request, make_all
-from seakeep.errors import ConfigError, ConversionError, GateError, SeakeepError, TrainingError
+from seakeep.errors import ConfigError, ConversionError, SeakeepError, TrainingError
 from seakeep.features.frame import Frame
 from seakeep.project.build import ESTIMATOR, VALIDATION, Builder
 from seakeep.project.stores import Stores
@@ -137,8 +137,6 @@ class Optimiser:
 
         Raises
         ------
-        GateError
-            Neither the source nor any candidate keeps the limits; the message names the nearest.
         ConfigError
             A limit cannot be one.
         NotFoundError
@@ -174,11 +172,8 @@ class Optimiser:
                 faults[name] = f"its proof failed: {fault.message}"
                 continue
             return msgspec.structs.replace(made, version=version)
-        if found.source_keeps:
-            return table.told(found, faults)
-        raise GateError(
-            table.refusal(found, faults), hint="allow more: --p99-ms, --size-mb or --loss; see --json --dry-run"
-        )
+        made = table.told(found, faults)
+        return made if found.source_keeps else msgspec.structs.replace(made, refusal=table.refusal(found, faults))
 
     def _source(self, version: Version) -> Source:
         bundle = self._stores.bundles.open(version.bundle)

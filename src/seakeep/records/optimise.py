@@ -140,7 +140,9 @@ class Optimised(msgspec.Struct, frozen=True, kw_only=True):
     attempts
         The source first, then all candidates.
     chosen
-        The chosen candidate in words; ``""``: the source keeps the limits, and nothing is better.
+        The chosen candidate in words; ``""``: none.
+    refusal
+        Why neither a candidate nor the source keeps the limits, with the nearest; ``""`` if one of them does.
     confirmed
         Of the chosen one, by the test rows.
     version
@@ -152,5 +154,6 @@ class Optimised(msgspec.Struct, frozen=True, kw_only=True):
     known_by: str
     attempts: tuple[Attempt, ...]
     chosen: str = ""
+    refusal: str = ""
     confirmed: Confirmed | None = None
     version: Version | None = None

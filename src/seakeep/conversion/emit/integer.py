@@ -16,7 +16,7 @@ from seakeep.conversion.emit.column import Table
 from seakeep.conversion.emit.graph import Graph
 from seakeep.conversion.emit.pointwise import logistic
 from seakeep.conversion.emit.registry import ROUNDED, Scored, finite, predictor
-from seakeep.conversion.int8 import CLASSIFIER, INPUT_STEPS, REGRESSOR
+from seakeep.conversion.int8 import CLASSIFIER, INPUT_STEPS, LARGEST, REGRESSOR
 
 _ZERO = 128
 """The engine's integers are 0 to 255: this one stands for 0."""
@@ -55,5 +55,6 @@ def _own_scale(graph: Graph, layer: str) -> str:
     """Each row's own, ``(n, 1)``."""
     axis = graph.constant(np.array([1], dtype=np.int64))
     largest = graph.node("ReduceMax", graph.node("Abs", layer), axis, keepdims=1)
+    largest = graph.node("Min", largest, graph.number(LARGEST))
     scale = graph.node("Div", largest, graph.number(INPUT_STEPS))
     return graph.node("Where", graph.node("Greater", largest, graph.number(0.0)), scale, graph.number(1.0))

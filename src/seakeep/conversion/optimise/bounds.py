@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -34,12 +35,16 @@ def upper_bound(values: NDArray[np.float64], quantile: float = P99, confidence: 
     ----------
     David and Nagaraja (2003), Order Statistics, 3rd edition, section 7.1: distribution-free intervals of quantiles.
     """
-    count = len(values)
-    if count < calls_needed(quantile, confidence):
+    if len(values) < calls_needed(quantile, confidence):
         return None
+    return float(np.sort(values)[_place(len(values), quantile, confidence)])
+
+
+@functools.cache
+def _place(count: int, quantile: float, confidence: float) -> int:
+    """The first of ``count`` order statistics that is the bound."""
     # P(at most k of the values lie below the quantile), for k = 0, 1 … n - 1.
     under = np.arange(count)
     log_choices = np.array([math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1) for k in under])
     mass = np.exp(log_choices + under * math.log(quantile) + (count - under) * math.log1p(-quantile))
-    place = int(np.argmax(np.cumsum(mass) >= confidence))
-    return float(np.sort(values)[place])
+    return int(np.argmax(np.cumsum(mass) >= confidence))
