@@ -19,7 +19,7 @@ from seakeep.records.version import Version, parse_reference
 from seakeep.registry.bundle import Bundle
 from seakeep.registry.evidence import ChampionEvidence, Evidence, against_champion
 from seakeep.registry.gates import judge
-from seakeep.registry.promotion import returned
+from seakeep.registry.promotion import champions
 
 
 class Releaser:
@@ -123,9 +123,9 @@ class Releaser:
         """
         name = self._loaded.model(model).name
         history = self._stores.releases.history(name)
-        champion = next((one for one in returned(history) or () if one.role == "champion"), None)
-        if champion and not history[-1].candidate:
-            self._online.fill_again(self._stores.bundles.open(champion.bundle))
+        # Also where a candidate is to be taken back: somebody else may do so meanwhile.
+        for before in champions(history)[-2:-1]:
+            self._online.fill_again(self._stores.bundles.open(before.bundle))
         return self._stores.promotion.rollback(name, reason=reason, actor=actor)
 
     def history(self, model: str, at_us: int | None) -> Sequence[Release]:

@@ -7,6 +7,7 @@ Entry: ``python -m seakeep.project.upkeep FOLDER``.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -127,7 +128,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m seakeep.project.upkeep FOLDER\n")
         return 2
-    os.nice(NICENESS)
+    _give_way()
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
     try:
         observing = load_settings(Path(arguments[0])).observe
@@ -138,6 +139,14 @@ def main(arguments: list[str]) -> int:
     with configured(observing):
         while True:
             time.sleep(jobs.step())
+
+
+def _give_way() -> None:
+    os.nice(NICENESS)
+    # Where the scheduler groups processes by session, niceness counts within a session alone, and this process leads one
+    # of its own: https://man7.org/linux/man-pages/man7/sched.7.html, "The autogroup feature".
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICENESS), "ascii")
 
 
 def _end_with_standard_input() -> None:

@@ -23,6 +23,7 @@ from seakeep.clock import MICROSECONDS, Clock
 from seakeep.errors import SeakeepError, UnavailableError
 from seakeep.serving.errors import InternalError, RequestError
 from seakeep.serving.exchange import Exchange, Limits, check_head, decompress, too_large
+from seakeep.serving.heads import Heads
 
 SWEEP_S = 0.5
 """How often deadlines are looked at, in seconds."""
@@ -77,6 +78,7 @@ class HttpServer:
     ) -> None:
         self.application, self.limits, self.hosts = application, limits, hosts
         self._clock = clock
+        self.heads = Heads()
         self.connections: set[Connection] = set()
         self.buffered_bytes = 0
         self.draining = False
@@ -120,6 +122,7 @@ class Connection(asyncio.Protocol):
         self._unread: bytes | memoryview = b""
         self._taken = 0
         self._resuming = False
+        self._fed = b""
 
     # From the event loop
 
@@ -148,10 +151,13 @@ class Connection(asyncio.Protocol):
             return
         if self._unread:
             self._unread = bytes(self._unread) + data  # one read more than was paused for
-        elif len(data) <= PIECE_BYTES:
-            self._feed(data)
-        else:
-            self._take(memoryview(data))
+        elif self._receiving or not self._recognise(data):
+            self._fed = b"" if self._receiving else data
+            if len(data) <= PIECE_BYTES:
+                self._feed(data)
+            else:
+                self._take(memoryview(data))
+            self._fed = b""
 
     def eof_received(self) -> bool:
         """The client sends no more: it may still wait for its answers."""
@@ -221,13 +227,10 @@ class Connection(asyncio.Protocol):
         exchange.close = version == "1.0" or server.draining or not parser.should_keep_alive()
         try:
             check_head(exchange, version, server.limits, server.hosts)
-            server.application.admit(exchange)
         except SeakeepError as error:
             self._refuse(error)
             return
-        except Exception:  # noqa: BLE001 -- the request border: a fault of ours must not end the connection without an answer
-            _log.exception("a request could not be admitted")
-            self._refuse(InternalError("a fault in the server"))
+        if not self._admit(exchange):
             return
         self._allow(server.limits.body_s)
         if b"expect" in self._headers and version == "1.1" and not self._queue and self._transport:
@@ -261,6 +264,8 @@ class Connection(asyncio.Protocol):
         exchange.arrived_s = time.perf_counter()
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._drop_body()
+        if self._fed:
+            server.heads.keep(self._fed, exchange, body)
         self._exchange = None
         self._receiving = False
         self._allow(math.inf)
@@ -350,6 +355,32 @@ class Connection(asyncio.Protocol):
             limits = self._server.limits
             self._allow(limits.body_s if self._exchange else limits.header_s)
         self._take(memoryview(data))
+
+    def _recognise(self, data: bytes) -> bool:
+        """Take a request whose head was parsed before; False if it has to be parsed."""
+        found = self._server.heads.find(data)
+        if found is None:
+            return False
+        head, body = found
+        self._headers = head.headers
+        self._exchange = exchange = Exchange(self, head.method, head.path, head.headers)
+        exchange.close = self._server.draining
+        if self._admit(exchange):
+            if body:
+                self.on_body(body)
+            self.on_message_complete()
+        return True
+
+    def _admit(self, exchange: Exchange) -> bool:
+        """Let the application look at a head; False if it was refused."""
+        try:
+            self._server.application.admit(exchange)
+        except SeakeepError as error:
+            self._refuse(error)
+        except Exception:  # noqa: BLE001 -- the request border: a fault of ours must not end the connection without an answer
+            _log.exception("a request could not be admitted")
+            self._refuse(InternalError("a fault in the server"))
+        return not self._refused
 
     def _feed(self, data: bytes | memoryview) -> None:
         headers, count = self._headers, self._head_count

@@ -134,12 +134,11 @@ class Loader:
                 self._take(self._routing.routes())
                 self._revision = revision
                 self._fault = ""
+            self._load_missing()
         except Exception as error:  # noqa: BLE001 -- the job border: what is in force stays in force
             if str(error) != self._fault:
                 self._fault = str(error)
-                _log.exception("the releases cannot be read")
-            return
-        self._load_missing()
+                _log.exception("the releases cannot be followed")
 
     def _take(self, routes: Sequence[Route]) -> None:
         """Put new routes in force as far as their versions are loaded."""

@@ -54,7 +54,8 @@ class Traffic:
     @property
     def can_degrade(self) -> bool:
         """Whether anything can stand in for its versions where too much is asked."""
-        return self.standby is not None or self.champion.rule is not None
+        standby, champion = self.standby, self.champion
+        return champion.rule is not None or (standby is not None and standby.outputs.kind == champion.outputs.kind)
 
     @property
     def split(self) -> bool:

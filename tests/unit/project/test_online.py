@@ -152,6 +152,13 @@ def test_views_stay_for_as_long_as_a_release_or_the_way_back_needs_them(project,
     # Back and further back: what was let go of is filled before that version answers.
     assert project.rollback().champion.version == newest.number
     assert entered(project) == VIEWS
+    # Where a candidate is to be taken back, somebody else may do so meanwhile: then it is the champion who goes.
+    canary = project.models[MODEL].rollout
+    project.stores.promotion.promote(
+        twin(project), results=[], canary=canary, actor="test", now=False, override="a test"
+    )
+    assert project.rollback().champion.version == newest.number
+    assert entered(project) == both
     assert project.rollback().champion.version == other.number
     assert entered(project) == both
     assert project._online.fill([project.bundle(other)]) == []

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from tests.flights import MODEL, REPLAY_FROM_US, entries, failing_day, opened, wait_for
@@ -14,6 +15,7 @@ from seakeep.errors import NotFoundError
 from seakeep.features.retire import UNNEEDED_US
 from seakeep.project import beside, service, upkeep
 from seakeep.project.load import load_project
+from seakeep.project.upkeep import NICENESS
 from seakeep.recorder.layout import parts
 from seakeep.recorder.retention import SETTLED_S, Expired, Steadiness
 from seakeep.records.finding import Page
@@ -186,8 +188,12 @@ def started(folder, **pipes):
 
 def test_it_judges_the_days_of_a_project_and_ends_when_its_standard_input_does(project):
     failing_day(project)
-    with started(project.folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with started(project.folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
         (page,) = wait_for(lambda: project.stores.pages.pages(MODEL), process=process)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+        among_sessions = Path(f"/proc/{process.pid}/autogroup")
+        if among_sessions.exists():
+            assert among_sessions.read_text().split()[1:] == ["nice", str(NICENESS)]
         process.stdin.close()
         assert process.wait(60) == 0
         assert f"PAGE {MODEL}:1" in process.stderr.read()

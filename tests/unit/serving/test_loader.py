@@ -272,7 +272,7 @@ class TestFailures:
                 await until(lambda: followed.in_force() == (2,))
 
         run(scenario())
-        assert caplog.text.count("the releases cannot be read") == 1
+        assert caplog.text.count("the releases cannot be followed") == 1
 
 
 def test_a_model_that_is_released_no_more_is_gone(followed, rig):

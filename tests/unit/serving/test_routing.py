@@ -1,7 +1,10 @@
+import dataclasses
+
 import msgspec
 import pytest
 from tests.serving_rig import candidate
 
+from seakeep.records.outputs import number
 from seakeep.records.release import Route
 from seakeep.serving.routing import Traffic, place_of, share_out
 
@@ -93,6 +96,8 @@ def test_a_version_that_stands_by_takes_part_without_a_share(rig, loaded):
     assert traffic.can_degrade
     assert share_out([first, standing], {first.bundle: versions[first.bundle]}, None).standby is None
     assert not share_out([first], versions, None).can_degrade
+    of_another_kind = dataclasses.replace(versions[third.bundle], outputs=number())
+    assert not dataclasses.replace(traffic, standby=of_another_kind).can_degrade
 
 
 def test_an_a_b_test_keeps_its_share_and_its_column(loaded):
