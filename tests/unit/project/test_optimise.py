@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from tests import flights
 
-from seakeep.errors import ConfigError, NotFoundError, ParityError, RerunMismatch
-from seakeep.project import optimise
+from seakeep.conversion.optimise.workshop import Made
+from seakeep.errors import ConfigError, ConversionError, NotFoundError, ParityError, RerunMismatch
+from seakeep.project import build, optimise
 from seakeep.project.optimise import check
 from seakeep.records.optimise import Limits, Recipe
 from seakeep.records.run import Metric
@@ -26,7 +27,7 @@ class Given:
 
     def __init__(self, models, rows, *, batch):
         assert set(models) <= set(US)
-        assert 1 <= batch
+        assert batch >= 1
 
     def __call__(self, names, calls):
         return [np.linspace(US[name], 1.01 * US[name], calls) for name in names]
@@ -101,13 +102,20 @@ def test_its_gates_are_judged_as_any_version_s(project, found):
 
 
 @pytest.mark.slow
-def test_it_is_made_again_to_the_byte_and_another_recipe_is_told(project, run):
-    assert project.rerun(run.id) == run
-    origin = msgspec.structs.replace(run.origin, recipe=HALF)
-    other = msgspec.structs.replace(run, id="r-00000000abcd", origin=origin)
-    project.stores.runs.add(other, actor="test")
+def test_it_is_made_again_to_the_byte_and_what_would_be_another_is_told(project, run, monkeypatch):
+    assert project.rerun(run.id).artefact == run.artefact
+
+    def other(request, source, learn, calibrate):
+        assert request.recipes == (FEW,)
+        return [Made(recipe=FEW, artefact=b"another")]
+
+    monkeypatch.setattr(build, "make_all", other)
     with pytest.raises(RerunMismatch):
-        project.rerun(other.id)
+        project.rerun(run.id)
+    monkeypatch.setattr(build, "make_all", lambda *_: [Made(recipe=FEW, fault="not made: no trees")])
+    with pytest.raises(ConversionError, match="not made: no trees") as caught:
+        project.rerun(run.id)
+    assert run.origin.run in caught.value.hint
 
 
 @pytest.mark.slow

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from seakeep.conversion.emit.model import emit
+from seakeep.conversion.engine import EngineSettings, executed
 from seakeep.conversion.optimise import workshop
 from seakeep.conversion.optimise.maker import make
-from seakeep.conversion.optimise.workshop import Request, Told, make_all
+from seakeep.conversion.optimise.workshop import Request, Told
 from seakeep.errors import ConversionError
 from seakeep.records.optimise import Recipe
 from seakeep.training.artefact import to_bytes
@@ -49,20 +50,17 @@ def told(folder):
     return msgspec.json.decode((folder / workshop.MADE).read_bytes(), type=list[Told])
 
 
-@pytest.mark.slow
-def test_candidates_made_in_the_cage_are_those_that_are_made_here():
+def test_each_recipe_has_its_estimator_and_its_model_or_a_reason(folder):
     about = material("histogram")
-    source = to_bytes(about.source)
-    half, threads, magic = make_all(
-        request(source, recipes=(HALF, THREADS, Recipe(by="magic", told="magic"))), source, about.learn, about.calibrate
-    )
+    place = folder(about, recipes=(HALF, THREADS, Recipe(by="magic", told="magic")))
+    assert [one.fault for one in told(place)] == ["", "", "not made: nothing makes 'magic'"]
     made = make(HALF, about)
-    there, here = (predict(one, about.calibrate) for one in (pickle.loads(half.artefact), made))
-    np.testing.assert_array_equal(there, here)
-    assert half.model == emit(made, about.learn.columns).model
-    assert threads.model != emit(about.source, about.learn.columns).model
-    assert (magic.artefact, magic.model) == (b"", b"")
-    assert magic.fault == "not made: nothing makes 'magic'"
+    half = pickle.loads((place / "0.pkl").read_bytes())
+    np.testing.assert_array_equal(predict(half, about.calibrate), predict(made, about.calibrate))
+    assert (place / "0.onnx").read_bytes() == emit(made, about.learn.columns).model
+    plain = emit(about.source, about.learn.columns).model
+    assert (place / "1.onnx").read_bytes() == executed(plain, EngineSettings(threads=2))
+    assert not (place / "2.onnx").exists()
 
 
 def test_what_the_makers_propose_is_made_if_nothing_else_is_asked(folder):
