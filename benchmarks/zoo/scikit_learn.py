@@ -14,6 +14,7 @@ from sklearn.compose import (
 )
 from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.feature_extraction import text
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
@@ -31,6 +32,11 @@ def scaled(model):
 def columns(encoder, numbers="passthrough", **settings):
     """An encoder of the text column, beside something for the numbers."""
     return ColumnTransformer([("text", encoder, ["place"]), ("numbers", numbers, NUMBERS)], **settings)
+
+
+def written(vectoriser, numbers="passthrough", **settings):
+    """A vectoriser of the texts, beside something for the numbers."""
+    return ColumnTransformer([("words", vectoriser, "remark"), ("numbers", numbers, NUMBERS)], **settings)
 
 
 def filled(**settings):
@@ -625,7 +631,59 @@ WRAPPERS = {
         "binary",
     ),
 }
+TEXTS = {
+    "words counted": (
+        lambda _: pipe(written(text.CountVectorizer(ngram_range=(1, 2)), filled()), logistic()), "written", "binary",
+    ),
+    "words weighed": (
+        lambda _: pipe(
+            written(text.TfidfVectorizer(sublinear_tf=True, strip_accents="unicode", stop_words="english"), filled()),
+            logistic(),
+        ),
+        "written",
+        "three",
+    ),
+    "letters of words, weighed to sums": (
+        lambda _: pipe(
+            written(text.TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3), norm="l1"), "drop"),
+            naive_bayes.ComplementNB(),
+        ),
+        "written",
+        "binary",
+    ),
+    "letters, told apart": (
+        lambda _: pipe(
+            written(text.CountVectorizer(analyzer="char", binary=True, lowercase=False, strip_accents="ascii"), "drop"),
+            naive_bayes.BernoulliNB(),
+        ),
+        "written",
+        "binary",
+    ),
+    "words counted, weighed, singular vectors": (
+        lambda _: pipe(
+            written(pipe(text.CountVectorizer(), text.TfidfTransformer(), TruncatedSVD(4, random_state=0)), "drop"),
+            logistic(),
+        ),
+        "written",
+        "binary",
+    ),
+    "words before a forest": (lambda n: pipe(written(text.TfidfVectorizer(norm=None)), forest(n)), "written", "binary"),
+    "words before boosting": (
+        lambda n: pipe(
+            written(text.CountVectorizer(), sparse_threshold=0), ensemble.HistGradientBoostingClassifier(max_iter=n)
+        ),
+        "written",
+        "binary",
+    ),
+}  # fmt: skip
+"""Models of texts."""
+
 REFUSED = {
+    "hashed words": (
+        lambda _: pipe(written(text.HashingVectorizer(n_features=64), "drop"), logistic()),
+        "written",
+        "binary",
+    ),
     "support vectors with probabilities": (lambda _: scaled(svm.SVC(probability=True)), "plain", "binary"),
     "forest after float32 bins": (
         lambda n: pipe(pre.KBinsDiscretizer(5, encode="ordinal", dtype=np.float32), forest(n)),
@@ -636,4 +694,4 @@ REFUSED = {
 }
 """What is refused by name, as it should be."""
 
-MODELS = TREES | BOOSTING | PREPARED | LINEAR | OTHERS | WRAPPERS | REFUSED
+MODELS = TREES | BOOSTING | PREPARED | LINEAR | OTHERS | WRAPPERS | TEXTS | REFUSED

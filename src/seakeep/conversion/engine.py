@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from typing import Literal as OneOf
 
 import msgspec
@@ -26,7 +27,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         How far the engine rewrites the graph when it loads it.
     """
 
-    threads: int = 1
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     level: Level = "all"
 
 

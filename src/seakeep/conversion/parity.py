@@ -151,6 +151,7 @@ def _cases(emission: Emission, rows: Rows, near: NDArray[np.int64]) -> tuple[dic
         "missing": probe.missing(rows, base),
         "unseen": probe.unseen(rows, base),
         "extremes": probe.extremes(rows, base),
+        "texts": probe.texts(rows, base, emission.texts),
     }
     if not emission.forests:
         return cases, {}

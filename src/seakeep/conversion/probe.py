@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_BOUNDARY_ROWS = 100_000
 _MOST_WITNESSES = 20_000
+_STRANGE = "\u0130I\u0131 Stra\u00dfe \ufb01n e\u0301\u00e9 \u03a3\u03a3 \u0663 a\u200bb _x 1st \U0001f6a2"
+"""Letters whose case, form or kind libraries disagree on."""
 _UNSEEN = "\N{SNOWMAN} never seen"
 _SINGLE_MAX = float(np.finfo(np.float32).max)
 _ASIDE, _ASIDE_SINGLE = 1e-9, 1e-6
@@ -57,6 +60,30 @@ def unseen(rows: Rows, base: NDArray[np.int64]) -> Rows:
         for text in (known[j] for j in spread(len(known), 16)):
             changes += [(i, text.swapcase()), (i, f"{text} ")]
     return _changed(rows, base, changes, "category")
+
+
+def texts(rows: Rows, base: NDArray[np.int64], positions: Sequence[int]) -> Rows:
+    """Each text that is split into terms, of the rows ``base``, in other cases, forms, spacings and orders, and beside other texts."""
+    triples = [
+        (int(row), position, text)
+        for position in positions
+        for row in base
+        for text in _rewritten(
+            rows.categories[row, position], rows.categories[(row + 1) % len(rows), position], _STRANGE
+        )
+    ]
+    return _set_each(rows, triples, "category")
+
+
+def _rewritten(text: str, other: str, strange: str) -> list[str]:
+    words = text.split()
+    forms = [unicodedata.normalize(form, text) for form in ("NFC", "NFD", "NFKC", "NFKD")]
+    spaced = [space.join(words) for space in ("  ", "\t", "\n", "\N{NO-BREAK SPACE}", "\x1f", "-", "_", "'", "")]
+    return [
+        *(text.upper(), text.lower(), text.title(), text.swapcase(), text.casefold(), f" {text} ", text[::-1]),
+        *(*forms, *spaced, " ".join(words[::-1]), " ".join([text] * 40), f"{text} {other}", f"{text}{other}"),
+        *(f"{text} {strange}", f"{strange} {text}", *(text + letter for letter in strange), strange),
+    ]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,18 +11,24 @@ import numpy as np
 import onnxruntime
 
 from seakeep.conversion.engine import SETTINGS, EngineSettings
+from seakeep.conversion.terms import Analyses, Terms
 from seakeep.errors import IntegrityError
 from seakeep.records.outputs import Outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+T = TypeVar("T")
+
 ENGINE = f"onnxruntime {onnxruntime.__version__}"
 NUMBERS = "numbers"
 CATEGORIES = "categories"
 SCORE = "score"
+TERMS = "terms"
 OUTPUTS = "seakeep.outputs"
 """The entry of a model's metadata that tells what its answers are."""
+TEXTS = "seakeep.texts"
+"""The entry that tells how its texts become terms, if it has any: :class:`~seakeep.conversion.terms.Analyses`."""
 
 
 class ScoringSession:
@@ -33,7 +39,8 @@ class ScoringSession:
     model
         The ONNX model's bytes (bytes, not a path: a model loaded from bytes cannot pull in other files). Its inputs
         are ``numbers``, float64 ``(n, numbers)``, and ``categories``, string ``(n, categories)``; an input without
-        columns is left out. Its output is ``score``, float64 ``(n,)`` or ``(n, k)``: what :attr:`outputs` tells.
+        columns is left out. A model of texts has a third one, ``terms``, which is made here of the categories that
+        hold them. Its output is ``score``, float64 ``(n,)`` or ``(n, k)``: what :attr:`outputs` tells.
 
     Attributes
     ----------
@@ -48,16 +55,17 @@ class ScoringSession:
 
     def __init__(self, model: bytes) -> None:
         self._session = _opened(model, EngineSettings())
-        told = self._session.get_modelmeta().custom_metadata_map
-        settings = _decoded(told.get(SETTINGS, "{}"), EngineSettings)
+        about = self._session.get_modelmeta().custom_metadata_map
+        settings = _told(about.get(SETTINGS, "{}"), EngineSettings)
         if settings != EngineSettings():
             self._session = _opened(model, settings)
         self._inputs = {value.name for value in self._session.get_inputs()}
         outputs = [value.name for value in self._session.get_outputs()]
-        if outputs != [SCORE] or not self._inputs <= {NUMBERS, CATEGORIES}:
+        if outputs != [SCORE] or not self._inputs <= {NUMBERS, CATEGORIES, TERMS}:
             message = f"the model has inputs {sorted(self._inputs)} and outputs {outputs}"
             raise IntegrityError(message, hint="convert the run again")
-        self.outputs = _decoded(told.get(OUTPUTS, "{}"), Outputs)
+        self.outputs = _told(about.get(OUTPUTS, "{}"), Outputs)
+        self._terms = Terms(_told(about.get(TEXTS, ""), Analyses)) if TERMS in self._inputs else None
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``, of ``numbers`` ``(n, numbers)`` and ``categories`` ``(n, categories)``.
@@ -74,11 +82,10 @@ class ScoringSession:
             feeds[NUMBERS] = numbers
         if CATEGORIES in self._inputs:
             feeds[CATEGORIES] = categories
+        if self._terms:
+            feeds[TERMS] = self._terms.of(categories)
         scores: NDArray[np.float64] = self._session.run([SCORE], feeds)[0]
         return scores
-
-
-_Told = TypeVar("_Told", EngineSettings, Outputs)
 
 
 def _opened(model: bytes, settings: EngineSettings) -> Any:
@@ -96,9 +103,10 @@ def _opened(model: bytes, settings: EngineSettings) -> Any:
         raise IntegrityError(message, hint="convert the run again") from error
 
 
-def _decoded(told: str, kind: type[_Told]) -> _Told:
+def _told(about: str, kind: type[T]) -> T:
+    """What a model tells of itself."""
     try:
-        return msgspec.json.decode(told, type=kind)
+        return msgspec.json.decode(about, type=kind)
     except msgspec.DecodeError as error:
-        message = f"the model tells of unknown {'answers' if kind is Outputs else 'settings'}: {told[:200]}"
+        message = f"the model tells of itself what is not known: {about[:200]!r}"
         raise IntegrityError(message, hint="convert the run again") from error

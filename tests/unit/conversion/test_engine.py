@@ -37,10 +37,11 @@ def test_a_model_is_executed_as_it_says_wherever_it_is_loaded(model):
     assert session.score(numbers, none) == ScoringSession(model).score(numbers, none)
 
 
-def test_settings_that_are_not_known_are_refused(model):
+@pytest.mark.parametrize("settings", ['{"level": "wild"}', '{"threads": 0}', '{"threads": 1000000}', "{"])
+def test_settings_that_are_not_known_are_refused(model, settings):
     told = load_from_string(model)
-    helper.set_model_props(told, {SETTINGS: '{"level": "wild"}'})
-    with pytest.raises(IntegrityError, match="unknown settings") as caught:
+    helper.set_model_props(told, {SETTINGS: settings})
+    with pytest.raises(IntegrityError, match="what is not known") as caught:
         ScoringSession(told.SerializeToString())
     assert caught.value.hint
 

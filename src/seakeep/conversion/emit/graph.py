@@ -11,12 +11,14 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from seakeep.conversion.emit.column import Column, Origin, Table
 from seakeep.conversion.emit.forest import Forest
-from seakeep.conversion.session import CATEGORIES, NUMBERS, SCORE
+from seakeep.conversion.session import CATEGORIES, NUMBERS, SCORE, TERMS, TEXTS
+from seakeep.conversion.terms import Analyses, Analysis
 from seakeep.records.feature import FeatureKind
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ class Graph:
         What matrix products were emitted: those a proof changes the coefficients of.
     flat
         Whether some function of the model is constant in places, so that a small change before it may not show.
+    analyses
+        How texts are split, by column of the input of terms.
     doubts
         Tensors ``(n, 1)``, 1 in rows to which rounding may give either of two answers, which are no estimator's fault.
     """
@@ -73,6 +77,7 @@ class Graph:
         self.products: list[Product] = []
         self.flat = False
         self.doubts: list[str] = []
+        self.analyses: list[Analysis] = []
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self._made: dict[tuple[Any, ...], str] = {}
@@ -216,6 +221,10 @@ class Graph:
             for name, kind in ((NUMBERS, TensorProto.DOUBLE), (CATEGORIES, TensorProto.STRING))
             if self._width[name]
         ]
+        about = dict(about or {})
+        if self.analyses:
+            inputs.append(helper.make_tensor_value_info(TERMS, TensorProto.STRING, [None, len(self.analyses)]))
+            about[TEXTS] = msgspec.json.encode(Analyses(analyses=tuple(self.analyses))).decode()
         graph = helper.make_graph(
             nodes,
             "seakeep",
@@ -229,7 +238,7 @@ class Graph:
             ir_version=_IR_VERSION,
             producer_name="seakeep",
         )
-        helper.set_model_props(model, dict(about or {}))
+        helper.set_model_props(model, about)
         serialised: bytes = model.SerializeToString(deterministic=True)
         return serialised
 

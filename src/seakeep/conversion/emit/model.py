@@ -40,6 +40,8 @@ class Emission:
     forests, products
         The trees it follows and the products it forms, each with a serialised model of the same inputs whose output
         is the matrix that they look at.
+    texts
+        Positions of the category inputs that it splits into terms.
     flat
         Whether some function of it is constant in places, so that a small change before it may not show.
     doubt
@@ -53,6 +55,7 @@ class Emission:
     tolerance: float
     forests: tuple[tuple[Forest, bytes], ...] = ()
     products: tuple[tuple[Product, bytes], ...] = ()
+    texts: tuple[int, ...] = ()
     flat: bool = False
     doubt: bytes = b""
 
@@ -118,6 +121,7 @@ def emit(estimator: Any, columns: Sequence[FeatureColumn]) -> Emission:
         products=tuple(
             (product, looked_at(product.matrix, product.width)) for product in graph.products if product.output in used
         ),
+        texts=tuple(sorted({analysis.column for analysis in graph.analyses})),
         doubt=looked_at(graph.beside(graph.doubts), len(graph.doubts)) if graph.doubts else b"",
         flat=graph.flat or not outputs.single or _layered(graph, used),
     )

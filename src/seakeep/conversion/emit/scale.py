@@ -52,19 +52,12 @@ def stretch(graph: Graph, step: Any, table: Table, where: str) -> Table:
 @transformer(Normalizer)
 def normalise(graph: Graph, step: Any, table: Table, where: str) -> Table:
     """Rows divided by their norm; a norm of 0 divides by 1 instead."""
-    matrix, width = finite(graph, table, where), len(table.columns)
-    size = graph.node("Abs", matrix)
-    if step.norm == "l2":
-        norm = graph.node("Sqrt", graph.total(graph.node("Mul", matrix, matrix), width))
-    elif step.norm == "l1":
-        norm = graph.total(size, width)
-    else:
-        norm = graph.node("ReduceMax", size, graph.constant(np.array([1], dtype=np.int64)), keepdims=1)
+    matrix = finite(graph, table, where)
     # _handle_zeros_in_scale; a sparse matrix is divided by every norm that is not 0
     least = np.nextafter(0.0, 1.0) if table.sparse else 10 * np.finfo(np.float64).eps
-    norm = graph.node("Where", graph.node("Less", norm, graph.number(least)), graph.number(1.0), norm)
+    divided = unit_rows(graph, matrix, len(table.columns), step.norm, least=least)
     likes = [dataclasses.replace(column, origin=None) for column in table.columns]
-    return Table(graph.new_columns(graph.node("Div", matrix, norm), likes), sparse=table.sparse)
+    return Table(graph.new_columns(divided, likes), sparse=table.sparse)
 
 
 @transformer(Binarizer)
@@ -82,6 +75,19 @@ def binarise(graph: Graph, step: Any, table: Table, where: str) -> Table:
     steps = [(edges, np.array([0.0, 1.0]))] * len(table.columns)
     flags = cut(graph, table.columns, steps, side="left")
     return Table(graph.new_columns(flags, [stepped(column, edges) for column in table.columns]), sparse=table.sparse)
+
+
+def unit_rows(graph: Graph, matrix: str, width: int, norm: str, *, least: float) -> str:
+    """Rows divided by their norm (``"l1"``, ``"l2"`` or ``"max"``), but for those whose norm is less than ``least``."""
+    size = graph.node("Abs", matrix)
+    if norm == "l2":
+        length = graph.node("Sqrt", graph.total(graph.node("Mul", matrix, matrix), width))
+    elif norm == "l1":
+        length = graph.total(size, width)
+    else:
+        length = graph.node("ReduceMax", size, graph.constant(np.array([1], dtype=np.int64)), keepdims=1)
+    one = graph.number(1.0)
+    return graph.node("Div", matrix, graph.node("Where", graph.node("Less", length, graph.number(least)), one, length))
 
 
 def clipped(graph: Graph, table: Table, low: float, high: float) -> Table:
