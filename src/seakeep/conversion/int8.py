@@ -30,7 +30,7 @@ ACTIVATIONS = ("relu", "identity")
 """Those that give the same bits everywhere; a last bit may else decide how a value is rounded."""
 
 
-class _Int8(BaseEstimator):  # type: ignore[misc] -- it ships no types
+class _Int8(BaseEstimator):  # type: ignore[misc]
     """A fitted network with hidden layers of integers.
 
     Attributes
