@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests import flights
 
+from seakeep.cli.build import run_summary
 from seakeep.conversion.optimise.workshop import Made
 from seakeep.errors import ConfigError, ConversionError, NotFoundError, ParityError, RerunMismatch
 from seakeep.project import build, optimise
@@ -77,6 +78,8 @@ def test_the_fastest_within_the_limits_is_a_version_with_where_it_comes_from(pro
     assert (run.origin.version, run.origin.run, run.origin.recipe) == (f"{flights.MODEL}:1", source.id, FEW)
     assert run.origin.attempts == found.attempts
     assert run.origin.confirmed == found.confirmed
+    assert f"made of {flights.MODEL}:1 ({source.id}) by: 4 of 40 trees" in run_summary(run)
+    assert "made of" not in run_summary(source)
     assert (run.dataset, run.code, run.definition_digest) == (source.dataset, source.code, source.definition_digest)
     assert run.artefact != source.artefact
     assert run.metrics.keys() == source.metrics.keys()
