@@ -26,6 +26,7 @@ _COMMANDS = {
         "rerun": ("build", "Train a run again and compare it byte for byte."),
         "convert": ("build", "Convert a run, prove it equal and register the version."),
         "optimise": ("optimise", "Search for a faster or smaller version within limits."),
+        "register": ("build", "Take a model trained elsewhere from its file."),
     },
     "Release": {
         "gates": ("release", "Judge a version by its gates."),
@@ -51,6 +52,7 @@ _COMMANDS = {
         "parity": ("know", "Recompute served features from history, and compare."),
     },
     "Administer": {
+        "doctor": ("doctor", "What is usable here, and whether what is kept is whole."),
         "run": ("nouns", "Training runs: list, show."),
         "model": ("nouns", "Versions of models: list, show."),
         "data": ("nouns", "Dataset versions: list, diff."),

@@ -13,14 +13,19 @@ from seakeep.conversion.engine import EngineSettings
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.model import Decision
 from seakeep.records.outputs import PROBABILITY, Outputs
 
-ESTIMATOR = "estimator.pkl"
+ESTIMATOR = "estimator"
 FRAME = "frame.npz"
 REQUEST = "request.json"
 MODEL = "model.onnx"
+NOTES = "notes.json"
 PROOF = "parity.json"
 ERROR = "error.json"
+SCRATCH = "scratch"
+RUN = "run"
+"""The format of an estimator that a run of this project made."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +45,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         What the model must answer.
     engine
         How the engine is to execute it.
+    format
+        What the estimator's file is: :data:`RUN`, or a key of :data:`seakeep.conversion.formats.registry.FORMATS`.
+    decision
+        What the threshold follows from on the validation rows, in place of ``threshold``.
+    without_cage
+        Read what runs code even where this system gives no full cage.
     """
 
     columns: tuple[FeatureColumn, ...]
@@ -48,6 +59,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: int
     outputs: Outputs = PROBABILITY
     engine: EngineSettings = EngineSettings()
+    format: str = RUN
+    decision: Decision | None = None
+    without_cage: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

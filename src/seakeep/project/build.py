@@ -12,12 +12,14 @@ from seakeep.clock import Clock, TimeOrderedIds
 from seakeep.config import Home
 from seakeep.conversion.convert import Converted, convert
 from seakeep.conversion.engine import engine_of_run
+from seakeep.conversion.modelfile import read_model_file
 from seakeep.conversion.optimise.workshop import Request, make_all
 from seakeep.data.version import load
-from seakeep.errors import ConversionError, NotFoundError
+from seakeep.errors import ConversionError, NotFoundError, TrainingError
 from seakeep.features.frame import Frame
 from seakeep.features.join import training_frame
 from seakeep.project import jobs
+from seakeep.project.judge import kept
 from seakeep.project.load import LoadedProject
 from seakeep.project.stores import Stores
 from seakeep.records.optimise import Origin
@@ -50,18 +52,49 @@ class Builder:
 
     def train(self, model: str, *, as_of_us: int | None, validate_from_us: int | None, trainer: str, actor: str) -> Run:
         """Keep a dataset version, train on it in a process of its own, and record the run."""
-        chosen = self._loaded.model(model)
         if trainer:
             self._loaded.trainer(trainer)  # a name that is not there is told before the data are read
+        request = self._taken(model, as_of_us, validate_from_us)
+        request = msgspec.structs.replace(request, trainer=trainer)
+        with tempfile.TemporaryDirectory(prefix="seakeep-train-") as folder:
+            return self._record(jobs.train(request, into=Path(folder)), Path(folder), actor)
+
+    def register(
+        self,
+        path: Path,
+        model: str,
+        *,
+        as_of_us: int | None,
+        validate_from_us: int | None,
+        trust_pickle: bool,
+        without_cage: bool,
+        actor: str,
+    ) -> tuple[Version, ParityProof]:
+        """Judge a model file on the project's own rows, and register what it was converted to."""
+        read_model_file(path, trust_pickle=trust_pickle)  # what cannot be taken is told before the data are read
+        request = msgspec.structs.replace(
+            self._taken(model, as_of_us, validate_from_us),
+            given=str(path.absolute()),
+            trust_pickle=trust_pickle,
+            without_cage=without_cage,
+        )
+        with tempfile.TemporaryDirectory(prefix="seakeep-train-") as folder:
+            into = Path(folder)
+            trained = jobs.train(request, into=into)
+            run = self._record(trained, into, actor)
+            return self.registered(run, kept(into), actor)
+
+    def _taken(self, model: str, as_of_us: int | None, validate_from_us: int | None) -> jobs.TrainRequest:
+        """Keep a dataset version; a request to learn from it or judge by it."""
+        chosen = self._loaded.model(model)
         started_us = self._clock.now_us()
         moment_us = started_us if as_of_us is None else as_of_us
         dataset = jobs.take_dataset(self._loaded, chosen, as_of_us=moment_us, store=self._stores.datasets)
         request = self._request(chosen.name, dataset.id, started_us)
-        request = msgspec.structs.replace(request, validate_from_us=validate_from_us or 0, trainer=trainer)
-        with tempfile.TemporaryDirectory(prefix="seakeep-train-") as folder:
-            into = Path(folder)
-            trained = jobs.train(request, into=into)
-            files = {ESTIMATOR: trained.artefact, VALIDATION: (into / jobs.VALIDATION).read_bytes()}
+        return msgspec.structs.replace(request, validate_from_us=validate_from_us or 0)
+
+    def _record(self, trained: jobs.Trained, into: Path, actor: str) -> Run:
+        files = {ESTIMATOR: trained.artefact, VALIDATION: (into / jobs.VALIDATION).read_bytes()}
         run = trained.run
         sealed = self._stores.artefacts.put(files, model=run.model, run=run.id, created_us=run.started_us)
         run = msgspec.structs.replace(run, sealed=sealed)
@@ -71,6 +104,11 @@ class Builder:
     def rerun(self, run_id: str) -> Run:
         """Train a run again from its recorded inputs; the recorded run, if the artefact is the same to the byte."""
         original = self._stores.runs.get(run_id)
+        if original.given:
+            raise TrainingError(
+                f"run {run_id} judged {original.given.name}, which was trained elsewhere",
+                hint="rerun a run that trained",
+            )
         if original.origin is not msgspec.UNSET and not original.origin.recipe.without:
             check_rerun(original, self._make_again(original, original.origin))
             return original
@@ -85,7 +123,11 @@ class Builder:
         The same run gives the same bundle and the same version, however often it is converted.
         """
         run = self._stores.runs.get(run_id) if run_id else self._newest()
-        return self.register(run, self.proved(run, self.estimator(run), self.validation(run)), actor=actor)
+        if run.given:
+            raise ConversionError(
+                f"run {run.id} judged {run.given.name}, a model file", hint="register the file again: seakeep register"
+            )
+        return self.registered(run, self.proved(run, self.estimator(run), self.validation(run)), actor)
 
     def proved(self, run: Run, estimator: bytes, validate: Frame) -> Converted:
         """The model of a run that may not be recorded yet, proved on its validation rows."""
@@ -98,7 +140,7 @@ class Builder:
             engine=engine_of_run(run),
         )
 
-    def register(self, run: Run, converted: Converted, *, actor: str) -> tuple[Version, ParityProof]:
+    def registered(self, run: Run, converted: Converted, actor: str) -> tuple[Version, ParityProof]:
         """Sign a run's converted model as a bundle, and register the version."""
         bundle = self._stores.bundles.put(run, converted.model, converted.proof, created_us=run.started_us)
         now_us = self._clock.now_us()

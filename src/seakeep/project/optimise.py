@@ -178,6 +178,11 @@ class Optimiser:
     def _source(self, version: Version) -> Source:
         bundle = self._stores.bundles.open(version.bundle)
         run = self._stores.runs.get(version.run)
+        if run.given:
+            raise ConversionError(
+                f"{version.ref} was registered from {run.given.name}: what is not of a training here is not taken apart",
+                hint="train the model in the project to search from it",
+            )
         validate = self._builder.validation(run)
         validate = validate.select(np.isfinite(validate.label))
         calibrate, test = calibration_split(validate)
@@ -310,7 +315,7 @@ class Optimiser:
         )
         recorded = msgspec.structs.replace(recorded, sealed=sealed)
         self._stores.runs.add(recorded, actor=actor)
-        return self._builder.register(recorded, converted, actor=actor)[0]
+        return self._builder.registered(recorded, converted, actor)[0]
 
 
 class _Table:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from seakeep.clock import Clock, SystemClock
 from seakeep.config import Home, Settings
 from seakeep.project.build import Builder
+from seakeep.project.given import ModelFiles
 from seakeep.project.load import load_project
 from seakeep.project.online import OnlineViews
 from seakeep.project.optimise import Optimiser
@@ -57,6 +58,8 @@ class Project:
         Recorded traffic through any version: ``replay``, ``whatif``, ``shadow``.
     optimiser
         Faster versions of registered ones: ``search``.
+    files
+        Models trained elsewhere: ``register`` takes one from its file.
     recorder
         What can be done with the records: read them with other tools, erase a subject, take another key.
     """
@@ -72,6 +75,7 @@ class Project:
         self.recorder = FlightRecorder(self._loaded, self.home, self.stores, clock)
         self._online = OnlineViews(self.home, self.stores)
         self._builder = Builder(self._loaded, self.home, self.stores, clock)
+        self.files = ModelFiles(self._builder)
         self._releaser = Releaser(self._loaded, self.stores, self._builder, self._online, clock)
         self.optimiser = Optimiser(self.stores, self._builder, self.resolve, clock)
         self.past = Past(self._loaded, self.home, self.stores, self.resolve)

@@ -8,7 +8,26 @@ from seakeep.records.metric import Metric
 from seakeep.records.model import ModelDefinition
 from seakeep.records.optimise import Origin
 
-__all__ = ["Environment", "Metric", "Run"]
+__all__ = ["Environment", "Given", "Metric", "Run"]
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """A model file that was judged in place of a training.
+
+    Attributes
+    ----------
+    name, sha256
+        Of the file.
+    format
+        What its content is: a key of :data:`seakeep.conversion.formats.registry.FORMATS`.
+    libraries
+        Versions of the libraries that read it, by name.
+    """
+
+    name: str
+    sha256: str
+    format: str
+    libraries: dict[str, str]
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +70,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         Name of the project's function that trained in place of the model's own; ``""``: the model's own did.
     threads
         Threads that numerical libraries used: their number decides the order of sums, and so the last bits.
+    given
+        The model file that was judged in place of a training; None: it was trained here.
     sealed
         Digest of the signed folder that holds the estimator and the validation rows; ``""`` before they are stored.
     origin
@@ -81,4 +102,5 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     trainer: str = ""
     threads: int = 1
     sealed: str = ""
+    given: Given | None = None
     origin: Origin | msgspec.UnsetType = msgspec.UNSET  # not in the JSON of what was trained: digests stay

@@ -81,9 +81,8 @@ def fit(
         The train function failed, or its estimator cannot score the validation rows, or there is nothing to learn from.
     """
     validate_from_us = validate_from_us or default_validate_from(frame)
-    learn, validate = split(frame, validate_from_us=validate_from_us)
+    learn, validate = sides_of(model, frame, validate_from_us)
     outputs = model.definition.label.outputs
-    _check_labels(frame, learn, outputs)
     trainer = train or model.train
     folder = home_of(trainer)
     estimator = _call(lambda: trainer(learn), "train", folder)
@@ -94,6 +93,19 @@ def fit(
     return judge(
         model.definition, (learn, validate), scores, to_bytes(estimator), validate_from_us=validate_from_us, seed=seed
     )
+
+
+def sides_of(model: Model, frame: Frame, validate_from_us: int) -> tuple[Frame, Frame]:
+    """Rows to learn from and rows to judge by, whose labels are what the model's label is declared to be.
+
+    Raises
+    ------
+    TrainingError
+        One side has no row, or there is nothing to learn from.
+    """
+    learn, validate = split(frame, validate_from_us=validate_from_us)
+    _check_labels(frame, learn, model.definition.label.outputs)
+    return learn, validate
 
 
 def judge(
