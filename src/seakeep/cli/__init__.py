@@ -26,6 +26,7 @@ _COMMANDS = {
         "train": ("build", "Train a model on everything known by a moment."),
         "rerun": ("build", "Train a run again and compare it byte for byte."),
         "convert": ("build", "Convert a run, prove it equal and register the version."),
+        "optimise": ("optimise", "Search for a faster or smaller version within limits."),
         "register": ("build", "Take a model trained elsewhere from its file."),
     },
     "Release": {

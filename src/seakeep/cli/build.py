@@ -119,6 +119,8 @@ def run_summary(run: Run) -> str:
     head = f"{run.model} {run.id}: {made}, {run.rows_validated:,} validated, {run.seconds:.1f} s"
     lines = [head, "", output.table(["metric", "model (95 %)", *names], rows)]
     lines += [f"warning: {text}" for text in run.warnings]
+    if run.origin:
+        lines.append(f"made of {run.origin.version} ({run.origin.run}) by: {run.origin.recipe.told}")
     return "\n".join(lines)
 
 

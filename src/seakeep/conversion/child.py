@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import hashlib
 import os
 import resource
@@ -38,10 +39,10 @@ def enter_cage(*, leave_network: bool = True) -> None:
     """Limit memory and files, forbid core dumps, and leave the network if this system lets a process do so."""
     if leave_network:
         _leave_network()
-    _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_AS, 8 * _GIB)
-    _limit(resource.RLIMIT_FSIZE, 2 * _GIB)
-    _limit(resource.RLIMIT_NOFILE, 256)
+    limit(resource.RLIMIT_CORE, 0)
+    limit(resource.RLIMIT_AS, 8 * _GIB)
+    limit(resource.RLIMIT_FSIZE, 2 * _GIB)
+    limit(resource.RLIMIT_NOFILE, 256)
 
 
 def run(folder: Path) -> None:
@@ -59,7 +60,7 @@ def run(folder: Path) -> None:
     from seakeep.conversion.packed import OwnCode
 
     request = msgspec.json.decode((folder / exchange.REQUEST).read_bytes(), type=exchange.Request)
-    _limit(resource.RLIMIT_CPU, request.cpu_s)
+    limit(resource.RLIMIT_CPU, request.cpu_s)
     content = _content(folder / exchange.ESTIMATOR, request.artefact_sha256)
     own = OwnCode(request.code)
     own.install()
@@ -72,12 +73,14 @@ def run(folder: Path) -> None:
     else:
         taken = registry.take(request.format, content, request.columns)
     # Not before: what cannot be read is told without them.
+    from seakeep.conversion.enginesettings import executed
     from seakeep.conversion.outputs import require_served
     from seakeep.conversion.parity import prove
     from seakeep.conversion.session import ScoringSession
     from seakeep.training.threshold import choose_threshold
 
-    emission, threshold = taken.emission, request.threshold
+    emission = dataclasses.replace(taken.emission, model=executed(taken.emission.model, request.engine))
+    threshold = request.threshold
     require_served(emission.outputs, taken.name, request.outputs)
     rows = exchange.read_rows(folder / exchange.FRAME)
     if request.decision is not None:
@@ -180,6 +183,17 @@ def _content(path: Path, sha256: str) -> bytes:
     return content
 
 
+def load(path: Path, sha256: str) -> object:
+    """The estimator in a file, for a process in the cage alone.
+
+    Raises
+    ------
+    ConversionError
+        It is not the recorded one, or cannot be read.
+    """
+    return _unpickled(_content(path, sha256))
+
+
 def _unpickled(content: bytes) -> object:
     import pickle  # noqa: TID251 -- the converter process exists to do this apart from everything else
 
@@ -196,7 +210,8 @@ def _unpickled(content: bytes) -> object:
     return loaded
 
 
-def _limit(kind: int, value: int) -> None:
+def limit(kind: int, value: int) -> None:
+    """Take from this process what is above ``value`` of a resource, for good."""
     _, most = resource.getrlimit(kind)
     value = value if most == resource.RLIM_INFINITY else min(value, most)
     resource.setrlimit(kind, (value, value))

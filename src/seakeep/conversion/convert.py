@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ import msgspec
 
 from seakeep.conversion import exchange
 from seakeep.conversion.child import AS_IT_IS
+from seakeep.conversion.enginesettings import EngineSettings
 from seakeep.conversion.modelfile import ModelFile, read_bounded
 from seakeep.conversion.packed import CodeFile
 from seakeep.conversion.process import ONE_THREAD
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from seakeep.features.frame import Frame
     from seakeep.records.model import Decision
 
+TIMEOUT_S = 600
+"""Seconds after which a conversion is ended."""
 _TAIL = 2_000
 _MOST_TOLD, _MOST_MODEL = 1024**2, 2 * 1024**3
 
@@ -51,7 +54,7 @@ def convert(
     artefact_sha256: str,
     outputs: Outputs = PROBABILITY,
     native: Mapping[str, CodeFile] | None = None,
-    timeout_s: int = 600,
+    engine: EngineSettings | None = None,
 ) -> Converted:
     """Convert a fitted estimator to ONNX, or pack it as it is, and prove that it answers alike.
 
@@ -73,8 +76,8 @@ def convert(
     native
         Not None: the estimator is kept as it is, to be served natively. The project's own modules that it may be built
         from, by name.
-    timeout_s
-        Seconds after which the converter is ended.
+    engine
+        How the engine is to execute it, if not as usual.
 
     Raises
     ------
@@ -89,12 +92,13 @@ def convert(
         columns=frame.columns,
         threshold=threshold,
         artefact_sha256=artefact_sha256,
-        cpu_s=2 * timeout_s,
+        cpu_s=2 * TIMEOUT_S,
         outputs=outputs,
         native=native is not None,
         code=dict(native or {}),
+        engine=engine or EngineSettings(),
     )
-    return _converted(artefact, frame, request, timeout_s)
+    return _converted(artefact, frame, request, TIMEOUT_S)
 
 
 def convert_file(
@@ -104,7 +108,7 @@ def convert_file(
     decision: Decision,
     outputs: Outputs = PROBABILITY,
     without_cage: bool = False,
-    timeout_s: int = 600,
+    timeout_s: int = TIMEOUT_S,
 ) -> Converted:
     """Convert a model that was made elsewhere, in a cage, and prove that it answers alike.
 
@@ -152,7 +156,8 @@ def _converted(artefact: bytes, frame: Frame, request: exchange.Request, timeout
         exchange.write_rows(folder / exchange.FRAME, Rows(frame.numbers(), frame.categories()))
         (folder / exchange.REQUEST).write_bytes(msgspec.json.encode(request))
         (folder / exchange.SCRATCH).mkdir()
-        _run(folder, request, timeout_s)
+        how = [] if request.format == exchange.RUN else [request.format, *["without-cage"] * request.without_cage]
+        run_caged(folder, "seakeep.conversion.child", arguments=how, timeout_s=timeout_s, threads=int(request.native))
         try:
             proof = msgspec.json.decode(read_bounded(folder / exchange.PROOF, _MOST_TOLD), type=ParityProof)
             notes = msgspec.json.decode(read_bounded(folder / exchange.NOTES, _MOST_TOLD), type=tuple[str, ...])
@@ -168,14 +173,27 @@ def _converted(artefact: bytes, frame: Frame, request: exchange.Request, timeout
     return Converted(model=model, proof=proof, notes=notes)
 
 
-def _run(folder: Path, request: exchange.Request, timeout_s: int) -> None:
+def run_caged(folder: Path, module: str, *, arguments: Sequence[str] = (), timeout_s: int, threads: int = 0) -> None:
+    """Run one of our modules on a folder, in a process that is to enter the cage.
+
+    Parameters
+    ----------
+    arguments
+        What it is told after the folder.
+    threads
+        Of numerical libraries, where their number must not decide the result; 0: as many as they like.
+
+    Raises
+    ------
+    ConversionError
+        As the process told it, or it died, or it did not end in time.
+    """
     talk = folder / "stderr.txt"
-    how = [] if request.format == exchange.RUN else [request.format, *["without-cage"] * request.without_cage]
     with talk.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-s", "-P", "-m", "seakeep.conversion.child", str(folder), *how],
+            [sys.executable, "-s", "-P", "-m", module, str(folder), *arguments],
             cwd=folder,
-            env=_environment(folder, one_thread=request.native),
+            env=_environment(folder, threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
@@ -207,14 +225,14 @@ def _run(folder: Path, request: exchange.Request, timeout_s: int) -> None:
         raise ConversionError(
             f"the converter ended {ended}: {tail or 'it said nothing'}",
             hint="if memory or time ran out, convert a smaller model"
-            + "; a damaged file may end the library that reads it: save it again" * (request.format != exchange.RUN),
+            + "; a damaged file may end the library that reads it: save it again" * bool(arguments),
         )
 
 
-def _environment(folder: Path, *, one_thread: bool) -> dict[str, str]:
-    """All the converter gets to see of the environment; the number of threads decides the last bits of some answers."""
+def _environment(folder: Path, threads: int) -> dict[str, str]:
+    """All the converter gets to see of the environment."""
     return {
-        **(ONE_THREAD if one_thread else {}),
+        **(dict.fromkeys(ONE_THREAD, str(threads)) if threads else {}),
         "PATH": os.defpath,
         "HOME": str(folder),
         "TMPDIR": str(folder),

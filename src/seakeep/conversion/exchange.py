@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from seakeep.conversion.enginesettings import EngineSettings
 from seakeep.conversion.packed import CodeFile
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError
@@ -47,6 +48,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         Keep the estimator as it is, packed to be served natively.
     code
         The project's own modules, by name, that a native estimator may be built from.
+    engine
+        How the engine is to execute it.
     format
         What the estimator's file is: :data:`RUN`, or a key of :data:`seakeep.conversion.formats.registry.FORMATS`.
     decision
@@ -62,6 +65,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Outputs = PROBABILITY
     native: bool = False
     code: dict[str, CodeFile] = {}
+    engine: EngineSettings = EngineSettings()
     format: str = RUN
     decision: Decision | None = None
     without_cage: bool = False

@@ -31,6 +31,10 @@ class Scorer(Protocol):
         ...
 
 
+Side = tuple[Scorer, "NDArray[np.float64]", "NDArray[np.object_]"]
+"""A model with its own inputs: numbers ``(n, numbers)`` and categories ``(n, categories)``."""
+
+
 class LatencyEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """Times of single-row inferences, microseconds; ``cpu_us`` is the mean of the processor's own."""
 
@@ -52,9 +56,7 @@ def measure(session: Scorer, frame: Frame, *, rows: int = ROWS) -> LatencyEviden
     return measure_in_turn([(session, chosen.numbers(), chosen.categories())])[0]
 
 
-def measure_in_turn(
-    sides: Sequence[tuple[Scorer, NDArray[np.float64], NDArray[np.object_]]],
-) -> tuple[LatencyEvidence, ...]:
+def measure_in_turn(sides: Sequence[Side]) -> tuple[LatencyEvidence, ...]:
     """Time single-row inferences of several models on the same rows, a few rows of each in turn.
 
     What else the machine does meanwhile so hits all of them alike.
@@ -65,21 +67,38 @@ def measure_in_turn(
         Each a model with its own inputs ``(n, numbers)`` and ``(n, categories)``; ``n >= 1`` is the same for all.
     """
     count = len(sides[0][1])
-    took_ns = np.full((len(sides), count), np.inf)
-    cpu_s = np.zeros(len(sides))
-    turns = [range(start, min(start + _TURN, count)) for start in range(0, count, _TURN)] * ROUNDS
-    for turn, rows in enumerate([range(min(_WARM_UP, count)), *turns]):
-        for side, (session, numbers, categories) in enumerate(sides):
-            before_s = time.thread_time()
-            for row in rows:
-                one, other = numbers[row : row + 1], categories[row : row + 1]
-                began = time.perf_counter_ns()
-                session.score(one, other)
-                took_ns[side, row] = min(took_ns[side, row], time.perf_counter_ns() - began)
-            cpu_s[side] += time.thread_time() - before_s if turn else 0.0
-    quantiles = np.quantile(took_ns, (0.5, 0.99), axis=1) / 1_000
-    cpu_us = cpu_s / (count * ROUNDS) * 1e6
+    took_us, cpu_us = times_in_turn(sides, calls=count)
+    quantiles = np.quantile(took_us, (0.5, 0.99), axis=1)
     return tuple(
         LatencyEvidence(rows=count, p50_us=float(p50), p99_us=float(p99), cpu_us=float(cpu))
         for p50, p99, cpu in zip(*quantiles, cpu_us, strict=True)
     )
+
+
+def times_in_turn(
+    sides: Sequence[Side], *, calls: int, batch: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The time of each call, ``(sides, calls)``, and the mean time on the processor, ``(sides,)``; microseconds.
+
+    Parameters
+    ----------
+    sides
+        As :func:`measure_in_turn` takes them, of at least ``batch`` rows.
+    calls
+        How many calls, on ``batch`` rows each that follow one another; they begin anew where the rows end.
+    """
+    room = len(sides[0][1]) - batch + 1
+    took_ns = np.full((len(sides), calls), np.inf)
+    cpu_s = np.zeros(len(sides))
+    turns = [range(start, min(start + _TURN, calls)) for start in range(0, calls, _TURN)] * ROUNDS
+    for turn, some in enumerate([range(min(_WARM_UP, calls)), *turns]):
+        for side, (session, numbers, categories) in enumerate(sides):
+            before_s = time.thread_time()
+            for call in some:
+                row = call * batch % room
+                one, other = numbers[row : row + batch], categories[row : row + batch]
+                began = time.perf_counter_ns()
+                session.score(one, other)
+                took_ns[side, call] = min(took_ns[side, call], time.perf_counter_ns() - began)
+            cpu_s[side] += time.thread_time() - before_s if turn else 0.0
+    return took_ns / 1_000, cpu_s / (calls * ROUNDS) * 1e6

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import onnxruntime
 
+from seakeep.conversion.enginesettings import SETTINGS, EngineSettings
 from seakeep.conversion.terms import Analyses, Terms
 from seakeep.errors import IntegrityError
 from seakeep.records.outputs import Outputs
@@ -57,22 +58,16 @@ class ScoringSession:
     state = None
 
     def __init__(self, model: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        # One thread is fastest for small tabular models and gives the same bits for a row in any batch.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the engine raises its own unrelated types
-            message = f"the model cannot be loaded: {error}"
-            raise IntegrityError(message, hint="convert the run again") from error
+        self._session = _opened(model, EngineSettings())
+        about = self._session.get_modelmeta().custom_metadata_map
+        settings = _told(about.get(SETTINGS, "{}"), EngineSettings)
+        if settings != EngineSettings():
+            self._session = _opened(model, settings)
         self._inputs = {value.name for value in self._session.get_inputs()}
         outputs = [value.name for value in self._session.get_outputs()]
         if outputs != [SCORE] or not self._inputs <= {NUMBERS, CATEGORIES, TERMS}:
             message = f"the model has inputs {sorted(self._inputs)} and outputs {outputs}"
             raise IntegrityError(message, hint="convert the run again")
-        about = self._session.get_modelmeta().custom_metadata_map
         self.outputs = _told(about.get(OUTPUTS, "{}"), Outputs)
         self._terms = Terms(_told(about.get(TEXTS, ""), Analyses)) if TERMS in self._inputs else None
 
@@ -100,6 +95,21 @@ class ScoringSession:
             feeds[TERMS] = self._terms.of(categories)
         scores: NDArray[np.float64] = self._session.run([SCORE], feeds)[0]
         return scores
+
+
+def _opened(model: bytes, settings: EngineSettings) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = getattr(
+        onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{settings.level.upper()}"
+    )
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the engine raises its own unrelated types
+        message = f"the model cannot be loaded: {error}"
+        raise IntegrityError(message, hint="convert the run again") from error
 
 
 def _told(about: str, kind: type[T]) -> T:

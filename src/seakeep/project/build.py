@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import tempfile
 from pathlib import Path
@@ -11,18 +12,27 @@ import msgspec
 from seakeep.clock import Clock, TimeOrderedIds
 from seakeep.config import Home
 from seakeep.conversion.convert import Converted, convert
+from seakeep.conversion.enginesettings import settings_of_run
 from seakeep.conversion.modelfile import read_model_file
+from seakeep.conversion.optimise.workshop import Request, make_all
 from seakeep.conversion.packed import CodeFile, engine_of
+from seakeep.data.version import load
 from seakeep.errors import ConversionError, NotFoundError, TrainingError
 from seakeep.features.frame import Frame
+from seakeep.features.join import training_frame
 from seakeep.project import jobs
 from seakeep.project.judge import kept
 from seakeep.project.load import MODULE, LoadedProject
 from seakeep.project.stores import Stores
+from seakeep.records.optimise import Origin
 from seakeep.records.run import Run
 from seakeep.records.version import ParityProof, Version
+from seakeep.training.artefact import digest
+from seakeep.training.environment import environment
 from seakeep.training.frames import read_frame
+from seakeep.training.rerun import check_rerun
 from seakeep.training.run import new_run_id
+from seakeep.training.split import calibration_split, split
 
 ESTIMATOR, VALIDATION = "estimator", "validation"
 
@@ -74,7 +84,7 @@ class Builder:
             into = Path(folder)
             trained = jobs.train(request, into=into)
             run = self._record(trained, into, actor)
-            return self._register(run, kept(into), actor)
+            return self.registered(run, kept(into), actor)
 
     def _taken(self, model: str, as_of_us: int | None, validate_from_us: int | None) -> jobs.TrainRequest:
         """Keep a dataset version; a request to learn from it or judge by it."""
@@ -101,6 +111,9 @@ class Builder:
                 f"run {run_id} judged {original.given.name}, which was trained elsewhere",
                 hint="rerun a run that trained",
             )
+        if original.origin is not msgspec.UNSET and not original.origin.recipe.without:
+            check_rerun(original, self._make_again(original, original.origin))
+            return original
         request = self._request(original.model, original.dataset, self._clock.now_us())
         with tempfile.TemporaryDirectory(prefix="seakeep-rerun-") as folder:
             jobs.rerun(original, request, into=Path(folder))
@@ -121,18 +134,23 @@ class Builder:
             raise ConversionError(
                 f"run {run.id} judged {run.given.name}, a model file", hint="register the file again: seakeep register"
             )
-        estimator = self._stores.artefacts.read_file(run.sealed, ESTIMATOR)
-        converted = convert(
+        converted = self.proved(run, self.estimator(run), self.validation(run), native=native)
+        return self.registered(run, converted, actor)
+
+    def proved(self, run: Run, estimator: bytes, validate: Frame, *, native: bool = False) -> Converted:
+        """The model of a run that may not be recorded yet, proved on its validation rows."""
+        return convert(
             estimator,
-            self.validation(run),
+            validate,
             threshold=run.threshold,
             artefact_sha256=run.artefact,
             outputs=run.definition.label.outputs,
             native=self._code(run) if native else None,
+            engine=settings_of_run(run),
         )
-        return self._register(run, converted, actor)
 
-    def _register(self, run: Run, converted: Converted, actor: str) -> tuple[Version, ParityProof]:
+    def registered(self, run: Run, converted: Converted, actor: str) -> tuple[Version, ParityProof]:
+        """Sign a run's converted model as a bundle, and register the version."""
         bundle = self._stores.bundles.put(run, converted.model, converted.proof, created_us=run.started_us)
         now_us = self._clock.now_us()
         version = Version(
@@ -148,8 +166,51 @@ class Builder:
         return self._stores.versions.add(version, actor=actor, now_us=now_us), converted.proof
 
     def validation(self, run: Run) -> Frame:
-        """The rows a run was judged on."""
-        return read_frame(self._stores.artefacts.read_file(run.sealed, VALIDATION))
+        """The rows a run was judged on; what they hold beside its inputs stays among their values."""
+        rows = read_frame(self._stores.artefacts.read_file(run.sealed, VALIDATION))
+        return dataclasses.replace(rows, columns=run.definition.columns)
+
+    def estimator(self, run: Run) -> bytes:
+        """The estimator of a run, as its artefact."""
+        return self._stores.artefacts.read_file(run.sealed, ESTIMATOR)
+
+    def learnt(self, run: Run) -> Frame:
+        """The labelled rows that a run was trained on, from its dataset version."""
+        manifest = self._stores.datasets.get_manifest(run.dataset)
+        if manifest is None:
+            raise NotFoundError(f"there is no dataset version {run.dataset[:12]}", hint="see `seakeep data list`")
+        frame = training_frame(run.definition, load(manifest, self._stores.datasets), as_of_us=run.as_of_us)
+        return split(frame, validate_from_us=run.validate_from_us)[0]
+
+    def without(self, run: Run, names: tuple[str, ...], into: Path) -> jobs.Trained:
+        """Train as a run did, with fewer inputs; nothing is recorded."""
+        request = self._request(run.model, run.dataset, self._clock.now_us())
+        return jobs.train(
+            msgspec.structs.replace(
+                request,
+                seed=run.seed,
+                validate_from_us=run.validate_from_us,
+                trainer=run.trainer,
+                threads=run.threads,
+                without=names,
+            ),
+            into=into,
+        )
+
+    def _make_again(self, run: Run, origin: Origin) -> Run:
+        """The run as it would be now if its estimator were made of its source again."""
+        source = self._stores.runs.get(origin.run)
+        calibrate, _ = calibration_split(self.validation(source))
+        request = Request(
+            artefact_sha256=source.artefact,
+            outputs=run.definition.label.outputs,
+            recipes=(origin.recipe,),
+            seed=origin.seed,
+        )
+        (made,) = make_all(request, self.estimator(source), self.learnt(source), calibrate)
+        if made.fault:
+            raise ConversionError(f"run {run.id}: {made.fault}", hint=f"restore what run {source.id} was trained with")
+        return msgspec.structs.replace(run, artefact=digest(made.artefact), environment=environment())
 
     def _code(self, run: Run) -> dict[str, CodeFile]:
         """The project's modules, by name, as far as they are what they were when the run was made."""

@@ -33,6 +33,7 @@ from seakeep.errors import (
 )
 from seakeep.features.frame import Frame
 from seakeep.features.join import training_frame
+from seakeep.features.prune import without
 from seakeep.features.resolve import resolve
 from seakeep.project.judge import Allowed, judge_file
 from seakeep.project.load import LoadedProject, load_project, sources_of
@@ -81,6 +82,8 @@ class TrainRequest(msgspec.Struct, frozen=True, kw_only=True):
         0: the last fifth of the labelled time range validates.
     trainer
         A function of the project's file that trains in place of the model's own; ``""``: the model's own.
+    without
+        Inputs of the model's that this run is to do without.
     threads
         Threads of numerical libraries. Their number decides the order of sums and so the last bits; one is repeatable
         on any number of cores and fastest for small data.
@@ -99,6 +102,7 @@ class TrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     validate_from_us: int = 0
     trainer: str = ""
+    without: tuple[str, ...] = ()
     threads: int = 1
     given: str = ""
     trust_pickle: bool = False
@@ -188,6 +192,7 @@ def rerun(original: Run, request: TrainRequest, *, into: Path) -> Trained:
         seed=original.seed,
         validate_from_us=original.validate_from_us,
         trainer=original.trainer,
+        without=() if original.origin is msgspec.UNSET else original.origin.recipe.without,
         threads=original.threads,
     )
     trained = train(again, into=into)
@@ -253,7 +258,9 @@ def run_training(request: TrainRequest, into: Path) -> None:
     version = FileDatasetStore(Path(request.data)).get_manifest(request.dataset)
     if version is None:
         raise NotFoundError(f"there is no dataset version {request.dataset[:12]}", hint="see `seakeep data list`")
-    definition = resolve(model.definition, {source.name: source.schema for source in version.sources})
+    definition = resolve(
+        without(model.definition, request.without), {source.name: source.schema for source in version.sources}
+    )
     tables = load(version, FileDatasetStore(Path(request.data)))
     frame = training_frame(definition, tables, as_of_us=version.as_of_us)
     set_seeds(request.seed)

@@ -58,7 +58,9 @@ def judge_file(
         )
     (into / MODEL).write_bytes(converted.model)
     (into / PROOF).write_bytes(msgspec.json.encode(converted.proof))
-    fitted = judge(model, (learn, validate), scores, file.content, validate_from_us=validate_from_us, seed=seed)
+    fitted = judge(
+        model.definition, (learn, validate), scores, file.content, validate_from_us=validate_from_us, seed=seed
+    )
     warnings = (*_told_of(file), *converted.notes, *fitted.warnings)
     given = Given(name=file.name, sha256=file.sha256, format=file.format.name, libraries=converted.proof.versions)
     return dataclasses.replace(fitted, rows_trained=0, warnings=warnings), given

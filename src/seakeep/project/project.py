@@ -13,6 +13,7 @@ from seakeep.project.build import Builder
 from seakeep.project.given import ModelFiles
 from seakeep.project.load import load_project
 from seakeep.project.online import OnlineViews
+from seakeep.project.optimise import Optimiser
 from seakeep.project.past import Past
 from seakeep.project.recorder import FlightRecorder
 from seakeep.project.release import Releaser
@@ -56,6 +57,8 @@ class Project:
         What the project keeps: runs, versions, releases, gates, receipts, pages, erasures, audit, keys, datasets, bundles.
     past
         Recorded traffic through any version: ``replay``, ``whatif``, ``shadow``.
+    optimiser
+        Faster versions of registered ones: ``search``.
     files
         Models trained elsewhere: ``register`` takes one from its file.
     batch
@@ -77,6 +80,7 @@ class Project:
         self._builder = Builder(self._loaded, self.home, self.stores, clock)
         self.files = ModelFiles(self._builder)
         self._releaser = Releaser(self._loaded, self.stores, self._builder, self._online, clock)
+        self.optimiser = Optimiser(self.stores, self._builder, self.resolve, clock)
         self.past = Past(self._loaded, self.home, self.stores, self.resolve)
         self.batch = BatchScoring(self._loaded, self.home, self.stores, self._online, self.resolve, clock)
         self._watching: Watcher | None = None

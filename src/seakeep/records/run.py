@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from seakeep.records.metric import Metric
 from seakeep.records.model import ModelDefinition
+from seakeep.records.optimise import Origin
 
-
-class Metric(msgspec.Struct, frozen=True, kw_only=True):
-    """A number with the interval it lies in with 95 % confidence."""
-
-    value: float
-    low: float
-    high: float
+__all__ = ["Environment", "Given", "Metric", "Run"]
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +74,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         The model file that was judged in place of a training; None: it was trained here.
     sealed
         Digest of the signed folder that holds the estimator and the validation rows; ``""`` before they are stored.
+    origin
+        Where the estimator comes from if it was not trained, but made of another run's by ``seakeep optimise``.
     """
 
     id: str
@@ -105,3 +103,4 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     sealed: str = ""
     given: Given | None = None
+    origin: Origin | msgspec.UnsetType = msgspec.UNSET  # not in the JSON of what was trained: digests stay

@@ -11,7 +11,7 @@ import numpy as np
 
 from seakeep.errors import SeakeepError, TrainingError
 from seakeep.features.frame import Frame
-from seakeep.records.model import Model
+from seakeep.records.model import Model, ModelDefinition
 from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.run import Metric
 from seakeep.training.artefact import digest, to_bytes
@@ -99,7 +99,9 @@ def fit(
         raise TrainingError("train returned nothing", hint="end it with `return estimator`")
     asked = "predict" if outputs.kind == "value" else "predict_proba"
     scores = _call(lambda: predict(estimator, validate, outputs), f"{asked} on the validation rows", folder)
-    return judge(model, (learn, validate), scores, to_bytes(estimator), validate_from_us=validate_from_us, seed=seed)
+    return judge(
+        model.definition, (learn, validate), scores, to_bytes(estimator), validate_from_us=validate_from_us, seed=seed
+    )
 
 
 def sides_of(model: Model, frame: Frame, validate_from_us: int) -> tuple[Frame, Frame]:
@@ -116,7 +118,7 @@ def sides_of(model: Model, frame: Frame, validate_from_us: int) -> tuple[Frame, 
 
 
 def judge(
-    model: Model,
+    definition: ModelDefinition,
     sides: tuple[Frame, Frame],
     scores: NDArray[np.float64],
     artefact: bytes,
@@ -136,8 +138,7 @@ def judge(
         What gave the scores, as bytes.
     """
     learn, validate = sides
-    outputs = model.definition.label.outputs
-    decision = model.definition.decision
+    decision, outputs = definition.decision, definition.label.outputs
     threshold = choose_threshold(decision, scores, outputs)
     rows = Scored(label=validate.label, score=scores, time_us=validate.time_us, outputs=outputs)
     metrics = evaluate(rows, threshold=threshold, seed=seed)

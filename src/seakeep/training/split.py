@@ -60,6 +60,32 @@ def default_validate_from(frame: Frame) -> int:
     return midnight if midnight > first else moment
 
 
+def calibration_split(validate: Frame) -> tuple[Frame, Frame]:
+    """The earlier half of labelled validation rows, to choose by, and the later one, to test the choice.
+
+    They meet at the start of a day where there is one inside, because the rows of one day are alike.
+
+    Raises
+    ------
+    TrainingError
+        There are not two moments to part.
+    """
+    rows = validate.select(np.isfinite(validate.label))
+    times = np.sort(rows.time_us)
+    if not len(rows) or times[0] == times[-1]:
+        raise TrainingError(
+            f"{len(rows):,} labelled validation rows cannot be parted in time into two halves",
+            hint="train with an earlier moment to validate from",
+        )
+    middle = int(times[len(times) // 2])
+    nights = [
+        day for day in (middle - middle % DAY_US, middle - middle % DAY_US + DAY_US) if times[0] < day <= times[-1]
+    ]
+    border = min(nights, key=lambda day: abs(day - middle)) if nights else middle
+    earlier = rows.time_us < max(border, int(times[0]) + 1)
+    return rows.select(earlier), rows.select(~earlier)
+
+
 def _extent(frame: Frame) -> str:
     times = frame.time_us[~np.isnan(frame.label)]
     if not len(times):

@@ -11,8 +11,10 @@ from tests.flights import wait_for
 from seakeep.backends.files.datasets import FileDatasetStore
 from seakeep.clock import parse_moment
 from seakeep.errors import ConfigError, NotFoundError, RerunMismatch, TrainingError
-from seakeep.project.jobs import LOG, RUN, TrainRequest, main, rerun, take_dataset, train
+from seakeep.project.jobs import LOG, RUN, VALIDATION, TrainRequest, main, rerun, run_training, take_dataset, train
 from seakeep.project.load import load_project
+from seakeep.records.run import Run
+from seakeep.training.frames import read_frame
 from seakeep.training.run import definition_digest
 
 pytestmark = pytest.mark.slow
@@ -186,3 +188,15 @@ def test_an_unknown_dataset_or_a_broken_project_is_its_own_error(shop, request_f
 def test_a_wrong_call_of_the_child_is_a_usage_error(capsys):
     assert main([]) == 2
     assert "usage" in capsys.readouterr().err
+
+
+def test_a_run_without_some_inputs_learns_and_is_judged_without_them(shop, request_for, tmp_path):
+    learn = (
+        "from sklearn.dummy import DummyClassifier\n\n\n"
+        "def train(frame): return DummyClassifier().fit(frame.to_pandas(), frame.label)\n\n\ntrain_hastily = train\n"
+    )
+    run_training(request_for(shop(learn=learn), without=("recent.rate_24h", "recent.rate_7d", "hour")), tmp_path)
+    run = msgspec.json.decode((tmp_path / RUN).read_bytes(), type=Run)
+    assert [column.name for column in run.definition.columns] == ["price", "shop"]
+    assert run.definition.views == ()
+    assert read_frame(tmp_path / VALIDATION).columns == run.definition.columns

@@ -5,7 +5,7 @@ import pytest
 
 from seakeep.clock import DAY_US
 from seakeep.errors import TrainingError
-from seakeep.training.split import default_validate_from, split
+from seakeep.training.split import calibration_split, default_validate_from, split
 
 
 def test_rows_before_the_moment_train_and_rows_from_it_validate(make_frame):
@@ -62,3 +62,28 @@ def test_the_default_needs_a_label(make_frame):
     frame = make_frame(rows=50)
     with pytest.raises(TrainingError, match="none of the 50 rows has a label"):
         default_validate_from(dataclasses.replace(frame, label=np.full(50, np.nan)))
+
+
+def test_the_earlier_half_of_the_labelled_rows_calibrates_and_the_later_tests_parted_at_midnight(make_frame):
+    frame = make_frame()
+    label = frame.label.copy()
+    label[::3] = np.nan
+    calibrate, test = calibration_split(dataclasses.replace(frame, label=label))
+    assert len(calibrate) + len(test) == np.isfinite(label).sum()
+    assert calibrate.time_us.max() < test.time_us.min()
+    assert calibrate.time_us.max() // DAY_US < test.time_us.min() // DAY_US
+    assert 0.4 < len(calibrate) / (len(calibrate) + len(test)) < 0.6
+
+
+def test_the_rows_of_one_day_are_parted_within_it(make_frame):
+    calibrate, test = calibration_split(make_frame(days=1))
+    assert calibrate.time_us.max() < test.time_us.min()
+    assert abs(len(calibrate) - len(test)) <= 1
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_too_few_rows_to_part_are_told(make_frame, rows):
+    frame = make_frame()
+    with pytest.raises(TrainingError, match=f"{rows} labelled validation rows") as caught:
+        calibration_split(frame.select(np.arange(rows)))
+    assert "validate from" in caught.value.hint

@@ -18,6 +18,7 @@ SCIKIT_LEARN = (
     "function",
     "histogram",
     "impute",
+    "integer",
     "kernel",
     "linear",
     "multiclass",

@@ -1,0 +1,1 @@
+"""The makers, one kind of candidate a file; importing a file registers it."""
