@@ -19,12 +19,14 @@ _COMMANDS = {
     "Start": {
         "demo": ("demo", "Watch the whole loop on the real flights of 2013."),
         "init": ("start", "Write a small working project from a table and an estimator."),
+        "adopt": ("adopt", "Write the project of a notebook, and prove that both answer the same."),
         "check": ("start", "Find every fault of the project at once."),
     },
     "Build": {
         "train": ("build", "Train a model on everything known by a moment."),
         "rerun": ("build", "Train a run again and compare it byte for byte."),
         "convert": ("build", "Convert a run, prove it equal and register the version."),
+        "register": ("build", "Take a model trained elsewhere from its file."),
     },
     "Release": {
         "gates": ("release", "Judge a version by its gates."),
@@ -35,6 +37,7 @@ _COMMANDS = {
     "Run": {
         "up": ("run", "Serve, watch and show the dashboard."),
         "serve": ("run", "Serve the champions and candidates."),
+        "score": ("score", "Score files of rows by a version, as the service would."),
         "replay-traffic": ("run", "Stream a source's history through the running server."),
     },
     "Know": {
@@ -50,6 +53,7 @@ _COMMANDS = {
         "parity": ("know", "Recompute served features from history, and compare."),
     },
     "Administer": {
+        "doctor": ("doctor", "What is usable here, and whether what is kept is whole."),
         "run": ("nouns", "Training runs: list, show."),
         "model": ("nouns", "Versions of models: list, show."),
         "data": ("nouns", "Dataset versions: list, diff."),

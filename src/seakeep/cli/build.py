@@ -1,4 +1,4 @@
-"""``train``, ``rerun`` and ``convert``."""
+"""``train``, ``rerun``, ``convert`` and ``register``."""
 
 from __future__ import annotations
 
@@ -64,6 +64,45 @@ def convert(run_id: str, folder: Path, as_json: bool) -> None:
     output.done(f"{version.ref} {what}", next_step=f"seakeep gates {version.ref}")
 
 
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--model", default="", help="Which declared model it is; by default the only one.")
+@click.option("--as-of", type=options.Moment(), help="Judge by what could be known before this moment; by default now.")
+@click.option(
+    "--validate-from", type=options.Moment(), help="First moment of the validation rows; by default the last fifth."
+)
+@click.option("--trust-pickle", is_flag=True, help="Read a pickle, in a cage: it runs whatever code is in it.")
+@click.option("--without-cage", is_flag=True, help="Read it even where this system gives no full cage.")
+@options.folder
+@options.as_json
+def register(
+    file: Path,
+    model: str,
+    as_of: int | None,
+    validate_from: int | None,
+    trust_pickle: bool,
+    without_cage: bool,
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """Take a model trained elsewhere from FILE as a version of MODEL: judged on this project's rows, proved, signed."""
+    project = options.open_project(folder)
+    with output.step("data, features, conversion, proof"):
+        version, proof = project.files.register(
+            file,
+            model,
+            as_of_us=as_of,
+            validate_from_us=validate_from,
+            trust_pickle=trust_pickle,
+            without_cage=without_cage,
+            actor=options.actor(),
+        )
+    run = project.stores.runs.get(version.run)
+    shown = f"{run_summary(run)}\n\n{proof_line(version.ref, proof)}"
+    output.data({"version": version, "proof": proof, "warnings": run.warnings}, shown, as_json=as_json)
+    output.done(f"{version.ref} registered", next_step=f"seakeep gates {version.ref}")
+
+
 def run_summary(run: Run) -> str:
     """A run's validation metrics beside its baselines'."""
     names = list(run.baselines)
@@ -71,7 +110,8 @@ def run_summary(run: Run) -> str:
         [name, interval(metric), *[interval(run.baselines[b].get(name)) for b in names]]
         for name, metric in run.metrics.items()
     ]
-    head = f"{run.model} {run.id}: {run.rows_trained:,} rows trained, {run.rows_validated:,} validated, {run.seconds:.1f} s"
+    made = f"from {run.given.name}" if run.given else f"{run.rows_trained:,} rows trained"
+    head = f"{run.model} {run.id}: {made}, {run.rows_validated:,} validated, {run.seconds:.1f} s"
     lines = [head, "", output.table(["metric", "model (95 %)", *names], rows)]
     lines += [f"warning: {text}" for text in run.warnings]
     return "\n".join(lines)

@@ -6,22 +6,28 @@ itself the network (where the system allows it), memory, time and room to write 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
 import resource
 import sys
+import tempfile
 from pathlib import Path
 
 from seakeep.training.lifeline import hold_to_lifeline
 
+RESULTS = ("model.onnx", "notes.json", "parity.json", "error.json")
+"""What can be written in the cage that outlives it."""
+SCRATCH = "scratch"
 _GIB = 1024**3
 _NEW_USER_NAMESPACE, _NEW_NETWORK_NAMESPACE = 0x10000000, 0x40000000  # linux/sched.h
 
 
-def enter_cage() -> None:
+def enter_cage(*, leave_network: bool = True) -> None:
     """Limit memory and files, forbid core dumps, and leave the network if this system lets a process do so."""
-    _leave_network()
+    if leave_network:
+        _leave_network()
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, 8 * _GIB)
     _limit(resource.RLIMIT_FSIZE, 2 * _GIB)
@@ -39,37 +45,60 @@ def run(folder: Path) -> None:
     import msgspec
 
     from seakeep.conversion import exchange
-    from seakeep.conversion.emit.model import emit
-    from seakeep.conversion.native import native_scorer
-    from seakeep.conversion.outputs import require_served
-    from seakeep.conversion.parity import prove
+    from seakeep.conversion.formats import registry
+    from seakeep.conversion.formats.format import Inputs, emitted
 
     request = msgspec.json.decode((folder / exchange.REQUEST).read_bytes(), type=exchange.Request)
     _limit(resource.RLIMIT_CPU, request.cpu_s)
-    estimator = _load(folder / exchange.ESTIMATOR, request.artefact_sha256)
-    emission = emit(estimator, request.columns)
-    require_served(emission.outputs, type(estimator).__name__, request.outputs)
-    proof = prove(
-        native_scorer(estimator, request.columns),
-        emission,
-        exchange.read_rows(folder / exchange.FRAME),
-        threshold=request.threshold,
-        artefact_sha256=request.artefact_sha256,
-    )
+    content = _content(folder / exchange.ESTIMATOR, request.artefact_sha256)
+    if request.format == exchange.RUN:
+        taken = emitted(_unpickled(content), Inputs(request.columns, request.columns), request.outputs)
+    else:
+        taken = registry.take(request.format, content, request.columns)
+    # Not before: what cannot be read is told without them.
+    from seakeep.conversion.outputs import require_served
+    from seakeep.conversion.parity import prove
+    from seakeep.conversion.session import ScoringSession
+    from seakeep.training.threshold import choose_threshold
+
+    emission, threshold = taken.emission, request.threshold
+    require_served(emission.outputs, taken.name, request.outputs)
+    rows = exchange.read_rows(folder / exchange.FRAME)
+    if request.decision is not None:
+        scores = ScoringSession(emission.model).score(rows.numbers, rows.categories)
+        threshold = choose_threshold(request.decision, scores, request.outputs)
+    proof = prove(taken.trained, emission, rows, threshold=threshold, artefact_sha256=request.artefact_sha256)
     (folder / exchange.MODEL).write_bytes(emission.model)
+    (folder / exchange.NOTES).write_bytes(msgspec.json.encode(taken.notes))
     (folder / exchange.PROOF).write_bytes(msgspec.json.encode(proof))
 
 
-def main(folder: Path) -> int:
-    """Run in the cage; returns the exit status. A fault becomes ``error.json``."""
-    enter_cage()
+def main(folder: Path, form: str = "", *, without_cage: bool = False) -> int:
+    """Run in the cage; returns the exit status. A fault becomes ``error.json``.
+
+    Parameters
+    ----------
+    form
+        The format of a file made elsewhere; ``""``: the estimator is of a run of this project.
+    without_cage
+        Read a pickle even where this system gives no full cage.
+    """
+    # Only a process of one thread may leave its namespaces: nothing that starts threads is imported before.
+    missing = _confine(folder) if form else ""
+    enter_cage(leave_network=not form or bool(missing))
     hold_to_lifeline()
     import msgspec
 
     from seakeep.conversion.exchange import ERROR, Failure
-    from seakeep.errors import SeakeepError
+    from seakeep.conversion.formats.registry import FORMATS
+    from seakeep.errors import ConversionError, SeakeepError
 
     try:
+        if missing and FORMATS[form].runs_code and not without_cage:
+            raise ConversionError(
+                f"there is no cage to read {FORMATS[form].told} in: {missing}",
+                hint="do it on a Linux that allows user namespaces; or save the model in another format",
+            )
         run(folder)
     except SeakeepError as fault:
         (folder / ERROR).write_bytes(msgspec.json.encode(Failure(message=fault.message, hint=fault.hint)))
@@ -77,14 +106,35 @@ def main(folder: Path) -> int:
     return 0
 
 
-def _load(path: Path, sha256: str) -> object:
-    import pickle  # noqa: TID251 -- the converter process exists to do this apart from everything else
+def _confine(folder: Path) -> str:
+    """Close the cage around a file from elsewhere; what is missing of it, in words."""
+    from seakeep.conversion.cage import confine
 
+    for name in RESULTS:
+        (folder / name).touch()
+    # Whatever memory this takes, the system ends it before anything else.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
+    missing = confine(folder, writable=RESULTS, scratch=SCRATCH)
+    os.chdir(folder / SCRATCH)
+    tempfile.tempdir = str(folder / SCRATCH)
+    return missing
+
+
+def _content(path: Path, sha256: str) -> bytes:
     from seakeep.errors import ConversionError
 
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ConversionError("the estimator is not the one the run recorded", hint="train again")
+    return content
+
+
+def _unpickled(content: bytes) -> object:
+    import pickle  # noqa: TID251 -- the converter process exists to do this apart from everything else
+
+    from seakeep.errors import ConversionError
+
     try:
         loaded: object = pickle.loads(content)  # noqa: S301 -- made by this project, digest verified, caged
     except Exception as error:
@@ -111,4 +161,4 @@ def _leave_network() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:3], without_cage="without-cage" in sys.argv[3:]))

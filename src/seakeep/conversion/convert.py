@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seakeep.conversion import exchange
+from seakeep.conversion.modelfile import ModelFile, read_bounded
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError, ParityError
 from seakeep.records.outputs import PROBABILITY, Outputs
@@ -23,16 +24,19 @@ from seakeep.records.version import ParityProof
 
 if TYPE_CHECKING:
     from seakeep.features.frame import Frame
+    from seakeep.records.model import Decision
 
 _TAIL = 2_000
+_MOST_TOLD, _MOST_MODEL = 1024**2, 2 * 1024**3
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
-    """A converted model, as ONNX bytes, and the proof that it answers as the estimator does."""
+    """A converted model, as ONNX bytes, the proof that it answers as the estimator does, and what to know of it, in words."""
 
     model: bytes
     proof: ParityProof
+    notes: tuple[str, ...] = ()
 
 
 def convert(
@@ -73,33 +77,91 @@ def convert(
     """
     if hashlib.sha256(artefact).hexdigest() != artefact_sha256:
         raise ConversionError("the estimator is not the one the run recorded: its SHA-256 differs", hint="train again")
+    request = exchange.Request(
+        columns=frame.columns,
+        threshold=threshold,
+        artefact_sha256=artefact_sha256,
+        cpu_s=2 * timeout_s,
+        outputs=outputs,
+    )
+    return _converted(artefact, frame, request, timeout_s)
+
+
+def convert_file(
+    file: ModelFile,
+    frame: Frame,
+    *,
+    decision: Decision,
+    outputs: Outputs = PROBABILITY,
+    without_cage: bool = False,
+    timeout_s: int = 600,
+) -> Converted:
+    """Convert a model that was made elsewhere, in a cage, and prove that it answers alike.
+
+    What comes back is data. A pickle may have written it as it liked, so the model that it gave is checked anew by a
+    process that the pickle never was in; that it answers as the pickled one is then only as true as the pickle is honest.
+
+    Parameters
+    ----------
+    decision
+        What the threshold follows from on these rows.
+    outputs
+        What the model must answer.
+    without_cage
+        Read a pickle even where the system gives no full cage.
+
+    Raises
+    ------
+    ConversionError
+        The file cannot be read, has no exact emitter, or does not fit the model's inputs.
+    ParityError
+        The converted model does not answer alike.
+    """
+    request = exchange.Request(
+        columns=frame.columns,
+        threshold=0.5,
+        decision=decision,
+        artefact_sha256=file.sha256,
+        cpu_s=2 * timeout_s,
+        outputs=outputs,
+        format=file.format.name,
+        without_cage=without_cage,
+    )
+    converted = _converted(file.content, frame, request, timeout_s)
+    if file.format.runs_code:
+        model_sha256 = hashlib.sha256(converted.model).hexdigest()
+        again = msgspec.structs.replace(request, format="onnx", artefact_sha256=model_sha256)
+        _converted(converted.model, frame, again, timeout_s)
+    return converted
+
+
+def _converted(artefact: bytes, frame: Frame, request: exchange.Request, timeout_s: int) -> Converted:
     with tempfile.TemporaryDirectory(prefix="seakeep-convert-") as name:
         folder = Path(name)
-        request = exchange.Request(
-            columns=frame.columns,
-            threshold=threshold,
-            artefact_sha256=artefact_sha256,
-            cpu_s=2 * timeout_s,
-            outputs=outputs,
-        )
         (folder / exchange.ESTIMATOR).write_bytes(artefact)
         exchange.write_rows(folder / exchange.FRAME, Rows(frame.numbers(), frame.categories()))
         (folder / exchange.REQUEST).write_bytes(msgspec.json.encode(request))
-        _run(folder, timeout_s)
-        proof = msgspec.json.decode((folder / exchange.PROOF).read_bytes(), type=ParityProof)
-        model = (folder / exchange.MODEL).read_bytes()
+        (folder / exchange.SCRATCH).mkdir()
+        _run(folder, request, timeout_s)
+        try:
+            proof = msgspec.json.decode(read_bounded(folder / exchange.PROOF, _MOST_TOLD), type=ParityProof)
+            notes = msgspec.json.decode(read_bounded(folder / exchange.NOTES, _MOST_TOLD), type=tuple[str, ...])
+        except msgspec.DecodeError as error:
+            raise ConversionError("the converter wrote no proof", hint="convert again") from error
+        model = read_bounded(folder / exchange.MODEL, _MOST_MODEL)
     if not proof.passed:
         raise ParityError(_told(proof), hint="this is a fault of the converter: please report it with this row")
-    if hashlib.sha256(model).hexdigest() != proof.model_sha256 or proof.artefact_sha256 != artefact_sha256:
+    if hashlib.sha256(model).hexdigest() != proof.model_sha256 or proof.artefact_sha256 != request.artefact_sha256:
         raise ConversionError("the proof is of other files than the converter wrote", hint="convert again")
-    return Converted(model=model, proof=proof)
+    return Converted(model=model, proof=proof, notes=notes)
 
 
-def _run(folder: Path, timeout_s: int) -> None:
+def _run(folder: Path, request: exchange.Request, timeout_s: int) -> None:
     talk = folder / "stderr.txt"
+    how = [] if request.format == exchange.RUN else [request.format, *["without-cage"] * request.without_cage]
     with talk.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-s", "-P", "-m", "seakeep.conversion.child", str(folder)],
+            [sys.executable, "-s", "-P", "-m", "seakeep.conversion.child", str(folder), *how],
             cwd=folder,
             env=_environment(folder),
             stdin=subprocess.PIPE,
@@ -118,15 +180,22 @@ def _run(folder: Path, timeout_s: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    if (folder / exchange.ERROR).is_file():
-        failure = msgspec.json.decode((folder / exchange.ERROR).read_bytes(), type=exchange.Failure)
+    told = read_bounded(folder / exchange.ERROR, _MOST_TOLD) if (folder / exchange.ERROR).exists() else b""
+    if told:
+        try:
+            failure = msgspec.json.decode(told, type=exchange.Failure)
+        except msgspec.DecodeError as error:
+            raise ConversionError("the converter failed and told nothing readable", hint="convert again") from error
         raise ConversionError(failure.message, hint=failure.hint)
     if process.returncode != 0:
-        tail = talk.read_bytes()[-_TAIL:].decode(errors="replace").strip()
+        with talk.open("rb") as said:
+            said.seek(-min(_TAIL, talk.stat().st_size), os.SEEK_END)
+            tail = said.read(_TAIL).decode(errors="replace").strip()
         ended = f"by signal {-process.returncode}" if process.returncode < 0 else f"with status {process.returncode}"
         raise ConversionError(
             f"the converter ended {ended}: {tail or 'it said nothing'}",
-            hint="if memory or time ran out, convert a smaller model",
+            hint="if memory or time ran out, convert a smaller model"
+            + "; a damaged file may end the library that reads it: save it again" * (request.format != exchange.RUN),
         )
 
 
@@ -138,6 +207,8 @@ def _environment(folder: Path) -> dict[str, str]:
         "TMPDIR": str(folder),
         "LANG": "C.UTF-8",
         "KERAS_BACKEND": "torch",
+        # Threads that spin while they wait make a proof ten times slower on a machine that also serves.
+        "OMP_WAIT_POLICY": "passive",
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -12,14 +12,19 @@ import numpy as np
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.model import Decision
 from seakeep.records.outputs import PROBABILITY, Outputs
 
-ESTIMATOR = "estimator.pkl"
+ESTIMATOR = "estimator"
 FRAME = "frame.npz"
 REQUEST = "request.json"
 MODEL = "model.onnx"
+NOTES = "notes.json"
 PROOF = "parity.json"
 ERROR = "error.json"
+SCRATCH = "scratch"
+RUN = "run"
+"""The format of an estimator that a run of this project made."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +42,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         Seconds of processor time the converter may use.
     outputs
         What the model must answer.
+    format
+        What the estimator's file is: :data:`RUN`, or a key of :data:`seakeep.conversion.formats.registry.FORMATS`.
+    decision
+        What the threshold follows from on the validation rows, in place of ``threshold``.
+    without_cage
+        Read what runs code even where this system gives no full cage.
     """
 
     columns: tuple[FeatureColumn, ...]
@@ -44,6 +55,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     artefact_sha256: str
     cpu_s: int
     outputs: Outputs = PROBABILITY
+    format: str = RUN
+    decision: Decision | None = None
+    without_cage: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,10 +9,12 @@ import msgspec
 
 from seakeep.clock import Clock, TimeOrderedIds
 from seakeep.config import Home
-from seakeep.conversion.convert import convert
-from seakeep.errors import NotFoundError
+from seakeep.conversion.convert import Converted, convert
+from seakeep.conversion.modelfile import read_model_file
+from seakeep.errors import ConversionError, NotFoundError, TrainingError
 from seakeep.features.frame import Frame
 from seakeep.project import jobs
+from seakeep.project.judge import kept
 from seakeep.project.load import LoadedProject
 from seakeep.project.stores import Stores
 from seakeep.records.run import Run
@@ -40,18 +42,49 @@ class Builder:
 
     def train(self, model: str, *, as_of_us: int | None, validate_from_us: int | None, trainer: str, actor: str) -> Run:
         """Keep a dataset version, train on it in a process of its own, and record the run."""
-        chosen = self._loaded.model(model)
         if trainer:
             self._loaded.trainer(trainer)  # a name that is not there is told before the data are read
+        request = self._taken(model, as_of_us, validate_from_us)
+        request = msgspec.structs.replace(request, trainer=trainer)
+        with tempfile.TemporaryDirectory(prefix="seakeep-train-") as folder:
+            return self._record(jobs.train(request, into=Path(folder)), Path(folder), actor)
+
+    def register(
+        self,
+        path: Path,
+        model: str,
+        *,
+        as_of_us: int | None,
+        validate_from_us: int | None,
+        trust_pickle: bool,
+        without_cage: bool,
+        actor: str,
+    ) -> tuple[Version, ParityProof]:
+        """Judge a model file on the project's own rows, and register what it was converted to."""
+        read_model_file(path, trust_pickle=trust_pickle)  # what cannot be taken is told before the data are read
+        request = msgspec.structs.replace(
+            self._taken(model, as_of_us, validate_from_us),
+            given=str(path.absolute()),
+            trust_pickle=trust_pickle,
+            without_cage=without_cage,
+        )
+        with tempfile.TemporaryDirectory(prefix="seakeep-train-") as folder:
+            into = Path(folder)
+            trained = jobs.train(request, into=into)
+            run = self._record(trained, into, actor)
+            return self._register(run, kept(into), actor)
+
+    def _taken(self, model: str, as_of_us: int | None, validate_from_us: int | None) -> jobs.TrainRequest:
+        """Keep a dataset version; a request to learn from it or judge by it."""
+        chosen = self._loaded.model(model)
         started_us = self._clock.now_us()
         moment_us = started_us if as_of_us is None else as_of_us
         dataset = jobs.take_dataset(self._loaded, chosen, as_of_us=moment_us, store=self._stores.datasets)
         request = self._request(chosen.name, dataset.id, started_us)
-        request = msgspec.structs.replace(request, validate_from_us=validate_from_us or 0, trainer=trainer)
-        with tempfile.TemporaryDirectory(prefix="seakeep-train-") as folder:
-            into = Path(folder)
-            trained = jobs.train(request, into=into)
-            files = {ESTIMATOR: trained.artefact, VALIDATION: (into / jobs.VALIDATION).read_bytes()}
+        return msgspec.structs.replace(request, validate_from_us=validate_from_us or 0)
+
+    def _record(self, trained: jobs.Trained, into: Path, actor: str) -> Run:
+        files = {ESTIMATOR: trained.artefact, VALIDATION: (into / jobs.VALIDATION).read_bytes()}
         run = trained.run
         sealed = self._stores.artefacts.put(files, model=run.model, run=run.id, created_us=run.started_us)
         run = msgspec.structs.replace(run, sealed=sealed)
@@ -61,6 +94,11 @@ class Builder:
     def rerun(self, run_id: str) -> Run:
         """Train a run again from its recorded inputs; the recorded run, if the artefact is the same to the byte."""
         original = self._stores.runs.get(run_id)
+        if original.given:
+            raise TrainingError(
+                f"run {run_id} judged {original.given.name}, which was trained elsewhere",
+                hint="rerun a run that trained",
+            )
         request = self._request(original.model, original.dataset, self._clock.now_us())
         with tempfile.TemporaryDirectory(prefix="seakeep-rerun-") as folder:
             jobs.rerun(original, request, into=Path(folder))
@@ -72,6 +110,10 @@ class Builder:
         The same run gives the same bundle and the same version, however often it is converted.
         """
         run = self._stores.runs.get(run_id) if run_id else self._newest()
+        if run.given:
+            raise ConversionError(
+                f"run {run.id} judged {run.given.name}, a model file", hint="register the file again: seakeep register"
+            )
         estimator = self._stores.artefacts.read_file(run.sealed, ESTIMATOR)
         converted = convert(
             estimator,
@@ -80,6 +122,9 @@ class Builder:
             artefact_sha256=run.artefact,
             outputs=run.definition.label.outputs,
         )
+        return self._register(run, converted, actor)
+
+    def _register(self, run: Run, converted: Converted, actor: str) -> tuple[Version, ParityProof]:
         bundle = self._stores.bundles.put(run, converted.model, converted.proof, created_us=run.started_us)
         now_us = self._clock.now_us()
         version = Version(

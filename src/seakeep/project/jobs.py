@@ -22,20 +22,23 @@ from seakeep.backends.files.datasets import FileDatasetStore
 from seakeep.data.version import DatasetStore, load, snapshot
 from seakeep.errors import (
     ConfigError,
+    ConversionError,
     DataError,
     IntegrityError,
     LeakError,
     NotFoundError,
+    ParityError,
     SeakeepError,
     TrainingError,
 )
 from seakeep.features.frame import Frame
 from seakeep.features.join import training_frame
 from seakeep.features.resolve import resolve
+from seakeep.project.judge import Allowed, judge_file
 from seakeep.project.load import LoadedProject, load_project, sources_of
 from seakeep.records.dataset import DatasetVersion
 from seakeep.records.model import Model
-from seakeep.records.run import Run
+from seakeep.records.run import Given, Run
 from seakeep.training.environment import code_digests, environment
 from seakeep.training.fit import fit
 from seakeep.training.frames import read_frame, write_frame
@@ -49,7 +52,17 @@ ERROR, LOG = "error.json", "train.log"
 
 _TAIL = 2_000
 _ERRORS = {
-    kind.code: kind for kind in (ConfigError, DataError, LeakError, TrainingError, IntegrityError, NotFoundError)
+    kind.code: kind
+    for kind in (
+        ConfigError,
+        DataError,
+        LeakError,
+        TrainingError,
+        IntegrityError,
+        NotFoundError,
+        ConversionError,
+        ParityError,
+    )
 }
 
 
@@ -71,6 +84,10 @@ class TrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     threads
         Threads of numerical libraries. Their number decides the order of sums and so the last bits; one is repeatable
         on any number of cores and fastest for small data.
+    given
+        Path of a model file that is judged in place of a training; ``""``: train.
+    trust_pickle, without_cage
+        Whether that file may be a pickle, and may be read even where this system gives no full cage.
     """
 
     run: str
@@ -83,6 +100,9 @@ class TrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     validate_from_us: int = 0
     trainer: str = ""
     threads: int = 1
+    given: str = ""
+    trust_pickle: bool = False
+    without_cage: bool = False
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,13 +257,25 @@ def run_training(request: TrainRequest, into: Path) -> None:
     tables = load(version, FileDatasetStore(Path(request.data)))
     frame = training_frame(definition, tables, as_of_us=version.as_of_us)
     set_seeds(request.seed)
-    fitted = fit(
-        model,
-        frame,
-        train=project.trainer(request.trainer) if request.trainer else None,
-        validate_from_us=request.validate_from_us,
-        seed=request.seed,
-    )
+    given: Given | None = None
+    if request.given:
+        fitted, given = judge_file(
+            model,
+            frame,
+            Path(request.given),
+            into=into,
+            validate_from_us=request.validate_from_us,
+            seed=request.seed,
+            allowed=Allowed(pickle=request.trust_pickle, without_cage=request.without_cage),
+        )
+    else:
+        fitted = fit(
+            model,
+            frame,
+            train=project.trainer(request.trainer) if request.trainer else None,
+            validate_from_us=request.validate_from_us,
+            seed=request.seed,
+        )
     inputs = Inputs(
         id=request.run,
         started_us=request.started_us,
@@ -255,6 +287,7 @@ def run_training(request: TrainRequest, into: Path) -> None:
         environment=environment(),
         trainer=request.trainer,
         threads=request.threads,
+        given=given,
     )
     (into / ESTIMATOR).write_bytes(fitted.artefact)
     write_frame(into / VALIDATION, fitted.validate)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from seakeep.clock import Clock, SystemClock
 from seakeep.config import Home, Settings
+from seakeep.project.batch import BatchScoring
 from seakeep.project.build import Builder
+from seakeep.project.given import ModelFiles
 from seakeep.project.load import load_project
 from seakeep.project.online import OnlineViews
 from seakeep.project.past import Past
@@ -54,6 +56,10 @@ class Project:
         What the project keeps: runs, versions, releases, gates, receipts, pages, erasures, audit, keys, datasets, bundles.
     past
         Recorded traffic through any version: ``replay``, ``whatif``, ``shadow``.
+    files
+        Models trained elsewhere: ``register`` takes one from its file.
+    batch
+        Files of rows through any version: ``score``.
     recorder
         What can be done with the records: read them with other tools, erase a subject, take another key.
     """
@@ -69,8 +75,10 @@ class Project:
         self.recorder = FlightRecorder(self._loaded, self.home, self.stores, clock)
         self._online = OnlineViews(self.home, self.stores)
         self._builder = Builder(self._loaded, self.home, self.stores, clock)
+        self.files = ModelFiles(self._builder)
         self._releaser = Releaser(self._loaded, self.stores, self._builder, self._online, clock)
         self.past = Past(self._loaded, self.home, self.stores, self.resolve)
+        self.batch = BatchScoring(self._loaded, self.home, self.stores, self._online, self.resolve, clock)
         self._watching: Watcher | None = None
 
     # Build

@@ -15,6 +15,25 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     high: float
 
 
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """A model file that was judged in place of a training.
+
+    Attributes
+    ----------
+    name, sha256
+        Of the file.
+    format
+        What its content is: a key of :data:`seakeep.conversion.formats.registry.FORMATS`.
+    libraries
+        Versions of the libraries that read it, by name.
+    """
+
+    name: str
+    sha256: str
+    format: str
+    libraries: dict[str, str]
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The software and the class of hardware a run used."""
 
@@ -55,6 +74,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         Name of the project's function that trained in place of the model's own; ``""``: the model's own did.
     threads
         Threads that numerical libraries used: their number decides the order of sums, and so the last bits.
+    given
+        The model file that was judged in place of a training; None: it was trained here.
     sealed
         Digest of the signed folder that holds the estimator and the validation rows; ``""`` before they are stored.
     """
@@ -83,3 +104,4 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     trainer: str = ""
     threads: int = 1
     sealed: str = ""
+    given: Given | None = None

@@ -9,7 +9,7 @@ import msgspec
 
 from seakeep.clock import Ids
 from seakeep.records.model import ModelDefinition
-from seakeep.records.run import Environment, Run
+from seakeep.records.run import Environment, Given, Run
 from seakeep.training.fit import Fitted
 
 
@@ -27,6 +27,7 @@ class Inputs:
     environment: Environment
     trainer: str = ""
     threads: int = 1
+    given: Given | None = None
 
 
 def new_run_id(ids: Ids) -> str:
@@ -65,4 +66,5 @@ def assemble(inputs: Inputs, fitted: Fitted, *, seconds: float) -> Run:
         warnings=fitted.warnings,
         trainer=inputs.trainer,
         threads=inputs.threads,
+        given=inputs.given,
     )

@@ -24,7 +24,15 @@ class SqlRuns:
             connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?)", (run.id, run.model, run.started_us, record))
             details = {"dataset": run.dataset, "artefact": run.artefact, "definition": run.definition_digest}
             now_us = self._database.clock.now_us()
-            enter(connection, record, time_us=now_us, actor=actor, action="train", subject=run.id, details=details)
+            enter(
+                connection,
+                record,
+                time_us=now_us,
+                actor=actor,
+                action="judge" if run.given else "train",
+                subject=run.id,
+                details=details,
+            )
 
     def get(self, run_id: str) -> Run:
         """A run by its id; NotFoundError if there is none."""

@@ -1,0 +1,1 @@
+"""The formats in which a model can come as a file: one module each, listed in :mod:`.registry`."""
