@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from hypothesis import settings
 from tests import flights
 
 from seakeep.cli import main
+
+# Threads that spin while they wait for one another make a small model ten times slower on a machine that is busy. Read when
+# the first library with such threads is loaded, here and in the processes that are started from here.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}  # noqa: TID251 -- settings of libraries
 
 # A law says what is true, not how long a busy machine takes to show it.
 settings.register_profile("untimed", deadline=None)

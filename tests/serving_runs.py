@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
+from unittest import mock
 
 import msgspec
 from tests.serving_rig import Rig
@@ -26,6 +26,8 @@ INFER = "/v2/models/late/infer"
 
 PATIENT_MS = 60_000
 """How long rows may wait where nothing else is said: on a slow machine nobody is refused, unless a test is about that."""
+PATIENCE_S = 60.0
+"""Longest wait for something that a quiet machine does at once."""
 
 
 def row(key: str = "f1", distance: Any = 500.0, carrier: Any = "AA", **more: Any) -> dict[str, Any]:
@@ -75,7 +77,7 @@ class Service:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def raw(self, data: bytes, *, timeout_s: float = 10) -> bytes:
+    async def raw(self, data: bytes, *, timeout_s: float = PATIENCE_S) -> bytes:
         """Everything the server says to some bytes until it closes."""
         async with self.connect() as (reader, writer), asyncio.timeout(timeout_s):
             writer.write(data)
@@ -94,15 +96,16 @@ async def serving(rig: Rig, *, ready: bool = True, **changes: Any) -> AsyncItera
     """Keyword arguments are settings, or parts of the context; ``ready=False`` does not wait for all to be loaded."""
     known = ServingSettings.__struct_fields__
     changes = {"queue_ms": PATIENT_MS, **changes}
-    with reserve("127.0.0.1", 0) as holder:
+    # To look through all that a process of tests holds takes longer than the test.
+    with mock.patch("seakeep.serving.worker.gc"), reserve("127.0.0.1", 0) as holder:
         port = holder.getsockname()[1]
         settings = ServingSettings(port=port, **{key: changes.pop(key) for key in list(changes) if key in known})
         context = rig.context(0, settings, **changes)
         worker = Worker(context)
         task = asyncio.create_task(worker.run())
-        client = Client("127.0.0.1", port, connections=8, timeout_s=10)
+        client = Client("127.0.0.1", port, connections=8, timeout_s=PATIENCE_S)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while True:
                     assert not task.done(), task.exception()
                     with contextlib.suppress(OSError):
@@ -114,8 +117,7 @@ async def serving(rig: Rig, *, ready: bool = True, **changes: Any) -> AsyncItera
         finally:
             await client.close()
             worker.stop()
-            await asyncio.wait_for(task, 15)
-            gc.unfreeze()
+            await asyncio.wait_for(task, PATIENCE_S)
 
 
 def free_port() -> int:
@@ -141,7 +143,7 @@ def supervised(rig: Rig, **settings: Any) -> Iterator[Supervisor]:
 
     looking = threading.Thread(target=look)
     try:
-        supervisor.wait_ready(60)
+        supervisor.wait_ready(PATIENCE_S)
         looking.start()
         yield supervisor
     finally:
@@ -159,7 +161,7 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return runner.run(coroutine)
 
 
-async def until(condition: Callable[[], Any], limit_s: float = 20) -> Any:
+async def until(condition: Callable[[], Any], limit_s: float = PATIENCE_S) -> Any:
     """The first true value of a condition that is looked at again and again."""
     async with asyncio.timeout(limit_s):
         while not (found := condition()):  # noqa: ASYNC110 -- what is waited for knows no event
@@ -167,7 +169,7 @@ async def until(condition: Callable[[], Any], limit_s: float = 20) -> Any:
     return found
 
 
-def wait_until(condition: Callable[[], Any], limit_s: float = 30) -> Any:
+def wait_until(condition: Callable[[], Any], limit_s: float = PATIENCE_S) -> Any:
     """As :func:`until`, without an event loop."""
     deadline_s = time.monotonic() + limit_s
     while not (found := condition()):

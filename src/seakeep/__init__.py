@@ -11,7 +11,7 @@ from seakeep.records import gate
 from seakeep.records.expression import col
 from seakeep.records.feature import FeatureView, RequestFeatures, count, latest, mean, total
 from seakeep.records.model import AlertBudget, Canary, Label, Model, Threshold, TopShare
-from seakeep.records.outputs import number
+from seakeep.records.outputs import classes, number
 from seakeep.records.source import Events
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "RequestFeatures",
     "Threshold",
     "TopShare",
+    "classes",
     "col",
     "count",
     "gate",

@@ -4,7 +4,8 @@
 
     SeakeepError
     ├── ConfigError            the project file or its declarations are wrong
-    │   └── ProjectFaults      all faults of a project at once
+    │   ├── ProjectFaults      all faults of a project at once
+    │   └── AdoptionError      a notebook cannot be made a project, with the cell and line
     ├── DataError              a table, an event or a row is not what was declared
     │   ├── RowError           one row of a request or an event batch
     │   └── LeakError          a value would be used before it could be known
@@ -81,6 +82,26 @@ class ProjectFaults(ConfigError):
         text = "\n".join(f"{f.file}:{f.line}: {f.message}" for f in faults)
         super().__init__(text, hint="mend these and run `seakeep check` again")
         self.faults = faults
+
+
+class AdoptionError(ConfigError):
+    """A notebook cannot be made a project.
+
+    Parameters
+    ----------
+    message
+        The reason.
+    cell, line
+        Number of the code cell and of the line in it, from 1; 0 where the reason is the notebook as a whole.
+    """
+
+    code = "adoption"
+
+    def __init__(self, message: str, *, cell: int = 0, line: int = 0, hint: str = "") -> None:
+        super().__init__(f"cell {cell}, line {line}: {message}" if cell else message, hint=hint)
+        self.reason = message
+        self.cell = cell
+        self.line = line
 
 
 class DataError(SeakeepError):

@@ -17,7 +17,7 @@ def told(tmp_path_factory):
         [sys.executable, "-m", "seakeep", "demo", "--fast", "--leave", "--into", str(folder)],
         capture_output=True,
         text=True,
-        timeout=580,
+        timeout=1_800,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]

@@ -14,6 +14,7 @@ from tests.flights import (
     REPLAY_TO_US,
     VALIDATE_FROM,
     Server,
+    change,
     children,
     command,
     environment,
@@ -170,6 +171,7 @@ def test_profile(seakeep, flights_at, killed):
 def test_up_in_the_middle_of_a_rollout(flights_at, history):
     """The service is killed while a candidate answers a part: the next one leads the rollout on to its receipt."""
     folder = flights_at("promoted")
+    change(folder, ("sk.Canary([0.01, 0.1, 0.5, 1.0])", "sk.Canary([0.1, 0.5, 1.0])"))
     rows = history.requests.rows[:250]
     with opened(folder) as project:
         with Server(folder, ("up",), workers=2) as server:

@@ -53,6 +53,15 @@ def test_a_model_that_fails_for_some_rows_fails_only_their_requests(rig, caplog,
             assert one["score"] == pytest.approx(expected_score(0.0, number, "AA"), rel=1e-14)
 
 
+def given_up(service, worker):
+    """Whether a worker that hangs was given up: its supervisor is made to believe that it has been silent for long."""
+    seen = service._watchdog._seen
+    if worker in seen:
+        beat, silent_s = seen[worker]
+        seen[worker] = beat, max(silent_s, service._settings.hang_s - 1)
+    return worker not in {one.pid for one in service.status() if one.state == "ready"}
+
+
 @pytest.mark.slow
 def test_a_worker_whose_model_does_not_return_says_where_is_replaced_and_the_others_go_on(rig, capfd):
     rig.releases.put(rig.put(1, model=onnx_model(trouble="hang")))
@@ -69,8 +78,9 @@ def test_a_worker_whose_model_does_not_return_says_where_is_replaced_and_the_oth
         victim = owners["poison"]
         over = asyncio.Event()
         load = [asyncio.ensure_future(asker.go_on(over)) for asker in askers]
-        await poison.ask(BAD)
-        await until(lambda: victim not in {one.pid for one in service.status() if one.state == "ready"})
+        poisoned = asyncio.ensure_future(poison.ask(BAD))
+        await until(lambda: given_up(service, victim))
+        await poisoned
         await until(lambda: [one.state for one in service.status()] == ["ready"] * 2)
         counts = {asker.name: asker.asked for asker in askers}
         await until(lambda: all(asker.asked > counts[asker.name] + 20 for asker in askers))
@@ -78,7 +88,7 @@ def test_a_worker_whose_model_does_not_return_says_where_is_replaced_and_the_oth
         await asyncio.gather(*load)
         return [poison, *askers], owners, victim, set(before.values())
 
-    with supervised(rig, hang_s=2) as service:
+    with supervised(rig) as service:
         askers, owners, victim, before = run(scenario(service))
         after = {worker.pid for worker in service.status()}
     assert before - after == {victim}
@@ -98,10 +108,11 @@ def test_a_model_that_hangs_apart_is_given_up_after_a_while_and_the_worker_ends_
     release, held = threading.Event(), threading.Event()
 
     async def scenario():
-        async with serving(rig, hang_s=1, queue_ms=50) as service:
+        async with serving(rig, hang_s=60) as service:
             await service.predict(row("a"))
             plane, score = service.worker._dataplane, ScoringSession.score
-            plane._queues["late"]._heavy = True
+            queue = plane._queues["late"]
+            queue._heavy = True
             late = plane.traffic["late"].champion.session
 
             def hanging(self, *inputs):
@@ -114,9 +125,13 @@ def test_a_model_that_hangs_apart_is_given_up_after_a_while_and_the_worker_ends_
             hung = asyncio.ensure_future(service.client.post(PREDICT, body(row("hung"))))
             await until(held.is_set)
             waiting = [asyncio.ensure_future(service.client.post(PREDICT, body(row(f"w{n}")))) for n in range(3)]
-            await asyncio.sleep(0.3)
+            await until(lambda: len(queue) == len(waiting))
+            queue._wait_s = queue._calm_s = queue._busy_until_s = (
+                0.0  # the batch is late by far, and none may wait so long
+            )
             refused = await service.client.post(PREDICT, body(row("refused")))
             other = await service.client.post("/v1/models/other/predict", body(row("other")))
+            plane.execution._running["late"][1].seen_s = 60.0
             await until(lambda: service.worker._stop.is_set())
             return await hung, await asyncio.gather(*waiting), refused, other, service.predictions
 

@@ -19,6 +19,7 @@ _COMMANDS = {
     "Start": {
         "demo": ("demo", "Watch the whole loop on the real flights of 2013."),
         "init": ("start", "Write a small working project from a table and an estimator."),
+        "adopt": ("adopt", "Write the project of a notebook, and prove that both answer the same."),
         "check": ("start", "Find every fault of the project at once."),
     },
     "Build": {
@@ -37,6 +38,7 @@ _COMMANDS = {
     "Run": {
         "up": ("run", "Serve, watch and show the dashboard."),
         "serve": ("run", "Serve the champions and candidates."),
+        "score": ("score", "Score files of rows by a version, as the service would."),
         "replay-traffic": ("run", "Stream a source's history through the running server."),
     },
     "Know": {

@@ -144,7 +144,7 @@ def status_table(rows: Sequence[VersionStatus]) -> str:
 
 
 def _error_lines(rows: Sequence[VersionStatus]) -> Iterator[str]:
-    """How far versions of numbers err, a line each."""
+    """How far versions of numbers and of classes err, a line each."""
     for one in rows:
         if one.quality:
             told = [
@@ -179,6 +179,7 @@ def why_text(found: Reexecution) -> str:
         f"{p.id}  {p.model}:{p.version} as {p.role}, for {format_moment(p.time_us)}",
         f"bundle    {p.bundle}",
         *([f"decision  {'yes' if p.decision else 'no'}"] if found.outputs.yes_or_no else []),
+        *([f"class     {p.answer}, one of {', '.join(found.outputs.names)}"] if found.outputs.of_classes else []),
         f"recorded  {found.recorded!r}  {found.recorded_bits}",
         f"again     {found.recomputed!r}  {found.recomputed_bits}  {bits}",
         *_environment_lines(found),

@@ -36,9 +36,9 @@ def run_list(folder: Path, as_json: bool) -> None:
 
 def _headline(one: Run) -> str:
     """The metric by which a run is known."""
-    if one.definition.label.outputs.yes_or_no:
-        return interval(one.metrics.get("roc_auc"))
-    return f"rmse {interval(one.metrics.get('rmse'))}"
+    if one.definition.label.outputs.kind == "value":
+        return f"rmse {interval(one.metrics.get('rmse'))}"
+    return interval(one.metrics.get("roc_auc"))
 
 
 @run.command("show")
@@ -84,7 +84,7 @@ def model_show(reference: str, folder: Path, as_json: bool) -> None:
     bundle = project.bundle(version)
     results = project.stores.gates.get(version.model, version.number)
     outputs = bundle.definition.label.outputs
-    decided = f"threshold {version.threshold:.6f}" if outputs.yes_or_no else f"answers with a {outputs.kind}"
+    decided = f"threshold {version.threshold:.6f}" if outputs.yes_or_no else f"answers with a {outputs.word}"
     text = "\n".join(
         [
             f"{version.ref} from {version.run}, bundle {version.bundle}",

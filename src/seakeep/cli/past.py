@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHANCE = 0.05
 """Slices with a corrected p-value up to this are shown: of those, on average, so large a share is chance."""
 MOST_SLICES = 8
-SHOWN = ("roc_auc", "log_loss", "brier", "recall", "precision", "mae", "rmse", "bias")
+SHOWN = ("roc_auc", "log_loss", "brier", "accuracy", "macro_f1", "recall", "precision", "mae", "rmse", "bias")
 
 
 @click.command()
@@ -110,7 +110,7 @@ def _replayed_cells(one: ReplayedVersion, version: int) -> list[str]:
 
 def whatif_text(found: WhatIf) -> str:
     """A what-if on one screen: decisions, outcomes, metrics, time and the slices that shifted beyond chance."""
-    new, old, yes_or_no = found.candidate, found.against, found.outputs.yes_or_no
+    new, old = found.candidate, found.against
     period = f"from {format_moment(found.from_us)} to {format_moment(found.to_us)}"
     lines = [
         f"{found.model}:{new.version} in the place of :{old.version}",
@@ -122,10 +122,10 @@ def whatif_text(found: WhatIf) -> str:
     size = f"mean difference {found.mean_difference:+.4f}, largest {found.largest:.4f}"
     lines += [
         f"scores     {found.rows - found.equal:,} differ; {size}",
-        f"{'decisions ' if yes_or_no else 'values    '} {_shift_words(found.decisions, *_changes(found.outputs))}",
+        f"{_answers(found.outputs):<10} {_shift_words(found.decisions, *_changes(found.outputs))}",
     ]
     if found.outcomes:
-        righter = ("right only by", "only by") if yes_or_no else ("nearer by", "nearer by")
+        righter = ("nearer by", "nearer by") if found.outputs.kind == "value" else ("right only by", "only by")
         words = _shift_words(found.outcomes, f"{righter[0]} :{new.version}", f"{righter[1]} :{old.version}")
         lines.append(f"outcomes   of {found.outcomes.rows:,} known, {words}")
     else:
@@ -137,7 +137,13 @@ def whatif_text(found: WhatIf) -> str:
 
 def _changes(outputs: Outputs) -> tuple[str, str]:
     """What an answer can change to and back."""
+    if outputs.of_classes:
+        return "another class and surer", "another class and less sure"
     return ("no to yes", "yes to no") if outputs.yes_or_no else ("larger", "smaller")
+
+
+def _answers(outputs: Outputs) -> str:
+    return "classes" if outputs.of_classes else "decisions" if outputs.yes_or_no else "values"
 
 
 def _interval_words(found: WhatIf) -> str:
@@ -241,7 +247,7 @@ def shadow_text(found: ShadowDifference) -> str:
         f"{found.model}:{found.candidate} beside :{found.champion} since {format_moment(found.from_us)}{until}",
         f"pairs      {found.pairs:,} requests that both scored, {found.labelled:,} with an outcome",
         f"scores     {found.equal:,} with the same bits; largest difference {found.largest:.4f}",
-        f"{'decisions ' if found.outputs.yes_or_no else 'values    '} {found.up:,} {up}, {found.down:,} {down}",
+        f"{_answers(found.outputs):<10} {found.up:,} {up}, {found.down:,} {down}",
     ]
     if found.differences:
         rows = [

@@ -122,7 +122,7 @@ def prediction_table(found: list[Prediction], numbers: Collection[str] = ()) -> 
             one.role,
             format_moment(one.time_us),
             f"{one.score:.6g}",
-            one.error or ("—" if one.bundle in numbers else "yes" if one.decision else "no"),
+            one.error or one.answer or ("—" if one.bundle in numbers else "yes" if one.decision else "no"),
         ]
         for one in found
     ]

@@ -53,7 +53,7 @@ def run(folder: Path) -> None:
     limit(resource.RLIMIT_CPU, request.cpu_s)
     content = _content(folder / exchange.ESTIMATOR, request.artefact_sha256)
     if request.format == exchange.RUN:
-        taken = emitted(_unpickled(content), Inputs(request.columns, request.columns))
+        taken = emitted(_unpickled(content), Inputs(request.columns, request.columns), request.outputs)
     else:
         taken = registry.take(request.format, content, request.columns)
     # Not before: what cannot be read is told without them.

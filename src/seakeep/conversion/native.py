@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seakeep.conversion.outputs import ask, outputs_of
+from seakeep.conversion.outputs import ask, declared_order, outputs_of
 from seakeep.conversion.rows import Rows, Scorer
 from seakeep.features.frame import Frame
+from seakeep.records.outputs import PROBABILITY, Outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,15 +19,20 @@ if TYPE_CHECKING:
     from seakeep.records.feature import FeatureColumn
 
 
-def native_scorer(estimator: Any, columns: Sequence[FeatureColumn]) -> Scorer:
-    """Answers by the estimator's own methods, on the data frame it would be given in training."""
+def native_scorer(estimator: Any, columns: Sequence[FeatureColumn], wanted: Outputs = PROBABILITY) -> Scorer:
+    """Answers by the estimator's own methods, on the data frame it would be given in training.
+
+    Of several classes those of the ``wanted`` ones, in their order.
+    """
     answer = ask(estimator, outputs_of(estimator))
+    order = list(declared_order(estimator, wanted)) if wanted.of_classes else []
 
     def score(numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         frame = frame_of(Rows(numbers, categories), columns).to_pandas()
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # extreme and unknown values are tried on purpose
-            return answer(frame)
+            told = answer(frame)
+            return np.ascontiguousarray(told[:, order]) if order else told
 
     return score
 

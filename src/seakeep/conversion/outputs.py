@@ -44,8 +44,15 @@ def outputs_of(estimator: Any) -> Outputs:
 
 def require_served(outputs: Outputs, name: str, wanted: Outputs = PROBABILITY) -> None:
     """Raise :class:`ConversionError` for what can be emitted and proved, but is not what the label is declared to be."""
-    if outputs.kind == wanted.kind:
+    if outputs == wanted or (outputs.kind == wanted.kind and not wanted.of_classes):
         return
+    if wanted.of_classes:
+        told = f" of {', '.join(outputs.names)}" if outputs.names else ""
+        raise ConversionError(
+            f"{name} gives {outputs.kind}{told}; the label is declared as {len(wanted.names)} classes, of which a classifier with "
+            "predict_proba tells the probabilities",
+            hint="return a fitted classifier from train; wrap one without probabilities in CalibratedClassifierCV",
+        )
     if not wanted.yes_or_no:
         raise ConversionError(
             f"{name} gives {outputs.kind}; the label is declared as a number, which a regressor of one value predicts",
@@ -55,8 +62,25 @@ def require_served(outputs: Outputs, name: str, wanted: Outputs = PROBABILITY) -
         told = f" of {', '.join(outputs.names)}" if outputs.names else ""
         raise ConversionError(
             f"{name} gives {outputs.kind}{told}; what is served is the probability of one of the classes 0 and 1",
-            hint="return a fitted binary classifier from train; labels are 0 and 1",
+            hint="return a fitted binary classifier from train, of labels 0 and 1; or declare the classes: answers=sk.classes(...)",
         )
+
+
+def declared_order(estimator: Any, wanted: Outputs) -> tuple[int, ...]:
+    """Where the declared classes stand among the estimator's.
+
+    Raises
+    ------
+    ConversionError
+        It knows other classes.
+    """
+    try:
+        return wanted.columns_of(np.asarray(estimator.classes_).tolist())
+    except ValueError as error:
+        raise ConversionError(
+            f"{type(estimator).__name__} is fitted on other classes than are declared: {error}",
+            hint="fit it on frame.label, which holds the classes' places in sk.classes(...), or on their names",
+        ) from error
 
 
 def ask(estimator: Any, outputs: Outputs) -> Callable[[Any], NDArray[np.float64]]:

@@ -49,6 +49,8 @@ from seakeep.records.run import Metric
 from seakeep.serving.comparison import judge
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from seakeep.project import Project
     from seakeep.recorder.table import PredictionTable
 
@@ -60,7 +62,7 @@ LOSSES_S = 60.0
 """How old what is told of losses may be, in seconds."""
 RECEIPTS = 3
 """Receipts on the first page."""
-METRICS = {"probability": "recall", "value": "mae"}
+METRICS = {"probability": "recall", "probabilities": "accuracy", "value": "mae"}
 """What the first page tells of the quality of a model, by what it answers."""
 ATTENTION = {"both": 0, "model-failing": 0, "world-changed": 1, "cannot-tell": 2, "nothing": 3}
 
@@ -429,6 +431,13 @@ def _route_of(number: int, release: Release) -> Route | None:
     return next((route for route in release.routes if route.version == number), None)
 
 
+def _class(scores: NDArray[np.float64], outputs: Outputs) -> str:
+    """The class that a row of probabilities answers with; ``""`` of other models, and where it failed."""
+    if not outputs.of_classes or len(scores) != len(outputs.names) or not np.isfinite(scores).all():
+        return ""
+    return outputs.names[int(np.argmax(scores))]
+
+
 def _recent(name: str, rows: PredictionTable, outputs: Outputs) -> list[PredictionRow]:
     rows = rows.select(np.flatnonzero(rows.role != "shadow")[-RECENT:][::-1])
     return [
@@ -444,6 +453,7 @@ def _recent(name: str, rows: PredictionTable, outputs: Outputs) -> list[Predicti
             decision=bool(rows.decision[place]) if outputs.yes_or_no else None,
             total_us=float(rows.total_us[place]),
             error=str(rows.error[place]),
+            answer=_class(rows.scores[place], outputs),
         )
         for place in range(len(rows))
     ]

@@ -151,7 +151,10 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PredictionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One prediction in a list; ``score`` is ``None`` if the request failed, ``decision`` where a number decides nothing."""
+    """One prediction in a list; ``score`` is ``None`` if the request failed, ``decision`` where a number decides nothing.
+
+    ``answer`` is the class of a model of classes, whose probability ``score`` then is.
+    """
 
     id: str
     model: str
@@ -164,6 +167,7 @@ class PredictionRow(msgspec.Struct, frozen=True, kw_only=True):
     decision: bool | None
     total_us: float
     error: str
+    answer: str = ""
 
 
 class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,9 +242,9 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it, yes or no or a number, and when that could first be known."""
+    """What became of it, yes or no or a number or a class, and when that could first be known."""
 
-    value: bool | float
+    value: bool | float | str
     known_us: int
 
 
@@ -345,6 +349,7 @@ def prediction_row(prediction: Prediction, outputs: Outputs = PROBABILITY) -> Pr
         decision=prediction.decision if outputs.yes_or_no else None,
         total_us=prediction.total_us,
         error=prediction.error,
+        answer=prediction.answer,
     )
 
 

@@ -96,14 +96,17 @@ class Watched:
             )
         return self._histories[version]
 
-    def outcome(self, key: str) -> tuple[bool | float, int] | None:
+    def outcome(self, key: str) -> tuple[bool | float | str, int] | None:
         """What became of a key and when that could be known; None if nothing was told."""
         told = self._followed.outcomes
         rows = np.flatnonzero(told.key == key)
         if not len(rows):
             return None
-        value = float(told.value[rows[0]])
-        return bool(value) if self._followed.outputs.yes_or_no else value, int(told.known_us[rows[0]])
+        value, known_us = float(told.value[rows[0]]), int(told.known_us[rows[0]])
+        outputs = self._followed.outputs
+        if outputs.of_classes:
+            return outputs.names[int(value)], known_us
+        return bool(value) if outputs.yes_or_no else value, known_us
 
     def brief(self, version: int, now_us: int, pages: Sequence[Page] = ()) -> Brief | None:
         """What is to be known about a version now, judged anew as often as :data:`DUTY` allows; None without records."""

@@ -21,6 +21,7 @@ from seakeep.monitoring.quality import realised
 from seakeep.monitoring.significance import student_tail, surprise
 from seakeep.records.feature import FeatureColumn
 from seakeep.records.finding import Brief, Finding, Verdict
+from seakeep.records.outputs import Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,8 @@ BEYOND_MEASURE = 99.0
 DRIFT_LINES = 5
 PREDICTED = "predicted value"
 """What the drift of predicted numbers is told of."""
+CONFIDENCE, PREDICTED_CLASS = "confidence", "predicted class"
+"""What the drift of predicted classes is told of: the probability of the class answered, and which it is."""
 BLIND_POSITIVES = 24
 """Known positives from which a week without a hit says something."""
 
@@ -70,8 +73,8 @@ def brief(
     day = history.live.between(now_us - DAY_US, now_us)
     today = service(day.predictions)
     verdict = _verdict(history, now_us, seed)
-    numbers = not history.outputs.yes_or_no
-    errors = errors_of(history, now_us=now_us, seed=seed) if numbers else None
+    by_outcomes = not history.outputs.yes_or_no
+    errors = errors_of(history, now_us=now_us, seed=seed) if by_outcomes else None
     lines = [
         *(service_changes(_past_days(history, now_us), today) if today.requests else _silence(history, now_us)),
         *_verdict_line(verdict, history, now_us, seed),
@@ -96,7 +99,7 @@ def brief(
         lines=tuple(lines),
         page=should_page(lines, verdict, budget=budget, pages_us=pages_us, now_us=now_us),
         action=_action(model, verdict, lines),
-        quality=errors if numbers else msgspec.UNSET,
+        quality=errors if by_outcomes else msgspec.UNSET,
     )
 
 
@@ -252,17 +255,27 @@ def _inputs(history: History, now_us: int) -> list[Finding]:
         )
         for loss in lost
     ]  # fmt: skip
-    if history.outputs.yes_or_no:
-        drifted = drift(base, week, history.columns, window_days=WEEK_DAYS)
-    else:  # what is predicted drifts as a number that goes in does; of probabilities the alert rate tells
-        predicted = FeatureColumn(name=PREDICTED, kind="number")
-        drifted = drift(_beside(base), _beside(week), (*history.columns, predicted), window_days=WEEK_DAYS)
+    columns, outputs = (*history.columns, *_predicted(history.outputs)), history.outputs
+    drifted = drift(_beside(base, outputs), _beside(week, outputs), columns, window_days=WEEK_DAYS)
     return lines + [finding for finding in drifted if finding.subject not in gone][:DRIFT_LINES]
 
 
-def _beside(rows: PredictionTable) -> PredictionTable:
-    """The rows with what was predicted as one more number, the last."""
-    return dataclasses.replace(rows, numbers=np.column_stack([rows.numbers, rows.score]))
+def _predicted(outputs: Outputs) -> tuple[FeatureColumn, ...]:
+    """What is predicted, where it drifts as what goes in does; of a yes or no the alert rate tells."""
+    if outputs.of_classes:
+        return FeatureColumn(name=CONFIDENCE, kind="number"), FeatureColumn(name=PREDICTED_CLASS, kind="category")
+    return () if outputs.yes_or_no else (FeatureColumn(name=PREDICTED, kind="number"),)
+
+
+def _beside(rows: PredictionTable, outputs: Outputs) -> PredictionTable:
+    """The rows with what was predicted as one more input of its kind, the last."""
+    if outputs.yes_or_no:
+        return rows
+    numbers = np.column_stack([rows.numbers, rows.score])
+    if not outputs.of_classes:
+        return dataclasses.replace(rows, numbers=numbers)
+    names = np.array(outputs.names, dtype=object)[np.argmax(rows.scores, axis=1)] if len(rows) else rows.key
+    return dataclasses.replace(rows, numbers=numbers, categories=np.column_stack([rows.categories, names]))
 
 
 def _action(model: str, verdict: Verdict, lines: Sequence[Finding]) -> str:

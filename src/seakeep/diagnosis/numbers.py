@@ -1,6 +1,6 @@
-"""How far a version of numbers errs, by the outcomes that came, beside how far it erred when it was accepted.
+"""How far a version of numbers or of classes errs, by the outcomes that came, beside how far it erred when it was accepted.
 
-Why it errs is not judged, and no error is estimated before its outcome: both methods are for probabilities alone.
+Why it errs is not judged, and no error is estimated before its outcome: both methods are for a yes or no alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MIN_DAYS = 5
 
 
 def errors_of(history: History, *, now_us: int, seed: int = 0) -> Errors | None:
-    """How far a version of numbers errs in its last seven days whose outcomes are usually known by now.
+    """How far a version of numbers or of classes errs in its last seven days whose outcomes are usually known by now.
 
     Younger predictions are left out: where a small number is told sooner than a large one, as a duration is, those that
     have an outcome are not like the rest. None without such predictions.
@@ -55,29 +55,36 @@ def errors_of(history: History, *, now_us: int, seed: int = 0) -> Errors | None:
 
 
 def larger_errors(found: Errors | None) -> list[Finding]:
-    """A line where a version errs beyond chance and materially more than when it was accepted."""
+    """A line where a version errs beyond chance and materially more than when it was accepted: by its RMSE or log-loss."""
     if found is None or found.labelled < MIN_ROWS or found.days < MIN_DAYS:
         return []
-    before, now = found.accepted["rmse"], found.metrics["rmse"]
+    subject = "rmse" if "rmse" in found.metrics else "log_loss"
+    before, now = found.accepted[subject], found.metrics[subject]
     effect = _effect(before, now)
     p_value = student_tail(abs(effect), found.days - 1)
     if now.value < MATERIAL * before.value or p_value > MAX_P:
         return []
-    bias = found.metrics["bias"]
-    told = f"RMSE {now.value:.4g} on {found.labelled:,} predictions with an outcome, {before.value:.4g} when accepted"
-    if not bias.low <= 0 <= bias.high:
-        told += f"; on average {abs(bias.value):.4g} too {'high' if bias.value > 0 else 'low'}"
+    name = "RMSE" if subject == "rmse" else "log-loss"
+    told = f"{name} {now.value:.4g} on {found.labelled:,} predictions with an outcome, {before.value:.4g} when accepted"
     return [
         Finding(
             kind="quality",
-            subject="rmse",
+            subject=subject,
             effect=effect,
             p_value=p_value,
             before=before.value,
             now=now.value,
-            sentence=told,
+            sentence=told + _more(found),
         )
     ]
+
+
+def _more(found: Errors) -> str:
+    """What else is to be told of errors: to which side numbers err, how often the class was right."""
+    bias, right = found.metrics.get("bias"), found.metrics.get("accuracy")
+    if bias and not bias.low <= 0 <= bias.high:
+        return f"; on average {abs(bias.value):.4g} too {'high' if bias.value > 0 else 'low'}"
+    return f"; the class was right in {right.value:.1%}, {found.accepted['accuracy'].value:.1%} then" if right else ""
 
 
 def _effect(before: Metric, now: Metric) -> float:

@@ -75,8 +75,9 @@ def judge(
         Of the resampling.
     """
     if not history.outputs.yes_or_no:
+        what = "classes" if history.outputs.of_classes else "numbers"
         return abstention(
-            "a verdict on predicted numbers is not estimated yet; see how far they are from the known outcomes"
+            f"a verdict on predicted {what} is not estimated yet; see how far they are from the known outcomes"
         )
     start = 2 * from_us - to_us if previous_from_us is None else previous_from_us
     periods = Periods.of(history.until(now_us), from_us=from_us, to_us=to_us, previous_from_us=start)

@@ -28,7 +28,8 @@ class Frame:
     time_us
         When the prediction is asked for, int64 ``(n,)``.
     label
-        float64 ``(n,)``; 1, 0, or NaN when no outcome is known.
+        float64 ``(n,)``; 1, 0, or the number that came, or the code of the class (its place in the label's names, from 0);
+        NaN when no outcome is known.
     label_known_us
         When the outcome could first be known, int64 ``(n,)``; 0 where it is not.
     """

@@ -10,6 +10,7 @@ import numpy as np
 
 from seakeep.errors import DataError
 from seakeep.features.frame import Frame
+from seakeep.features.outcome import declared
 from seakeep.features.plan import entity_names, evaluate_events, plan_view
 from seakeep.features.transform import evaluate
 from seakeep.features.windows import aggregate
@@ -37,7 +38,7 @@ def training_frame(definition: ModelDefinition, tables: Mapping[str, Columns], *
     Raises
     ------
     DataError
-        A source is missing, or two asking rows have the same key.
+        A source is missing, two asking rows have the same key, or an outcome is of no declared class.
     """
     request = definition.request
     asking = _table(tables, request.name)
@@ -86,10 +87,15 @@ def outcomes(label: Label, table: Columns) -> tuple[NDArray[np.object_], NDArray
     Returns
     -------
     tuple
-        Keys (object of ``str``), values (float64, not missing), when each could first be known (int64); in the order
+        Keys (object of ``str``), values (float64, not missing; of classes their codes), when each could first be known (int64); in the order
         of the last.
+
+    Raises
+    ------
+    DataError
+        An outcome is of no declared class.
     """
-    values = evaluate(label.value, table)
+    values = declared(label, table)
     known = table[label.source.time].view(np.int64) + label.source.delay_us
     told = np.flatnonzero(~np.isnan(values))
     order = told[np.lexsort((values[told], known[told]))]

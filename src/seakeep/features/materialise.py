@@ -45,6 +45,7 @@ def materialise(
     store: OnlineStore,
     *,
     as_of_us: int,
+    newest_us: int | None = None,
 ) -> list[Materialised]:
     """Fill the views that were not filled yet from the events known before ``as_of_us``; repeat at no cost.
 
@@ -57,6 +58,8 @@ def materialise(
         Resolved.
     tables
         Normal-form tables by source name; only sources of missing views are read.
+    newest_us
+        What the windows need from this moment on is kept; None: from the newest event of each entity on.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def materialise(
         enter_views(definition, store)
         missing = missing_views(definition, store)
         views = [view for view in definition.views if view.name in missing]
-        done += [_fill(view, definition, tables, store, as_of_us) for view in views]
+        done += [_fill(view, definition, tables, store, (as_of_us, newest_us)) for view in views]
     return done
 
 
@@ -100,8 +103,9 @@ def _fill(
     definition: ModelDefinition,
     tables: Mapping[str, Mapping[str, NDArray[Any]]],
     store: OnlineStore,
-    as_of_us: int,
+    moments_us: tuple[int, int | None],
 ) -> Materialised:
+    as_of_us, newest_us = moments_us
     if view.source.name not in tables:
         raise DataError(f"view {view.name!r} needs the history of source {view.source.name!r}", hint="load it")
     plan = plan_view(view, definition.schemas[view.source.name])
@@ -109,7 +113,7 @@ def _fill(
     before = events.known_us < as_of_us
     entities, events = entities[before], events.select(before)
     histories = {online.state_key(plan.digest, name): chosen for name, chosen in by_entity(entities, events)}
-    states = {key: merge(plan, None, chosen) for key, chosen in histories.items()}
+    states = {key: merge(plan, None, chosen, newest_us=newest_us) for key, chosen in histories.items()}
 
     def fill(transaction: OnlineTransaction) -> None:
         key = _key(view, definition)

@@ -207,6 +207,13 @@ def _rule_faults(definition: ModelDefinition, schemas: Schemas) -> Iterator[Defi
         yield DefinitionFault("rule", f"the rule is a {kind}", "give a score, as in rule=0.1")
 
 
+_WANTED = {
+    "probability": ("number", "make it true or false, as in col('x') > 15"),
+    "probabilities": ("string", "make it the column of the class's name, as in col('kind')"),
+}
+"""What the value of a label must be, by what a model answers, and what to do about it."""
+
+
 def _label_faults(definition: ModelDefinition, schemas: Schemas) -> Iterator[DefinitionFault]:
     label, request = definition.label, definition.request
     for source in {source.name: source for source in (request, label.source)}.values():
@@ -230,15 +237,35 @@ def _label_faults(definition: ModelDefinition, schemas: Schemas) -> Iterator[Def
         kind, found = check(label.value, _kinds(schemas[label.source.name]))
         for message, hint in found:
             yield DefinitionFault("label", f"label: {message}", hint)
-        if kind is not None and kind != "number":
-            hint = "make it true or false, as in col('x') > 15" if label.outputs.yes_or_no else "make it a number"
+        wanted, hint = _WANTED.get(label.outputs.kind, ("number", "make it a number"))
+        if kind is not None and kind != wanted:
             yield DefinitionFault("label", f"the label is a {kind}", hint)
-    if label.outputs.kind not in SERVED:
+    yield from _answer_faults(definition)
+
+
+def _answer_faults(definition: ModelDefinition) -> Iterator[DefinitionFault]:
+    outputs = definition.label.outputs
+    if outputs.kind not in SERVED:
+        hint = "leave answers out, or sk.number(), sk.classes(...)"
+        yield DefinitionFault("label", f"no label is of kind {outputs.kind!r}", hint)
+    if not outputs.yes_or_no and definition.decision != Threshold():
+        by = "the highest probability" if outputs.of_classes else "nothing"
+        what = "of classes" if outputs.of_classes else "that is a number"
+        yield DefinitionFault("decision", f"a label {what} is decided by {by}", "leave decision out")
+    if outputs.of_classes:
+        yield from _class_faults(definition)
+
+
+def _class_faults(definition: ModelDefinition) -> Iterator[DefinitionFault]:
+    names = definition.label.outputs.names
+    if len(names) < 3:
         yield DefinitionFault(
-            "label", f"no label is of kind {label.outputs.kind!r}", "leave answers out, or sk.number()"
+            "label", f"{len(names)} classes are no several", "of two classes make a yes or no, as in col('kind') == 'a'"
         )
-    if not label.outputs.yes_or_no and definition.decision != Threshold():
-        yield DefinitionFault("decision", "a label that is a number is decided by nothing", "leave decision out")
+    if len(set(names)) < len(names) or "" in names:
+        yield DefinitionFault("label", "the names of classes must differ, and none be empty", "name each class once")
+    if definition.rule is not None:
+        yield DefinitionFault("rule", "a rule gives one number, and a model of classes one for each", "leave rule out")
 
 
 def _name_faults(definition: ModelDefinition) -> Iterator[DefinitionFault]:

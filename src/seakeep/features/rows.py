@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -177,10 +178,10 @@ class _RowDecoder:
         self.kinds: dict[str, Kind] = {column.name: column.kind for column in schema}
         self._required = required
         fields: list[Any] = []
-        self._getters: list[str] = []
+        self._getters: list[Callable[[Any], Any]] = []
         for position, column in enumerate(schema):
             field = f"c{position}"
-            self._getters.append(field)
+            self._getters.append(operator.attrgetter(field))
             if column.name in self._required:
                 fields.append((field, _TYPES[column.kind]))
             else:
@@ -188,7 +189,7 @@ class _RowDecoder:
         row = msgspec.defstruct(
             "Row",
             fields,
-            rename={field: column.name for field, column in zip(self._getters, schema, strict=True)},
+            rename={f"c{position}": column.name for position, column in enumerate(schema)},
             kw_only=True,
             forbid_unknown_fields=True,
             gc=False,
@@ -202,8 +203,7 @@ class _RowDecoder:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._explain(rows, error) from error
         columns: dict[str, list[Cell]] = {
-            name: [getattr(row, field) for row in decoded]
-            for name, field in zip(self.kinds, self._getters, strict=True)
+            name: list(map(getter, decoded)) for name, getter in zip(self.kinds, self._getters, strict=True)
         }
         for name in self._times:
             moments: list[Cell] = [None if cell is None else _moment(cell) for cell in columns[name]]

@@ -8,6 +8,7 @@ these rules:
 * ``&`` and ``|`` are Kleene's: false & missing is false, true | missing is true, otherwise missing stays missing;
 * ``~`` of missing is missing; ``is_missing`` is always 1 or 0;
 * a number counts as true when it is not 0;
+* ``fill`` gives its second operand where the first is missing;
 * parts of a missing time are missing.
 
 Whole numbers become float64: exact up to 2**53.
@@ -142,6 +143,10 @@ def _check_unary(node: Unary, operand: ValueKind | None, faults: list[tuple[str,
 def _check_binary(
     node: Binary, left: ValueKind | None, right: ValueKind | None, faults: list[tuple[str, str]]
 ) -> ValueKind:
+    if node.name == "fill" and left is not None:
+        if right is not None and left != right:
+            faults.append((f"cannot fill a {left} with a {right}", "fill it with a value of its own kind"))
+        return left
     if left is None or right is None:
         return "number"
     if node.name in _COMPARISONS:
@@ -196,6 +201,8 @@ def _binary(node: Binary) -> Compiled:
     if node.name in _COMPARISONS:
         comparison = _COMPARISONS[node.name]
         return lambda table: _compare(comparison, left(table), right(table), table)
+    if node.name == "fill":
+        return lambda table: _fill(_rows(left(table), table), right(table))
     connective = _and if node.name == "and" else _or
     return lambda table: _rows(connective(left(table), right(table)), table)
 
@@ -235,6 +242,11 @@ def _gaps(values: Any) -> Any:
     if kind == "O":
         return np.asarray(values == "", dtype=np.bool_)
     return np.isnat(values) if kind == "M" else np.isnan(values)
+
+
+def _fill(left: NDArray[Any], right: Any) -> NDArray[Any]:
+    gaps = _gaps(left)
+    return np.where(gaps, right, left).astype(left.dtype) if gaps.any() else left
 
 
 def _and(left: Any, right: Any) -> Any:

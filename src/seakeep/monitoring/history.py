@@ -30,11 +30,11 @@ class Labelled:
     predictions
         In the order of ``time_us``.
     value
-        float64; 1, 0, or NaN without an outcome.
+        float64; 1, 0, the number that came or the code of the class; NaN without an outcome.
     known_us
         int64; when the outcome could first be known, :data:`NEVER_US` without one.
     outputs
-        What the predictions are: probabilities of ``value`` 1, or numbers as ``value`` is.
+        What the predictions are: probabilities of ``value`` 1, or of the class of each code, or numbers as ``value`` is.
     """
 
     predictions: PredictionTable

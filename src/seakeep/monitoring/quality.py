@@ -5,6 +5,7 @@ An interval of a share of rows is never narrower than that of as many independen
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from seakeep.clock import DAY_US
 from seakeep.monitoring.days import NEGATIVE, POSITIVE, UNKNOWN, DayCounts, ScoreBins, day_weights, interval, roc_auc
 from seakeep.monitoring.proportion import proportion, widen
 from seakeep.records.run import Metric
+from seakeep.training.classes import metrics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,13 +42,16 @@ def realised(rows: Labelled, *, now_us: int, seed: int = 0) -> dict[str, Metric]
     dict
         ``base_rate``, ``alert_rate``, ``recall``, ``precision``, ``false_positive_rate``, ``roc_auc``, ``log_loss`` and
         ``calibration`` (observed positives to expected), each with a 95 % interval; a metric that the rows do not define
-        (recall without a positive) is left out. Of numbers: ``mae``, ``rmse`` and ``bias``.
+        (recall without a positive) is left out. Of numbers: ``mae``, ``rmse`` and ``bias``. Of classes: ``log_loss``,
+        ``brier``, ``accuracy`` and ``macro_f1``.
     """
     rows = rows.answered()
     label = rows.labels(now_us)
     rows = rows.select(~np.isnan(label))
     if not len(rows):
         return {}
+    if rows.outputs.of_classes:
+        return _of_classes(rows, seed)
     if not rows.outputs.yes_or_no:
         return _errors(rows, seed)
     score, positive = rows.predictions.score, rows.value > 0
@@ -72,13 +77,34 @@ def by_window(
 
 def _errors(rows: Labelled, seed: int) -> dict[str, Metric]:
     """How far numbers are from those that came, in their unit: with intervals from resampled days."""
-    error = rows.predictions.score - rows.value
-    _, place = np.unique(rows.predictions.time_us // DAY_US, return_inverse=True)
-    sums = np.column_stack([np.bincount(place, one) for one in (np.ones(len(error)), np.abs(error), error**2, error)])
-    weights = day_weights(len(sums), REPLICATES, np.random.default_rng(seed))
-    count, absolute, squared, signed = np.concatenate((sums.sum(axis=0)[None], weights @ sums)).T
-    values = {"mae": absolute / count, "rmse": np.sqrt(squared / count), "bias": signed / count}
+    error, totals = rows.predictions.score - rows.value, _day_totals(rows, seed)
+    count = totals(np.ones(len(error)))
+    values = {
+        "mae": totals(np.abs(error)) / count,
+        "rmse": np.sqrt(totals(error**2) / count),
+        "bias": totals(error) / count,
+    }
     return {name: interval(float(one[0]), one[1:]) for name, one in values.items()}
+
+
+def _of_classes(rows: Labelled, seed: int) -> dict[str, Metric]:
+    """How good the probabilities of classes are, with intervals from resampled days."""
+    values = metrics(rows.value, rows.predictions.scores, _day_totals(rows, seed))
+    found = {name: interval(float(one[0]), one[1:]) for name, one in values.items()}
+    right = float(values["accuracy"][0]) * len(rows)
+    return {**found, "accuracy": widen(found["accuracy"], proportion(right, len(rows)))}
+
+
+def _day_totals(rows: Labelled, seed: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Sums rows' values ``(n,)``: over all rows first, then over each resample of days; ``(1 + replicates,)``."""
+    days, place = np.unique(rows.predictions.time_us // DAY_US, return_inverse=True)
+    weights = day_weights(len(days), REPLICATES, np.random.default_rng(seed))
+
+    def totals(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        sums = np.bincount(place, values, len(days))
+        return np.concatenate((sums.sum(keepdims=True), weights @ sums))
+
+    return totals
 
 
 def _shares(counts: DayCounts) -> dict[str, Metric | None]:

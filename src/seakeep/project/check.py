@@ -264,7 +264,7 @@ def _gate_faults(gate: object, outputs: Outputs) -> Iterator[tuple[str, str, str
     metrics = METRICS_OF.get(outputs.kind, ())
     if isinstance(gate, MetricGate | SliceGate) and gate.metric not in metrics:
         yield f"gate: there is no metric {gate.metric!r}", gate.metric, did_you_mean(gate.metric, metrics)
-    elif isinstance(gate, SliceGate) and not outputs.yes_or_no and gate.at_most is None:
+    elif isinstance(gate, SliceGate) and outputs.kind == "value" and gate.at_most is None:
         yield "gate slices: it sets a floor, and errors of numbers have none", gate.column, "say at_most=..."
     if isinstance(gate, MetricGate) and gate.at_least is None and gate.at_most is None:
         yield f"gate {gate.metric!r} has no limit", gate.metric, "say at_least=... or at_most=..."

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -209,10 +210,10 @@ def _forget(folder: Path) -> None:
 
 
 def _is_within(file: str | None, folder: Path) -> bool:
-    if not file:
+    if not file or not file.startswith(f"{folder}{os.sep}"):  # most are not, and paths are slow
         return False
     path = Path(file)
-    return path.is_absolute() and path.is_relative_to(folder) and "site-packages" not in path.parts
+    return path.is_absolute() and "site-packages" not in path.parts
 
 
 def _by_name(declared: list[Any], found: list[DeclarationFault]) -> dict[str, Any]:

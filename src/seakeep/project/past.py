@@ -134,7 +134,7 @@ class Past:
         traffic = self._traffic(new.model, from_us, to_us)
         versions = [self._executable(new, traffic), self._executable(old, traffic)]
         if versions[0].outputs != versions[1].outputs:
-            message = f"{new.ref} and {old.ref} answer with different things: a {versions[0].outputs.kind} and a {versions[1].outputs.kind}"
+            message = f"{new.ref} and {old.ref} answer with different things: a {versions[0].outputs.word} and a {versions[1].outputs.word}"
             raise NotFoundError(message, hint="name a version whose label is of the same kind")
         categories = functools.partial(self._categories, new.model)
         gathering = Gathering(*versions, labels=self._labels(new), categories=categories)

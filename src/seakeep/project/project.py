@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from seakeep.clock import Clock, SystemClock
 from seakeep.config import Home, Settings
+from seakeep.project.batch import BatchScoring
 from seakeep.project.build import Builder
 from seakeep.project.given import ModelFiles
 from seakeep.project.load import load_project
@@ -60,6 +61,8 @@ class Project:
         Faster versions of registered ones: ``search``.
     files
         Models trained elsewhere: ``register`` takes one from its file.
+    batch
+        Files of rows through any version: ``score``.
     recorder
         What can be done with the records: read them with other tools, erase a subject, take another key.
     """
@@ -79,6 +82,7 @@ class Project:
         self._releaser = Releaser(self._loaded, self.stores, self._builder, self._online, clock)
         self.optimiser = Optimiser(self.stores, self._builder, self.resolve, clock)
         self.past = Past(self._loaded, self.home, self.stores, self.resolve)
+        self.batch = BatchScoring(self._loaded, self.home, self.stores, self._online, self.resolve, clock)
         self._watching: Watcher | None = None
 
     # Build

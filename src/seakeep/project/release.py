@@ -93,9 +93,9 @@ class Releaser:
         bundle = self._stores.bundles.open(version.bundle)
         current = self.current(version.model)
         if current and current.champion and not now:
-            kind = self._stores.bundles.open(current.champion.bundle).definition.label.outputs.kind
-            if kind != bundle.definition.label.outputs.kind:
-                message = f"{version.ref} cannot be compared with the champion, which answers with a {kind}"
+            outputs = self._stores.bundles.open(current.champion.bundle).definition.label.outputs
+            if outputs != bundle.definition.label.outputs:
+                message = f"{version.ref} cannot be compared with the champion, which answers with a {outputs.word}"
                 raise ConflictError(
                     message, hint="give the new model a name of its own, or promote it at once with --now"
                 )
@@ -147,9 +147,9 @@ class Releaser:
             return evidence
         champion = self._stores.bundles.open(current.champion.bundle)
         if champion.definition.label.outputs != bundle.definition.label.outputs:
-            kind = champion.definition.label.outputs.kind
+            word = champion.definition.label.outputs.word
             other = ChampionEvidence(
-                champion=f"{version.model}:{current.champion.version}", obstacle=f"it answers with a {kind}"
+                champion=f"{version.model}:{current.champion.version}", obstacle=f"it answers with a {word}"
             )
             return msgspec.structs.replace(evidence, champion=other)
         against = against_champion(

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 from pathlib import Path
-from typing import Any
 
-from seakeep.config import FILE_NAME, ServingSettings
-from seakeep.data.schema import missing
+from seakeep.config import FILE_NAME
 from seakeep.data.table import Table, as_table
-from seakeep.errors import ConfigError
+from seakeep.project import texts
 from seakeep.project.choose import Choice, Columns, choose_columns
 from seakeep.project.recipe import Recipe, predicts_number, recipe_for
-from seakeep.records.version import NAME
-
-PROJECT = "project.py"
-_IGNORED = ".seakeep/\n__pycache__/\n"
-_NOW = "<now>"
 
 
 def init(folder: Path, table: Path, estimator: str, *, label: str, time: str, key: str = "") -> tuple[Path, ...]:
@@ -52,56 +43,33 @@ def init(folder: Path, table: Path, estimator: str, *, label: str, time: str, ke
     DataError
         The table cannot be read.
     """
-    paths = [folder / FILE_NAME, folder / PROJECT]
-    for path in paths:
-        if path.exists():
-            raise ConfigError(f"{path} is already there", hint="choose another folder; nothing was written")
+    texts.refuse_existing(folder, [FILE_NAME, texts.PROJECT])
     table = table.resolve()
     values = as_table(table)
     columns = Columns(label=label, time=time, key=key)
     choice = choose_columns(values, columns, number=predicts_number(estimator))
     recipe = recipe_for(estimator, categories=bool(choice.categories), numbers=bool(choice.numbers))
     folder.mkdir(parents=True, exist_ok=True)
-    name = _name(folder.resolve().name)
+    name = texts.project_name(folder.resolve().name)
     where = os.path.relpath(table, folder.resolve())
-    texts = [f'[project]\nname = "{name}"\n', _project(name, where, choice, recipe, values)]
+    files = {FILE_NAME: f'[project]\nname = "{name}"\n', texts.PROJECT: _project(name, where, choice, recipe, values)}
     if not (folder / ".gitignore").exists():
-        paths.append(folder / ".gitignore")
-        texts.append(_IGNORED)
-    for path, text in zip(paths, texts, strict=True):
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    return tuple(paths)
-
-
-def _name(folder: str) -> str:
-    kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in folder.lower()).strip("-")
-    return kept[:40] if NAME.fullmatch(kept[:40]) else "project"
-
-
-def _quoted(text: str) -> str:
-    """A Python string literal on one line, whatever the text."""
-    return json.dumps(text)
+        files[".gitignore"] = texts.IGNORED
+    return texts.write_new(folder, files)
 
 
 def _project(name: str, where: str, choice: Choice, recipe: Recipe, values: Table) -> str:
     columns = choice.columns
-    time, key = _quoted(columns.time), _quoted(columns.key or "row_number")
-    table = _quoted(where) if columns.key else "numbered_rows"
-    sources = (
-        "# Rows as they were asked, and what became of them a day later: change the delay to what is true for you.\n"
-        f'rows = sk.Events("rows", time={time}, key={key})\n'
-        f'outcomes = sk.Events("outcomes", time={time}, key={key}, delay="1d")\n'
-    )
+    table = texts.quoted(where) if columns.key else "numbered_rows"
     parts = [
         f'"""{name}: written by `seakeep init`; make it yours."""\n',
         _imports(recipe, numbered=not columns.key),
-        sources,
+        texts.sources(columns.time, columns.key or "row_number"),
         "" if columns.key else _numbered_rows(where),
         f"tables = {{rows: {table}, outcomes: {table}}}\n",
         _features(choice),
         _train(choice, recipe),
-        _model(name, choice),
+        texts.model(name, _label(choice)),
         _calls(name, values, choice),
     ]
     return "\n".join(part for part in parts if part)
@@ -118,21 +86,17 @@ def _numbered_rows(where: str) -> str:
     return (
         "\ndef numbered_rows():\n"
         '    """The table; it has no key column, so the number of a row identifies it."""\n'
-        f"    path = Path(__file__).parent / {_quoted(where)}\n"
+        f"    path = Path(__file__).parent / {texts.quoted(where)}\n"
         f'    return duckdb.{reader}(str(path)).project("*, row_number() over () as row_number")\n\n'
     )
 
 
 def _features(choice: Choice) -> str:
-    lines = ["features = sk.RequestFeatures("]
-    lines += [f"    {name}=sk.col({_quoted(column)})," for name, column in choice.inputs.items()]
-    time = _quoted(choice.columns.time)
-    lines += [f"    {name}=sk.col({time}).dt.{part}()," for name, part in choice.time_parts.items()]
-    lines.append(")")
-    if choice.left_out:
-        lines.append("# Left out:")
-        lines += [f"#   {_quoted(column)}: {reason}" for column, reason in choice.left_out.items()]
-    return "\n".join(lines) + "\n"
+    time = texts.quoted(choice.columns.time)
+    inputs = {name: f"sk.col({texts.quoted(column)})" for name, column in choice.inputs.items()}
+    return texts.features(
+        inputs | {name: f"sk.col({time}).dt.{part}()" for name, part in choice.time_parts.items()}, choice.left_out
+    )
 
 
 def _train(choice: Choice, recipe: Recipe) -> str:
@@ -142,25 +106,12 @@ def _train(choice: Choice, recipe: Recipe) -> str:
     return f"\ndef train(frame):\n{body}    return model.fit(frame.to_pandas(), frame.label)\n\n"
 
 
-def _model(name: str, choice: Choice) -> str:
-    return (
-        "model = sk.Model(\n"
-        f'    "{name}",\n'
-        "    on=rows,\n"
-        "    features=[features],\n"
-        f"    label=sk.Label(outcomes, {_label(choice)}),\n"
-        "    train=train,\n"
-        "    gates=[sk.gate.better_than_baselines(), sk.gate.no_worse_than_champion(), sk.gate.parity()],\n"
-        ")\n"
-    )
-
-
 def _label(choice: Choice) -> str:
-    column = f"sk.col({_quoted(choice.columns.label)})"
+    column = f"sk.col({texts.quoted(choice.columns.label)})"
     if choice.positive is None:
         return f"{column}, answers=sk.number()"
     if isinstance(choice.positive, str):
-        return f"{column} == {_quoted(choice.positive)}"
+        return f"{column} == {texts.quoted(choice.positive)}"
     return f"{column} > {choice.positive!r}"
 
 
@@ -168,29 +119,10 @@ def _calls(name: str, table: Table, choice: Choice) -> str:
     """How a client asks and how it tells an outcome, with the table's own columns and the values of its last row."""
     columns = choice.columns
     key = {columns.key or "row_number": _new_key(table, columns.key)}
-    asked = key | {column: _last(table, column) for column in choice.inputs.values()}
-    told = key | {columns.time: _NOW, columns.label: _last(table, columns.label)}
-    return (
-        "# Ask the service that `seakeep up` runs. Leave the time out: predictions are made for the present moment.\n"
-        f"{_curl(f'/v1/models/{name}/predict', 'rows', asked)}"
-        "# Tell what became of it, under the same key, once you know. It counts when the delay of `outcomes` has passed\n"
-        "# since the time in it. With an Idempotency-Key of its own it may be sent again, and counts once.\n"
-        f"{_curl('/v1/events/outcomes', 'events', told, headers=(f'Idempotency-Key: {name}-outcome-1',))}"
-        + ("" if columns.key else "# The table has no key, so take numbers that no row of it has.\n")
+    asked = {column: texts.last(table, column) for column in choice.inputs.values()}
+    return texts.calls(name, key, asked, {columns.label: texts.last(table, columns.label)}, columns.time) + (
+        "" if columns.key else "# The table has no key, so take numbers that no row of it has.\n"
     )
-
-
-def _curl(path: str, kind: str, row: dict[str, Any], *, headers: tuple[str, ...] = ()) -> str:
-    """A comment of one line that a shell can run; the moment of running it stands for the time."""
-    body = shlex.quote(json.dumps({kind: [row]})).replace(f'"{_NOW}"', """"'"$(date -u +%FT%TZ)"'\"""")
-    told = " ".join(f"-H {shlex.quote(header)}" for header in ("Content-Type: application/json", *headers))
-    return f"#   curl -s http://127.0.0.1:{ServingSettings().port}{path} {told} -d {body}\n"
-
-
-def _last(table: Table, column: str) -> Any:
-    """The last value there is in a column, as JSON has it; a column that is no feature and no label is never a time."""
-    values = table[column]
-    return values[~missing(values)][-1].item() if values.dtype.kind != "O" else values[values != ""][-1]
 
 
 def _new_key(table: Table, key: str) -> str | int:

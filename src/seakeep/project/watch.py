@@ -53,7 +53,7 @@ class VersionStatus(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms, p99_ms
         Time end to end, milliseconds; NaN without an answer.
     quality
-        Of numbers alone: how far they are from the outcomes known by now; None without predictions old enough.
+        Of numbers and classes alone: how far they are from the outcomes known by now; None without predictions old enough.
     """
 
     model: str
@@ -168,11 +168,12 @@ class Watcher:
         Raises
         ------
         NotFoundError
-            The model predicts numbers, whose months are not judged yet.
+            The model predicts numbers or classes, whose months are not judged yet.
         """
         history = self.history(version)
         if not history.outputs.yes_or_no:
-            message = f"{version.ref} predicts numbers, and months are judged for yes-or-no models alone"
+            what = "classes" if history.outputs.of_classes else "numbers"
+            message = f"{version.ref} predicts {what}, and months are judged for yes-or-no models alone"
             raise NotFoundError(message, hint=f"ask for the morning: seakeep morning {version.model}")
         return monthly(history, now_us=now_us)
 
@@ -237,6 +238,7 @@ class Watcher:
 
 def _as_predictions(frame: Frame, score: np.ndarray, bundle: Bundle) -> PredictionTable:
     n = len(frame)
+    scores, score = (score, score.max(axis=1)) if score.ndim == 2 else (np.empty((n, 0)), score)
     text = np.full(n, "", dtype=object)
     return PredictionTable(
         id=text,
@@ -250,6 +252,7 @@ def _as_predictions(frame: Frame, score: np.ndarray, bundle: Bundle) -> Predicti
         numbers=frame.numbers(),
         categories=frame.categories(),
         score=score,
+        scores=scores,
         decision=score >= bundle.threshold,
         model_us=np.zeros(n),
         total_us=np.zeros(n),

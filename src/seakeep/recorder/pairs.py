@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from array import array
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -32,7 +33,9 @@ class PairTable:
         int64; the moment from which the label counts. In this order they are evidence, so that later ones follow
         earlier ones.
     champion_score, candidate_score
-        float64; NaN where that side failed.
+        float64; NaN where that side failed. Of models of classes the probability of the one that was answered.
+    champion_scores, candidate_scores
+        float64 ``(n, classes)``, NaN where that side failed; ``(n, 0)`` of other models, and where none are given.
     champion_us, candidate_us
         float64; time in the model of the rows scored together, microseconds.
     timed
@@ -52,6 +55,13 @@ class PairTable:
     timed: NDArray[np.bool_]
     champion_failed: NDArray[np.bool_]
     candidate_failed: NDArray[np.bool_]
+    champion_scores: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+    candidate_scores: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+
+    def __post_init__(self) -> None:
+        for name in ("champion_scores", "candidate_scores"):
+            if len(getattr(self, name)) != len(self.recorded_us):
+                object.__setattr__(self, name, np.empty((len(self.recorded_us), 0)))
 
     def __len__(self) -> int:
         return len(self.recorded_us)
@@ -83,7 +93,7 @@ def pairs_of(
     pairing = Pairing("", champion, candidate)
     compared = np.isin(table.role.astype(str), (*COMPARED, "pinned"))
     two = np.flatnonzero(np.isin(table.version, (champion, candidate)) & compared)
-    names = ("version", "role", "id", "pair", "key", "time_us", "recorded_us", "score", "model_us", "error")
+    names = ("version", "role", "id", "pair", "key", "time_us", "recorded_us", "score", "model_us", "error", "scores")
     for version, role, id_, pair, *rest in zip(*(getattr(table, name)[two].tolist() for name in names), strict=True):
         pairing.meet(pair if role == "shadow" else id_, Side(version, *rest), shadow=role == "shadow")
     for outcome in zip(table.key.tolist(), label.tolist(), known_us.tolist(), strict=True):
@@ -101,6 +111,7 @@ class Side(NamedTuple):
     score: float
     model_us: float
     error: str
+    scores: Sequence[float] = ()
 
     @property
     def batch(self) -> tuple[int, int, float]:
@@ -154,6 +165,7 @@ class Pairing:
             prediction.score,
             prediction.model_us,
             prediction.error,
+            prediction.scores,
         )
         self.meet(prediction.pair if shadow else prediction.id, side, shadow=shadow)
 
@@ -204,6 +216,8 @@ class Pairing:
             timed=self._timed(),
             champion_failed=np.array(pairs.champion_failed, dtype=np.bool_),
             candidate_failed=np.array(pairs.candidate_failed, dtype=np.bool_),
+            champion_scores=self._matrix(pairs.champion_scores),
+            candidate_scores=self._matrix(pairs.candidate_scores),
         )
 
     def _pair(self, champion: Side, candidate: Side) -> None:
@@ -223,10 +237,22 @@ class Pairing:
         pairs.known_us.append(known_us)
         pairs.champion_score.append(champion.score)
         pairs.candidate_score.append(candidate.score)
+        if champion.scores or candidate.scores:
+            pairs.scored.append(len(self) - 1)
+            failed = (math.nan,) * max(len(champion.scores), len(candidate.scores))
+            pairs.champion_scores.extend(champion.scores or failed)
+            pairs.candidate_scores.extend(candidate.scores or failed)
         pairs.champion_us.append(champion.model_us)
         pairs.candidate_us.append(candidate.model_us)
         pairs.champion_failed.append(bool(champion.error))
         pairs.candidate_failed.append(bool(candidate.error))
+
+    def _matrix(self, told: array[float]) -> NDArray[np.float64]:
+        """One side's scores of every class, a row a pair."""
+        places = np.array(self._pairs.scored, dtype=np.int64)
+        matrix = np.full((len(self), len(told) // max(1, len(places))), np.nan)
+        matrix[places] = np.array(told).reshape(len(places), -1) if len(places) else np.empty((0, 0))
+        return matrix
 
     def _timed(self) -> NDArray[np.bool_]:
         """The first pair of each two batches that were scored whole by both versions."""
@@ -237,11 +263,12 @@ class Pairing:
 
 
 class _Columns:
-    """The pairs so far, as arrays that grow; and of each two batches that met the first pair, and which they are."""
+    """The pairs so far, as arrays that grow, with the places of those that have scores of classes; and of each two batches that met the first pair, and which they are."""
 
     def __init__(self) -> None:
         self.time_us, self.recorded_us, self.known_us = array("q"), array("q"), array("q")
         self.label, self.champion_score, self.candidate_score = array("d"), array("d"), array("d")
         self.champion_us, self.candidate_us = array("d"), array("d")
         self.champion_failed, self.candidate_failed = array("b"), array("b")
+        self.champion_scores, self.candidate_scores, self.scored = array("d"), array("d"), array("q")
         self.first, self.first_of_champion, self.first_of_candidate = array("q"), array("q"), array("q")

@@ -1,8 +1,8 @@
 """Predictions as Parquet: an open table that any tool reads, and every bit of a record in it.
 
 One row a prediction, in the order of ``model``, ``version`` and ``time_us``, with the fields of
-:class:`seakeep.records.prediction.Prediction` as columns; ``numbers``, ``categories`` and ``feature_times_us`` are lists,
-``request`` is JSON, a missing number is NULL, and ``segment`` is the number of the segment a row came from. The gaps of
+:class:`seakeep.records.prediction.Prediction` as columns; ``numbers``, ``categories``, ``feature_times_us`` and ``scores`` are
+lists, ``request`` is JSON, a missing number is NULL, and ``segment`` is the number of the segment a row came from. The gaps of
 these segments are in the file's key-value metadata under ``seakeep.gaps``, as JSON, each with its ``segment``; under
 ``seakeep.accounted`` is how many sequence numbers were accounted for before the first of them.
 
@@ -42,15 +42,23 @@ GROUP_ROWS = 8_192
 """Rows of a row group: what must be read to read one."""
 
 _CHUNK = 16_384
-_SQL_TYPES = {"numbers": "DOUBLE[]", "categories": "VARCHAR[]", "feature_times_us": "BIGINT[]", "request": "VARCHAR"}
+_SQL_TYPES = {
+    "numbers": "DOUBLE[]",
+    "categories": "VARCHAR[]",
+    "feature_times_us": "BIGINT[]",
+    "request": "VARCHAR",
+    "scores": "DOUBLE[]",
+}
 _SCALAR_TYPES = {int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
-LISTS = {"numbers": np.float64, "categories": object, "feature_times_us": np.int64}
+LISTS = {"numbers": np.float64, "categories": object, "feature_times_us": np.int64, "scores": np.float64}
 """Columns that are lists, with the type of their elements."""
 FIELDS = {field.name: field.type for field in msgspec.structs.fields(Prediction)}
 """The fields of a prediction with their types, in order."""
 TYPES = {name: _SQL_TYPES.get(name) or _SCALAR_TYPES.get(kind, "VARCHAR") for name, kind in FIELDS.items()}
 """The columns' SQL types, in order."""
 _SCALARS = [name for name in FIELDS if name not in _SQL_TYPES]
+_LATER = {"scores": "[]::DOUBLE[]", "answer": "''"}
+"""What stands for the columns that files of earlier releases do not have."""
 _ORDER = "model, version, time_us, segment, sequence"
 
 
@@ -200,6 +208,13 @@ def _connected(path: Path) -> Iterator[DuckDBPyConnection]:
 def table(name: str) -> str:
     """The table in a file, as SQL has it."""
     return f"read_parquet({literal(name)})"
+
+
+def columns_in(connection: DuckDBPyConnection, name: str) -> dict[str, str]:
+    """Each column of a prediction as SQL asks a file for it, which may be of an earlier release and lack the last ones."""
+    text = f"SELECT name FROM parquet_schema({literal(name)})"  # noqa: S608 -- all names are ours
+    there = {one for (one,) in connection.execute(text).fetchall()}
+    return {column: _LATER[column] if column in _LATER and column not in there else column for column in TYPES}
 
 
 class _Engines(threading.local):

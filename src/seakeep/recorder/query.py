@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -12,14 +13,14 @@ import msgspec
 import numpy as np
 
 from seakeep.errors import NotFoundError, RecorderError
+from seakeep.features.outcome import value_of
 from seakeep.features.rows import cells_to_table
-from seakeep.features.transform import evaluate
 from seakeep.recorder import stored
 from seakeep.recorder.layout import Part, parts
 from seakeep.recorder.parquet import literal
 from seakeep.recorder.reader import compacted, report, scan, segment
 from seakeep.recorder.segment import Damage, SegmentReader, decode_record, kind_of
-from seakeep.recorder.table import AskedTable, OutcomeTable, PredictionTable
+from seakeep.recorder.table import AskedTable, OutcomeTable, PredictionTable, widened
 from seakeep.records.model import Label
 from seakeep.records.prediction import Cell, EventBatch, Gap, Prediction, Role
 from seakeep.records.source import ColumnSchema
@@ -29,13 +30,16 @@ if TYPE_CHECKING:
 
 Columns = dict[str, "NDArray[Any]"]
 
+_log = logging.getLogger("seakeep.recorder")
+
 _CHUNK = 1_024  # small enough to stay in the processor's cache: 2.3 times as fast as 16,384
 _DTYPES: dict[str, Any] = {
     "id": object, "key": object, "role": object, "pair": object, "error": object, "version": np.int64,
     "time_us": np.int64, "recorded_us": np.int64, "score": np.float64, "decision": np.bool_,
     "model_us": np.float64, "total_us": np.float64,
 }  # fmt: skip
-_MATRICES: dict[str, Any] = {"numbers": np.float64, "categories": object}
+_INPUTS: dict[str, Any] = {"numbers": np.float64, "categories": object}
+_MATRICES: dict[str, Any] = {**_INPUTS, "scores": np.float64}
 # The request is the largest part of a record and is not among the columns: it is stepped over, not decoded.
 _Row = msgspec.defstruct(
     "_Row",
@@ -282,13 +286,21 @@ def outcomes(
 
 
 def outcomes_of(tables: Sequence[Mapping[str, NDArray[Any]]], label: Label) -> OutcomeTable:
-    """Outcomes in tables of the label's source: known ``delay`` after the event; the first known of a key counts."""
+    """Outcomes in tables of the label's source: known ``delay`` after the event; the first known of a key counts.
+
+    An event that tells a class that is not declared has happened all the same: it is told in the log, and is no outcome.
+    """
     source = label.source
     keys: list[NDArray[Any]] = [np.empty(0, dtype=object)]
     known: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
     values: list[NDArray[np.float64]] = [np.empty(0)]
     for table in tables:
-        value = evaluate(label.value, table)
+        value, odd = value_of(label, table)
+        if len(odd):
+            _log.warning(
+                "%d outcomes of %s are of no declared class and count as unknown; the first is of %s",
+                len(odd), source.name, table[source.key][odd[0]],
+            )  # fmt: skip
         usable = ~np.isnan(value) & ~np.isnat(table[source.time])
         keys.append(np.array([str(key) for key in table[source.key][usable].tolist()], dtype=object))
         moments = table[source.time][usable].astype("datetime64[us]").astype(np.int64)
@@ -321,8 +333,8 @@ def _has_rows(columns: Columns) -> bool:
 
 def _without_inputs(columns: Columns) -> Columns:
     rows = len(columns["id"])
-    none = {name: np.empty((rows, 0), dtype=dtype) for name, dtype in _MATRICES.items()}
-    return {**columns, **none, **{f"{name}_width": np.zeros(rows, dtype=np.int64) for name in _MATRICES}}
+    none = {name: np.empty((rows, 0), dtype=dtype) for name, dtype in _INPUTS.items()}
+    return {**columns, **none, **{f"{name}_width": np.zeros(rows, dtype=np.int64) for name in _INPUTS}}
 
 
 def _only(part: Part) -> str:
@@ -418,17 +430,12 @@ def _joined(found: Sequence[Columns]) -> dict[str, Any]:
         joined[name] = np.concatenate([np.empty(0, dtype=dtype), *(columns[name] for columns in found)])
     for name, dtype in _MATRICES.items():
         widths = {int(width) for columns in found for width in np.unique(columns[f"{name}_width"])} - {0}
-        if len(widths) > 1:
+        if len(widths) > 1 and name in _INPUTS:
             message = f"the predictions asked for have {' and '.join(map(str, sorted(widths)))} {name}"
             raise RecorderError(message, hint="ask for one version, or for versions with the same inputs")
         width = max(widths, default=0)
         empty = np.nan if dtype is np.float64 else ""
         # A block may be wider, by rows of another version, or narrower, if all its rows failed.
-        wide = [
-            columns[name][:, :width]
-            if columns[name].shape[1] >= width
-            else np.full((len(columns["id"]), width), empty, dtype)
-            for columns in found
-        ]
+        wide = [widened(columns[name][:, :width], width, empty) for columns in found]
         joined[name] = np.concatenate([np.empty((0, width), dtype=dtype), *wide])
     return joined

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from seakeep.errors import PlatformError
 from seakeep.recorder.container import opened
 from seakeep.recorder.layout import Part, parts
-from seakeep.recorder.parquet import TYPES, connect, create_table, insert, table
+from seakeep.recorder.parquet import TYPES, columns_in, connect, create_table, insert, table
 from seakeep.recorder.query import Query, condition, wanted
 from seakeep.recorder.reader import report, segment
 from seakeep.recorder.segment import Damage
@@ -29,7 +29,7 @@ class Records:
     """The predictions that a query chose, as they were when it was asked, in the order of ``time_us``.
 
     One row a prediction; the columns are the fields of :class:`seakeep.records.prediction.Prediction`. A number that is
-    missing is NULL, ``numbers``, ``categories`` and ``feature_times_us`` are lists, ``request`` is JSON.
+    missing is NULL, ``numbers``, ``categories``, ``feature_times_us`` and ``scores`` are lists, ``request`` is JSON.
 
     A context manager: until it is closed, retention and erasure wait for the files it reads.
 
@@ -111,7 +111,8 @@ class Records:
             if isinstance(source, Part):
                 name = self._open.enter_context(opened(source.path))
                 only = "" if part.state == "parquet" else f" AND segment = {part.first}"
-                found.append(f"SELECT {columns} FROM {table(name)} WHERE {where}{only}")  # noqa: S608 -- as above
+                asked = ", ".join(f"{one} AS {column}" for column, one in columns_in(connection, name).items())
+                found.append(f"SELECT {asked} FROM {table(name)} WHERE {where}{only}")  # noqa: S608 -- as above
             else:
                 chosen = (one for one in source.records() if isinstance(one, Prediction) and wanted(self._query, one))
                 _fill(connection, ((part.first, one) for one in chosen))

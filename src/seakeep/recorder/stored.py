@@ -5,7 +5,7 @@ Every function raises FileNotFoundError if the file is gone; see :func:`seakeep.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from seakeep.recorder.container import opened
-from seakeep.recorder.parquet import FIELDS, GROUP_ROWS, LISTS, connect, literal, metadata, table
+from seakeep.recorder.parquet import FIELDS, GROUP_ROWS, LISTS, columns_in, connect, literal, metadata, table
 from seakeep.records.prediction import Gap, Prediction, Record
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def read(path: Path, *, only: int = 0, without: Collection[int] = (), since_us: 
     where = f"segment = {int(only)}" if only else f"segment NOT IN ({unwanted})"
     with opened(path) as name, connect() as connection:
         yield from _chosen(metadata(connection, name)[0], only, without)
-        text = f"SELECT {', '.join(COLUMNS)} FROM {table(name)} WHERE {where} AND recorded_us >= {int(since_us)} ORDER BY segment, sequence"  # noqa: S608 -- all names and numbers are ours
+        text = f"SELECT {_all(connection, name)} FROM {table(name)} WHERE {where} AND recorded_us >= {int(since_us)} ORDER BY segment, sequence"  # noqa: S608 -- all names and numbers are ours
         connection.execute(text)
         while rows := connection.fetchmany(_CHUNK):
             yield from map(_prediction, rows)
@@ -78,7 +78,7 @@ def find(path: Path, column: str, value: str, *, only: int = 0) -> list[Predicti
 def chosen(path: Path, where: str) -> list[Prediction]:
     """The predictions that a condition of our own making chooses, in the order they were recorded."""
     with opened(path) as name, connect() as connection:
-        text = f"SELECT {', '.join(COLUMNS)} FROM {table(name)} WHERE {where} ORDER BY segment, sequence"  # noqa: S608 -- the names are ours
+        text = f"SELECT {_all(connection, name)} FROM {table(name)} WHERE {where} ORDER BY segment, sequence"  # noqa: S608 -- the names are ours
         return list(map(_prediction, connection.execute(text).fetchall()))
 
 
@@ -97,23 +97,29 @@ def blocks(path: Path, names: Iterable[str], where: str) -> Iterator[dict[str, N
     """
     wanted = list(names)
     with opened(path) as name, connect() as connection:
+        asked = columns_in(connection, name)
         counted = connection.execute(f"SELECT count(*) FROM {table(name)}").fetchall()  # noqa: S608 -- as above
         for start in range(0, int(counted[0][0]), BLOCK_ROWS):
             rows = f"file_row_number >= {start} AND file_row_number < {start + BLOCK_ROWS}"
             source = f"read_parquet({literal(name)}, file_row_number = true) WHERE ({where}) AND {rows}"
-            yield _columns(connection, wanted, source)
+            yield _columns(connection, {one: asked[one] for one in wanted}, source)
 
 
-def _columns(connection: DuckDBPyConnection, names: Iterable[str], source: str) -> dict[str, NDArray[Any]]:
+def _all(connection: DuckDBPyConnection, name: str) -> str:
+    return ", ".join(columns_in(connection, name).values())
+
+
+def _columns(connection: DuckDBPyConnection, names: Mapping[str, str], source: str) -> dict[str, NDArray[Any]]:
     lists = [name for name in names if name in LISTS]
     plain = [name for name in names if name not in LISTS]
     widths = dict.fromkeys(lists, 0)
     if lists:
-        extremes = ", ".join(f"coalesce(max(len({name})), 0)" for name in lists)
+        extremes = ", ".join(f"coalesce(max(len({names[name]})), 0)" for name in lists)
         found = connection.execute(f"SELECT {extremes} FROM {source}").fetchall()[0]  # noqa: S608 -- as above
         widths = dict(zip(lists, found, strict=True))
-    select = [*plain, *(f"{name}[{i + 1}] AS {name}_{i}" for name in lists for i in range(widths[name]))]
-    select += [f"len({name}) AS {name}_width" for name in lists]
+    select = [f"{names[name]} AS {name}" for name in plain]
+    select += [f"{name}[{i + 1}] AS {name}_{i}" for name in lists for i in range(widths[name])]
+    select += [f"len({names[name]}) AS {name}_width" for name in lists]
     values = connection.execute(f"SELECT {', '.join(select)} FROM {source}").fetchnumpy()  # noqa: S608 -- as above
     result: dict[str, NDArray[Any]] = {name: _filled(values[name]) for name in plain}
     for name in lists:
@@ -135,6 +141,7 @@ def _prediction(row: tuple[Any, ...]) -> Prediction:
     values = dict(zip(COLUMNS, row, strict=True))
     values["request"] = msgspec.json.decode(values["request"])
     values["numbers"] = [np.nan if value is None else value for value in values["numbers"]]
+    values["scores"] = tuple(values["scores"])
     for name, kind in FIELDS.items():
         if kind is float and values[name] is None:
             values[name] = np.nan

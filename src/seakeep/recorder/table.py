@@ -31,7 +31,9 @@ class PredictionTable:
     categories
         Object ``(n, categories)`` of ``str``, ``""`` for missing.
     score
-        float64; NaN where the request failed.
+        float64; NaN where the request failed. Of a model of classes the probability of the one that was answered.
+    scores
+        float64 ``(n, classes)``, NaN where the request failed; ``(n, 0)`` of other models, and where none are given.
     decision
         bool.
     model_us, total_us
@@ -52,9 +54,19 @@ class PredictionTable:
     decision: NDArray[np.bool_]
     model_us: NDArray[np.float64]
     total_us: NDArray[np.float64]
+    scores: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+
+    def __post_init__(self) -> None:
+        if len(self.scores) != len(self.time_us):
+            object.__setattr__(self, "scores", np.empty((len(self.time_us), 0)))
 
     def __len__(self) -> int:
         return len(self.time_us)
+
+    @property
+    def told(self) -> NDArray[np.float64]:
+        """What the model gave for each row, as it gives it: ``(n,)``, of classes ``(n, classes)``."""
+        return self.scores if self.scores.shape[1] else self.score
 
     def select(self, rows: NDArray[Any] | slice) -> Self:
         """The rows chosen by a boolean mask, by positions or by a slice."""
@@ -62,10 +74,12 @@ class PredictionTable:
 
     def merge(self, other: PredictionTable) -> PredictionTable:
         """The rows of both, which must have the same inputs."""
+        width = max(self.scores.shape[1], other.scores.shape[1])
+        two = [dataclasses.replace(one, scores=widened(one.scores, width, np.nan)) for one in (self, other)]
         joined = PredictionTable(
             **{
-                field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
-                for field in dataclasses.fields(self)
+                field.name: np.concatenate([getattr(one, field.name) for one in two])
+                for field in dataclasses.fields(PredictionTable)
             }
         )
         return joined.select(np.argsort(joined.time_us, kind="stable"))
@@ -74,6 +88,12 @@ class PredictionTable:
         """The rows without what went into the model, so that those of several versions can be merged."""
         n = len(self)
         return dataclasses.replace(self, numbers=np.empty((n, 0)), categories=np.empty((n, 0), dtype=object))
+
+
+def widened(matrix: NDArray[Any], width: int, empty: object) -> NDArray[Any]:
+    """A matrix ``(n, k)`` with the columns that are missing to a width."""
+    lacking = max(0, width - matrix.shape[1])
+    return np.hstack([matrix, np.full((len(matrix), lacking), empty, matrix.dtype)]) if lacking else matrix
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +120,7 @@ class OutcomeTable:
     known_us
         int64; when the outcome could first be known.
     value
-        float64; 1 or 0.
+        float64; 1 or 0, or the number that came, or the code of the class.
     """
 
     key: NDArray[np.object_]

@@ -10,7 +10,7 @@ from typing import Literal as OneOf
 
 import msgspec
 
-BinaryName = OneOf["add", "sub", "mul", "div", "gt", "ge", "lt", "le", "eq", "ne", "and", "or"]
+BinaryName = OneOf["add", "sub", "mul", "div", "gt", "ge", "lt", "le", "eq", "ne", "and", "or", "fill"]
 UnaryName = OneOf["neg", "not", "is_missing", "abs", "log1p", "hour", "minute", "weekday", "month"]
 
 
@@ -85,6 +85,10 @@ class Expression(msgspec.Struct, frozen=True, eq=False, tag_field="op"):
     def is_missing(self) -> Unary:
         """True where the value is missing (NaN, or the empty string)."""
         return Unary("is_missing", as_node(self))
+
+    def fill(self, other: Expression | float | str) -> Binary:
+        """The value, or ``other`` where it is missing."""
+        return Binary("fill", as_node(self), as_node(other))
 
     def abs(self) -> Unary:
         """Absolute value."""

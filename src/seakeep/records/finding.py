@@ -106,7 +106,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Errors(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a version of numbers errs, on outcomes alone: nothing is estimated.
+    """How far a version of numbers or of classes errs, on outcomes alone: nothing is estimated.
 
     Attributes
     ----------
@@ -117,7 +117,8 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     labelled, unlabelled
         Predictions with an outcome known by then, and without.
     metrics, accepted
-        ``mae``, ``rmse`` and ``bias`` with 95 % intervals; the same of its validation rows.
+        ``mae``, ``rmse`` and ``bias``, or ``log_loss``, ``brier``, ``accuracy`` and ``macro_f1``, with 95 % intervals; the
+        same of its validation rows.
     """
 
     from_us: int

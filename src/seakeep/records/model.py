@@ -23,11 +23,13 @@ class Label(msgspec.Struct, frozen=True):
     source
         The events that tell the outcome; their ``key`` must hold the values of the asking source's ``key``.
     value
-        True (or 1) for the positive class; a number where ``answers`` says so. Missing where the expression is missing.
+        True (or 1) for the positive class; a number, or the name of a class, where ``answers`` says so. Missing where the
+        expression is missing.
     delay
         How long after the prediction the outcome is usually known; older predictions without one count as unlabelled.
     answers
-        What is to be predicted: by default the probability of the positive class; :func:`seakeep.number` for a number.
+        What is to be predicted: by default the probability of the positive class; :func:`seakeep.number` for a number,
+        :func:`seakeep.classes` for one of several classes.
     """
 
     source: Events

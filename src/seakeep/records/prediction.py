@@ -51,11 +51,16 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     feature_times_us
         For each view, when the newest event in it became known; 0 if it had none.
     score
-        Probability of the positive class; NaN if it failed.
+        Probability of the positive class; of a model of numbers the number, of one of classes the probability of the class
+        it answered with; NaN if it failed.
     parse_us .. total_us
         Time in each stage, microseconds.
     error
         ``""``, or the code of the error the client got.
+    scores
+        Of a model of classes the probability of each, in the order of its label's names; else empty, as if it failed.
+    answer
+        Of a model of classes the name of the class it answered with; else ``""``.
     """
 
     sequence: int
@@ -81,6 +86,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     model_us: float
     total_us: float
     error: str = ""
+    scores: tuple[float, ...] = ()
+    answer: str = ""
 
 
 class EventBatch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="e"):

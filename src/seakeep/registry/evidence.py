@@ -80,7 +80,8 @@ def against_champion(
     rows = frame.select(np.isfinite(frame.label))
     scores = _score(candidate_model, rows, candidate_columns)
     others = _score(champion_model, rows, champion_columns)
-    both = np.isfinite(scores) & np.isfinite(others)
+    finite = np.isfinite(scores + others)
+    both = finite if finite.ndim == 1 else np.asarray(finite.all(axis=1))
     if not both.any():
         return ChampionEvidence(champion=champion, obstacle="no labelled row was scored by both")
     scored = Scored(label=rows.label[both], score=scores[both], time_us=rows.time_us[both], outputs=outputs)

@@ -149,7 +149,7 @@ def _parity(evidence: Evidence) -> GateResult:
 
 def _loss(evidence: Evidence) -> str:
     """What the differences of a run are of."""
-    return "log-loss" if evidence.run.definition.label.outputs.yes_or_no else "squared error, as a share,"
+    return "squared error, as a share," if evidence.run.definition.label.outputs.kind == "value" else "log-loss"
 
 
 def _told(metric: Metric) -> str:

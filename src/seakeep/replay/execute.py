@@ -45,7 +45,7 @@ class Execution:
     numbers, categories
         Its inputs.
     score
-        float64 ``(n,)``; NaN where it refuses.
+        float64 ``(n,)``, of classes ``(n, classes)``; NaN where it refuses.
     cpu_s
         CPU seconds in the model.
     """
@@ -122,7 +122,7 @@ def _score(
         return score, time.thread_time() - began
 
     done = list(pool.map(batch, range(0, len(numbers), BATCH)))
-    return np.concatenate([np.empty(0), *(score for score, _ in done)]), sum(cpu_s for _, cpu_s in done)
+    return np.concatenate([score for score, _ in done] or [np.empty(0)]), sum(cpu_s for _, cpu_s in done)
 
 
 def _ahead(items: Iterable[T]) -> Iterator[T]:

@@ -14,6 +14,7 @@ from seakeep.records.replay import Confusion, Side, WhatIf
 from seakeep.records.run import Metric
 from seakeep.replay.execute import Block, Executable
 from seakeep.replay.inputs import refuse_unread
+from seakeep.replay.values import bits_differ, confidence
 from seakeep.replay.whatif import Pairs, compare
 
 if TYPE_CHECKING:
@@ -68,8 +69,7 @@ class Gathering:
         self._slices.add({**slices, **chosen}, len(table))
         self._sample.add((candidate.numbers, candidate.categories, against.numbers, against.categories))
         if answered_by == self._against.number:
-            unequal = table.score.view(np.int64) != against.score.view(np.int64)
-            self._irreproducible += int(unequal.sum())
+            self._irreproducible += int(bits_differ(table.told, against.score).sum())
         self._cpu_s[0] += candidate.cpu_s
         self._cpu_s[1] += against.cpu_s
 
@@ -149,8 +149,8 @@ def _side(
     return Side(
         version=version.number,
         threshold=version.threshold,
-        refused=int(np.isnan(score).sum()),
-        alerts=int((score >= version.threshold).sum()),
+        refused=int(np.isnan(confidence(score)).sum()),
+        alerts=int((confidence(score) >= version.threshold).sum()),
         confusion=confusion,
         metrics=metrics,
         p50_us=timed.p50_us,

@@ -10,7 +10,7 @@ import numpy as np
 from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.replay import ReplayedVersion
 from seakeep.replay.execute import Block
-from seakeep.replay.values import apart
+from seakeep.replay.values import apart, bits_differ, confidence, other_class
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,15 +66,18 @@ def compare(
     Parameters
     ----------
     again
-        float64 ``(n,)``, NaN where the row was refused.
+        float64 ``(n,)``, of classes ``(n, classes)``; NaN where the row was refused.
     threshold
         Of the version that gave them.
     """
-    unequal = table.score.view(np.int64) != again.view(np.int64)
-    refused = np.isnan(again) & ~np.isnan(table.score)
-    difference = np.abs(table.score[unequal] - again[unequal])
-    # A number decides nothing: another one is one that rounding does not explain.
-    other = table.decision != (again >= threshold) if outputs.yes_or_no else apart(table.score, again)
+    recorded = table.told
+    unequal = bits_differ(recorded, again)
+    refused = np.isnan(confidence(again)) & ~np.isnan(table.score)
+    difference = np.abs(recorded[unequal] - again[unequal])
+    if outputs.of_classes:
+        other = other_class(recorded, again)
+    else:  # a number decides nothing: another one is one that rounding does not explain
+        other = table.decision != (again >= threshold) if outputs.yes_or_no else apart(recorded, again)
     return ReplayedVersion(
         version=int(table.version[0]),
         rows=len(table),

@@ -10,7 +10,7 @@ import numpy as np
 from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.replay import SequentialTest, ShadowDifference
 from seakeep.records.run import Metric
-from seakeep.replay.values import above
+from seakeep.replay.values import above, bits_differ, other_class
 from seakeep.serving.comparison import losses, mean_between, questions
 from seakeep.serving.rollout import Span
 
@@ -46,11 +46,21 @@ def shadow_difference(
         What the versions answer.
     """
     scored = np.isfinite(pairs.champion_score) & np.isfinite(pairs.candidate_score)
+    whole, other_whole = (
+        scores[scored] if outputs.of_classes else score[scored]
+        for scores, score in (
+            (pairs.champion_scores, pairs.champion_score),
+            (pairs.candidate_scores, pairs.candidate_score),
+        )
+    )
     champion, candidate, label = (
         values[scored] for values in (pairs.champion_score, pairs.candidate_score, pairs.label)
     )
     if outputs.yes_or_no:
         before, after = champion >= thresholds.champion, candidate >= thresholds.candidate
+    elif outputs.of_classes:
+        other = other_class(whole, other_whole)
+        before, after = other & (candidate <= champion), other & (candidate > champion)
     else:
         before, after = above(champion, candidate), above(candidate, champion)
     known = np.isfinite(label)
@@ -60,7 +70,9 @@ def shadow_difference(
         values = {"score": candidate - champion, "alert_rate": after.astype(np.float64) - before.astype(np.float64)}
     else:
         lost = losses(pairs, outputs)
-        values["capped_loss"] = lost.candidate - lost.champion
+        values["brier" if outputs.of_classes else "capped_loss"] = lost.candidate - lost.champion
+    if outputs.of_classes:
+        values = {"confidence": candidate - champion, **values}
     if outputs.yes_or_no and known.any():
         values["brier"] = ((candidate - label) ** 2 - (champion - label) ** 2)[known]
     return ShadowDifference(
@@ -71,7 +83,7 @@ def shadow_difference(
         to_us=span.ended.from_us if span.ended else None,
         pairs=len(pairs),
         labelled=int(known.sum()),
-        equal=int((champion.view(np.int64) == candidate.view(np.int64)).sum()),
+        equal=len(whole) - int(bits_differ(whole, other_whole).sum()),
         up=int((after & ~before).sum()),
         down=int((before & ~after).sum()),
         largest=float(size.max(initial=0.0)),

@@ -11,7 +11,7 @@ import numpy as np
 from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.replay import Confusion, Shift, SliceShift
 from seakeep.replay.shift import corrected, shifts
-from seakeep.replay.values import above
+from seakeep.replay.values import above, bits_differ, class_of, confidence, other_class
 from seakeep.training.evaluate import Beside, Resampled, Scored, evaluate_beside, resample
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ class Pairs:
     label
         float64; 1, 0, or NaN where no outcome is known.
     candidate, against
-        float64; the scores, NaN where refused.
+        float64; the scores, NaN where refused; of classes ``(n, classes)``.
     slices
         By category input: the code of the value (int64) and the values by code. Codes below 0 are of no value.
     outputs
         What the scores are. Numbers cross no threshold: theirs count where one is larger, and where one is nearer to
-        the outcome.
+        the outcome. Classes count where one version answers another class, and has more confidence in its own.
     """
 
     time_us: NDArray[np.int64]
@@ -70,17 +70,25 @@ def compare(pairs: Pairs, *, candidate_threshold: float, against_threshold: floa
     """
     blocks = resample(pairs.time_us, seed)
     yes_or_no = pairs.outputs.yes_or_no
+    new, old = confidence(pairs.candidate), confidence(pairs.against)
     if yes_or_no:
-        after, before = pairs.candidate >= candidate_threshold, pairs.against >= against_threshold
+        after, before = new >= candidate_threshold, old >= against_threshold
+    elif pairs.outputs.of_classes:
+        other = other_class(pairs.candidate, pairs.against)
+        after, before = other & (new > old), other & (new <= old)
     else:
-        after, before = above(pairs.candidate, pairs.against), above(pairs.against, pairs.candidate)
-    both = np.isfinite(pairs.candidate) & np.isfinite(pairs.against)
-    difference = (pairs.candidate - pairs.against)[both]
+        after, before = above(new, old), above(old, new)
+    both = np.isfinite(new) & np.isfinite(old)
+    difference = (new - old)[both]
     known = np.isfinite(pairs.label)
     positive = pairs.label > 0
     of_known = dataclasses.replace(blocks, block=blocks.block[known])
     if yes_or_no:
         right_before, right_after = (before == positive)[known], (after == positive)[known]
+    elif pairs.outputs.of_classes:
+        right_before, right_after = (
+            (class_of(score) == pairs.label)[known] for score in (pairs.against, pairs.candidate)
+        )
     else:
         now, then = (np.abs(score - pairs.label)[known] for score in (pairs.candidate, pairs.against))
         right_before, right_after = above(now, then), above(then, now)
@@ -99,7 +107,7 @@ def compare(pairs: Pairs, *, candidate_threshold: float, against_threshold: floa
     scored = known & both
     return Comparison(
         blocks=blocks,
-        equal=int((pairs.candidate.view(np.int64) == pairs.against.view(np.int64)).sum()),
+        equal=len(new) - int(bits_differ(pairs.candidate, pairs.against).sum()),
         mean_difference=float(difference.mean()) if len(difference) else 0.0,
         largest=float(np.abs(difference).max(initial=0.0)),
         decisions=whole.decisions,

@@ -86,7 +86,7 @@ class Reexecution:
     equal
         Whether both scores have the same 64 bits.
     recorded, recomputed
-        The scores.
+        The scores; of a model of classes, whose every probability is compared, those of the class it answered with.
     recorded_bits, recomputed_bits
         Their IEEE 754 binary64 patterns, as 16 hexadecimal digits.
     features
@@ -159,11 +159,12 @@ def reexecute(
         message = f"prediction {prediction.id} failed with {prediction.error!r}; there is no score to execute again"
         raise RecorderError(message, hint="ask for a prediction that was answered")
     if prediction.role == "rule":
-        return _compared(prediction, _ruled(prediction, definition), (), environment, definition.label.outputs)
+        ruled = np.float64(_ruled(prediction, definition))
+        return _compared(prediction, ruled, (), environment, definition.label.outputs)
     features = named_features(prediction, definition)
     numbers = np.array([prediction.numbers], dtype=np.float64)
     categories = np.array([prediction.categories], dtype=object).reshape(1, len(prediction.categories))
-    again = float(session.score(numbers, categories)[0])
+    again = session.score(numbers, categories)[0]
     return _compared(prediction, again, features, environment, definition.label.outputs)
 
 
@@ -197,19 +198,25 @@ def _ruled(prediction: Prediction, definition: ModelDefinition) -> float:
 
 def _compared(
     prediction: Prediction,
-    again: float,
+    again: NDArray[np.float64] | np.float64,
     features: tuple[FeatureValue, ...],
     environment: tuple[Component, ...],
     outputs: Outputs,
 ) -> Reexecution:
-    before, after = bits(prediction.score), bits(again)
+    if outputs.of_classes:
+        place = outputs.names.index(prediction.answer)
+        recorded, told = np.array(prediction.scores), np.asarray(again)
+        equal, score = recorded.tobytes() == told.tobytes(), float(told[place])
+    else:
+        score = float(again)
+        equal = bits(prediction.score) == bits(score)
     return Reexecution(
         prediction=prediction,
-        equal=before == after,
+        equal=equal,
         recorded=prediction.score,
-        recomputed=again,
-        recorded_bits=before,
-        recomputed_bits=after,
+        recomputed=score,
+        recorded_bits=bits(prediction.score),
+        recomputed_bits=bits(score),
         features=features,
         environment=environment,
         outputs=outputs,

@@ -12,7 +12,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from typing import Literal as OneOf
 
@@ -26,7 +26,7 @@ from seakeep.serving.errors import InternalError
 from seakeep.serving.inference import Inputs, Part, rung_of
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.ports import Assembled, DecodedRows, FeatureSource
-from seakeep.serving.v1 import Answer, RowAnswer, ValueAnswer, check_rows
+from seakeep.serving.v1 import Answer, ClassAnswer, RowAnswer, ValueAnswer, check_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -214,18 +214,21 @@ class BatchRunner:
         number = version.number
         rung, fresh = rung_of(parts[0].role), self._ids.several(len(scores))
         answers: list[Answer]
-        if not version.outputs.yes_or_no:
+        if version.outputs.yes_or_no:
+            decisions = (scores >= version.threshold).tolist()
+            columns = zip(fresh, inputs.keys, scores.tolist(), decisions, inputs.unknown, strict=True)
+            answers = [
+                RowAnswer(id_, key, score, decision, number, unknown, rung)
+                for id_, key, score, decision, unknown in columns
+            ]
+        elif version.outputs.of_classes:
+            named = zip(fresh, inputs.keys, by_class(version.outputs.names, scores), inputs.unknown, strict=True)
+            answers = [ClassAnswer(id_, key, *told, number, unknown, rung) for id_, key, told, unknown in named]
+        else:
             answers = [
                 ValueAnswer(id_, key, value, number, unknown, rung)
                 for id_, key, value, unknown in zip(fresh, inputs.keys, scores.tolist(), inputs.unknown, strict=True)
             ]
-            return Batch(version=version, parts=parts, inputs=inputs, answers=answers, started_s=started_s)
-        decisions = (scores >= version.threshold).tolist()
-        columns = zip(fresh, inputs.keys, scores.tolist(), decisions, inputs.unknown, strict=True)
-        answers = [
-            RowAnswer(id_, key, score, decision, number, unknown, rung)
-            for id_, key, score, decision, unknown in columns
-        ]
         return Batch(version=version, parts=parts, inputs=inputs, answers=answers, started_s=started_s)
 
     def _unanswered(self, version: LoadedVersion, key: str) -> RowAnswer:
@@ -334,6 +337,12 @@ def _check_scores(version: LoadedVersion, parts: list[Part], scores: NDArray[np.
             message = f"the model of {version.model}:{version.number} gave no finite score"
             part.error = ServingError(message, hint="look at the recorded inputs")
         start += part.size
+
+
+def by_class(names: tuple[str, ...], scores: NDArray[np.float64]) -> Iterator[tuple[str, float, dict[str, float]]]:
+    """Of each row of probabilities ``(n, classes)`` the class it answers with, its probability, and all by name."""
+    for place, row in zip(np.argmax(scores, axis=1).tolist(), scores.tolist(), strict=True):
+        yield names[place], row[place], dict(zip(names, row, strict=True))
 
 
 def failures(batch: Batch) -> list[tuple[Part, list[str]]]:

@@ -196,9 +196,12 @@ def losses(pairs: PairTable, outputs: Outputs = PROBABILITY) -> Losses:
     )
     known = known[np.argsort(pairs.label_us[known], kind="stable")]
     label = pairs.label[known]
-    old, new = (pairs.champion_score[known] - label) ** 2, (pairs.candidate_score[known] - label) ** 2
     on = f"on {len(label):,} requests with an outcome"
-    if outputs.yes_or_no:
+    if outputs.of_classes:
+        old, new = (_briers(scores[known], label) for scores in (pairs.champion_scores, pairs.candidate_scores))
+    else:
+        old, new = (pairs.champion_score[known] - label) ** 2, (pairs.candidate_score[known] - label) ** 2
+    if outputs.kind != "value":
         told = f"Brier score {new.mean():.4f} against {old.mean():.4f} {on}" if len(label) else ""
         return Losses(old, new, told, len(label), MIN_LABELLED)
     told = f"RMSE {np.sqrt(new.mean()):.4g} against {np.sqrt(old.mean()):.4g} {on}" if len(label) else ""
@@ -209,10 +212,21 @@ def losses(pairs: PairTable, outputs: Outputs = PROBABILITY) -> Losses:
     return Losses(old, new, told, len(label), 2 * MIN_LABELLED)
 
 
+def _briers(scores: NDArray[np.float64], label: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Brier score of each row of probabilities ``(n, classes)``: half the sum over the classes, 0 to 1.
+
+    References
+    ----------
+    Brier (1950), Verification of forecasts expressed in terms of probability, Monthly Weather Review 78(1).
+    """
+    came = label[:, None] == np.arange(scores.shape[1])
+    return np.asarray(((scores - came) ** 2).sum(axis=1) / 2, dtype=np.float64)
+
+
 def _quality(pairs: PairTable, outputs: Outputs) -> Question:
     found = losses(pairs, outputs)
     old, new = found.champion, found.candidate
-    doubt, what = "", "scores" if outputs.yes_or_no else "predictions"
+    doubt, what = "", "predictions" if outputs.kind == "value" else "scores"
     if _differ(pairs, outputs):
         if found.labelled < found.wanted:
             doubt = f"{what} differ and {found.labelled} of {found.wanted} outcomes are known"
@@ -241,6 +255,9 @@ def _shown(values: NDArray[np.float64]) -> bool:
 def _differ(pairs: PairTable, outputs: Outputs) -> bool:
     old, new = pairs.champion_score, pairs.candidate_score
     both = np.isfinite(old) & np.isfinite(new)
+    if outputs.of_classes:  # half of what moved from class to class: where there are two, the difference of the one
+        moved = np.abs(pairs.candidate_scores - pairs.champion_scores)[both].sum() / 2
+        return bool(moved > 0 and moved >= SAME_SCORE * np.minimum(old, 1 - old)[both].sum())
     difference = np.abs(new - old)[both].sum()
     if not outputs.yes_or_no:
         spread = np.abs(old[both] - np.median(old[both])).sum() if both.any() else 0.0

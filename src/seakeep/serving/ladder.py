@@ -49,9 +49,7 @@ def declared(call: Call, traffic: Traffic | None, *, stale: bool) -> tuple[Rung,
         return ()
     rungs: list[Rung] = ["stale"] if stale and call.direct is None else []
     standby, champion = traffic.standby, traffic.champion
-    if standby and (
-        call.version.takes == standby.takes if call.version else champion.outputs.kind == standby.outputs.kind
-    ):
+    if standby and (call.version.takes == standby.takes if call.version else champion.outputs == standby.outputs):
         rungs.append("standby")
     if champion.rule and call.direct is None:
         rungs.append("rule")

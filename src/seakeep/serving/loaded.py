@@ -16,7 +16,7 @@ from seakeep.errors import IntegrityError, RowError
 from seakeep.features.transform import Compiled, compiled
 from seakeep.records.feature import FeatureKind
 from seakeep.records.model import ModelDefinition
-from seakeep.records.outputs import PROBABILITY, OutputKind, Outputs
+from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.release import Route
 from seakeep.serving.batching import ALONE, AT_ONCE, SIZES, Plan, measure, plan
 from seakeep.serving.ports import BundleSource, CostStore, FeatureSource, RequestDecoder, RequestDecoders
@@ -73,12 +73,12 @@ class LoadedVersion:
     memory: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def takes(self) -> tuple[tuple[str, ...], tuple[str, ...], OutputKind]:
+    def takes(self) -> tuple[tuple[str, ...], tuple[str, ...], Outputs]:
         """What its model takes, and gives for it: versions with the same can answer a client that sends the inputs itself."""
-        return self.numbers, self.categories, self.outputs.kind
+        return self.numbers, self.categories, self.outputs
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
-        """Scores, float64 ``(n,)``; those of a row do not depend on the other rows, to the bit."""
+        """Scores, float64 ``(n,)``, of classes ``(n, classes)``; those of a row do not depend on the other rows, to the bit."""
         count, most = len(numbers), self.plan.most
         if count <= most:
             return self.session.score(numbers, categories)
@@ -133,7 +133,7 @@ def load(
         message = f"bundle {route.bundle[:12]} is of model {definition.name!r}, not of {route.model!r}"
         raise IntegrityError(message, hint="put the version into the registry again")
     session = ScoringSession(bundle.model)
-    if session.outputs.kind != definition.label.outputs.kind:
+    if session.outputs != definition.label.outputs:
         told = f"{session.outputs.kind}, not with the {definition.label.outputs.kind} of its label"
         message = f"the model of {route.model}:{route.version} answers with {told}"
         raise IntegrityError(message, hint="convert the run again")
@@ -201,7 +201,8 @@ def _warm_up(version: LoadedVersion) -> bool:
     except Exception as error:  # the engine raises its own unrelated types
         message = f"the model of {name} does not take its own inputs: {error}"
         raise IntegrityError(message, hint="convert the run again") from error
-    if any(scores.shape != (1,) for scores in alone) or tuple(map(len, together)) != sizes:
+    shape = (1, len(version.outputs.names)) if version.outputs.of_classes else (1,)
+    if any(scores.shape != shape for scores in alone) or tuple(map(len, together)) != sizes:
         message = f"the model of {name} does not give one score a row"
         raise IntegrityError(message, hint="convert the run again")
     expected = np.concatenate(alone).tobytes()

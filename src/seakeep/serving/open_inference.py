@@ -10,6 +10,7 @@ import msgspec
 from seakeep.clock import Clock, Ids
 from seakeep.config import ServingSettings
 from seakeep.errors import NotFoundError
+from seakeep.records.outputs import Outputs
 from seakeep.records.prediction import Role
 from seakeep.records.version import NAME
 from seakeep.serving.dataplane import Dataplane
@@ -18,7 +19,7 @@ from seakeep.serving.inference import Call, Inputs, Trace
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.loader import LoadFailure, Loading
 from seakeep.serving.priority import NORMAL, Ranks, lowered
-from seakeep.serving.tensors import KINDS, OUTPUTS, OUTPUTS_OF, InferRequest
+from seakeep.serving.tensors import KINDS, OUTPUTS, OUTPUTS_OF, PROBABILITIES, InferRequest
 
 
 class ServerMetadata(msgspec.Struct, frozen=True):
@@ -29,12 +30,13 @@ class ServerMetadata(msgspec.Struct, frozen=True):
     extensions: tuple[str, ...]
 
 
-class TensorMetadata(msgspec.Struct, frozen=True):
-    """One input or output; -1 in a shape: any number of rows."""
+class TensorMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One input or output; -1 in a shape: any number of rows. ``labels`` name the columns of several numbers a row."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+    labels: tuple[str, ...] = ()
 
 
 class ModelMetadata(msgspec.Struct, frozen=True):
@@ -127,7 +129,7 @@ class OpenInference:
             versions=tuple(str(one.number) for one in self._dataplane.traffic_of(model).versions),
             platform="onnxruntime_onnx",
             inputs=tuple(TensorMetadata(column.name, KINDS[column.kind], (-1,)) for column in columns),
-            outputs=tuple(TensorMetadata(name, OUTPUTS[name], (-1,)) for name in OUTPUTS_OF[version.outputs.kind]),
+            outputs=tuple(_told(name, version.outputs) for name in OUTPUTS_OF[version.outputs.kind]),
         )
 
     def version(self, model: str, number: int) -> LoadedVersion:
@@ -220,3 +222,9 @@ def version_number(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or not int(text):
         raise NotFoundError("no version has such a number", hint="versions are 1, 2, 3 …")
     return int(text)
+
+
+def _told(name: str, outputs: Outputs) -> TensorMetadata:
+    if name == PROBABILITIES:
+        return TensorMetadata(name, OUTPUTS[name], (-1, len(outputs.names)), outputs.names)
+    return TensorMetadata(name, OUTPUTS[name], (-1,))

@@ -21,7 +21,7 @@ from seakeep.serving.errors import ErrorBody
 from seakeep.serving.open_inference import Live, ModelMetadata, ModelReady, Readiness, ServerMetadata
 from seakeep.serving.routes import OPERATIONS, Operation
 from seakeep.serving.tensors import DTYPES, OUTPUTS
-from seakeep.serving.v1 import EventsAnswer, PredictAnswer, RowAnswer, ValueAnswer
+from seakeep.serving.v1 import ClassAnswer, EventsAnswer, PredictAnswer, RowAnswer, ValueAnswer
 
 _PLACE = re.compile(r"\{(\w+)\}")
 _SUMMARIES = {
@@ -45,7 +45,7 @@ _ANSWERS: dict[str, Any] = {
     "live": Live,
     "ready": Readiness,
 }
-_ROWS = (RowAnswer, ValueAnswer)
+_ROWS = (RowAnswer, ValueAnswer, ClassAnswer)
 """An answer to one row: what it is depends on what the model answers."""
 _OBJECTS = {"type": "array", "minItems": 1, "items": {"type": "object"}}
 _DATATYPES = [*DTYPES, "BYTES"]

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from seakeep.clock import Clock, Ids
 from seakeep.errors import RecorderError, ServingError
 from seakeep.records.prediction import Prediction, Role
-from seakeep.serving.batch import Batch
+from seakeep.serving.batch import Batch, by_class
 from seakeep.serving.inference import Call, Inputs, Part
 from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.metrics import RUNGS, Meters
 from seakeep.serving.ports import RecordSink
-from seakeep.serving.v1 import UNREADABLE, Answer, RowAnswer
+from seakeep.serving.v1 import UNREADABLE, Answer, ClassAnswer, RowAnswer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Stages = tuple[float, float, float, float, float]
 """Microseconds in parse (with validate), features, queue, model, and in all."""
@@ -131,7 +135,7 @@ class Recording:
 
     def shadowed(
         self, shared: Circumstances, inputs: Inputs | Sequence[msgspec.Raw], answered: Sequence[Answer], principals: Sequence[str],
-        scores: Sequence[float],
+        scores: NDArray[np.float64],
     ) -> None:  # fmt: skip
         """Record rows scored in the shadow of ``answered``; a row whose score is no number has failed, and it alone.
 
@@ -139,14 +143,28 @@ class Recording:
         ----------
         inputs
             Of the rows, or the rows as sent if they failed before they had inputs.
+        scores
+            As the version gives them.
         """
-        threshold = shared.version.threshold
         failed = shared._replace(error=shared.error or ServingError.code)
         rows = _rows(inputs) if isinstance(inputs, Inputs) else _without_inputs(inputs, shared.recorded_us)
-        for row, answer, principal, score in zip(rows, answered, principals, scores, strict=True):
-            twin = RowAnswer(self._ids.new(), answer.key, score, score >= threshold, 0, ())
-            told = shared if math.isfinite(score) else failed
+        twins = self._twins(shared.version, answered, scores)
+        for row, answer, principal, twin in zip(rows, answered, principals, twins, strict=True):
+            told = shared if math.isfinite(twin.score) else failed
             self._write(told, self._sink.next_sequence(), twin, row, principal, pair=answer.id)
+
+    def _twins(
+        self, version: LoadedVersion, answered: Sequence[Answer], scores: NDArray[np.float64]
+    ) -> Iterator[Answer]:
+        """What a version would have answered; without a number for every class the score is none either."""
+        if scores.ndim == 1:
+            for answer, score in zip(answered, scores.tolist(), strict=True):
+                yield RowAnswer(self._ids.new(), answer.key, score, score >= version.threshold, 0, ())
+            return
+        whole: list[bool] = np.asarray(np.isfinite(scores).all(axis=1)).tolist()
+        for answer, named, told in zip(answered, by_class(version.outputs.names, scores), whole, strict=True):
+            name, score, probabilities = named
+            yield ClassAnswer(self._ids.new(), answer.key, name, score if told else math.nan, probabilities, 0, ())
 
     def _write(
         self, shared: Circumstances, sequence: int, answer: Answer, row: _Row, principal: str, *, pair: str = ""
@@ -179,6 +197,8 @@ class Recording:
             total_us=total_us,
             error=shared.error,
         )
+        if isinstance(answer, ClassAnswer) and not shared.error:
+            record = msgspec.structs.replace(record, scores=tuple(answer.probabilities.values()), answer=answer.answer)
         kept = self._sink.append(record)
         if not kept:
             self._meters.of(version.model, version.number).gap()

@@ -11,13 +11,13 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+import numpy as np
 
 from seakeep.clock import Clock
 from seakeep.errors import SeakeepError
@@ -31,6 +31,9 @@ from seakeep.serving.loaded import LoadedVersion
 from seakeep.serving.metrics import Meters
 from seakeep.serving.recording import Circumstances, Recording
 from seakeep.serving.v1 import Answer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAX_WAITING = 8192
 """Rows of a model that may wait; more are dropped and counted."""
@@ -74,7 +77,7 @@ class _Scored(NamedTuple):
     """What became of a job. Times in microseconds."""
 
     inputs: Inputs | None
-    scores: list[Any]
+    scores: NDArray[np.float64]
     fault: Exception | None
     model_us: float
     total_us: float
@@ -250,12 +253,12 @@ class Shadow:
         version, inputs = job.version, job.inputs
         began_s = time.perf_counter()
         model_us, fault = 0.0, None
-        scores: list[Any] = [math.nan] * len(job.answers)
+        scores = np.full(len(job.answers), np.nan)
         try:
             if job.rows or inputs is None:
                 inputs = self._runner.inputs(version, job.rows, inputs.times_us if inputs else None)
             asked_s = time.perf_counter()
-            scores = version.score(inputs.numbers, inputs.categories).tolist()
+            scores = version.score(inputs.numbers, inputs.categories)
             model_us = (time.perf_counter() - asked_s) * 1e6
         except Exception as error:  # noqa: BLE001 -- the job border
             fault = error

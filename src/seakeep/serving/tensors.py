@@ -3,7 +3,8 @@
 A model's inputs are its feature columns by name, so that any client of the protocol can ask it: a number column is FP64
 (smaller and whole numbers are taken where float64 holds them exactly), a category column is BYTES. Shapes are ``[n]`` or
 ``[n, 1]``. Outputs are ``score``, FP64, and ``decision``, BOOL, or of a number ``value``,
-FP64; of shape ``[n]``.
+FP64; of shape ``[n]``. Of a model of classes they are ``class``, BYTES ``[n]``, and ``probabilities``, FP64 ``[n, classes]``, in
+the declared order of the classes, row by row.
 
 References
 ----------
@@ -28,10 +29,16 @@ from seakeep.serving.v1 import UNREADABLE, Answer, reason
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OUTPUTS = {"score": "FP64", "decision": "BOOL", "value": "FP64"}
+OUTPUTS = {"score": "FP64", "decision": "BOOL", "value": "FP64", "class": "BYTES", "probabilities": "FP64"}
 """Every output and its datatype."""
-OUTPUTS_OF: dict[str, tuple[str, ...]] = {"probability": ("score", "decision"), "value": ("value",)}
+OUTPUTS_OF: dict[str, tuple[str, ...]] = {
+    "probability": ("score", "decision"),
+    "probabilities": ("class", "probabilities"),
+    "value": ("value",),
+}
 """The outputs of a model by what it answers (:class:`seakeep.records.outputs.Outputs`)."""
+PROBABILITIES = "probabilities"
+"""The output of several numbers a row."""
 KINDS = {"number": "FP64", "category": "BYTES"}
 """The datatype that the metadata name for a column of each kind."""
 MAX_TENSORS = 4096
@@ -237,12 +244,23 @@ def read_request(
 
 
 def output_values(name: str, answers: Sequence[Answer]) -> list[Any]:
-    """The values of one output, in the order of the rows."""
-    return [getattr(answer, name) for answer in answers]
+    """The values of one output, in the order of the rows; of several a row those of the first row come first."""
+    if name == PROBABILITIES:
+        return [value for answer in answers for value in answer.probabilities.values()]  # type: ignore[union-attr]
+    attribute = "answer" if name == "class" else name
+    return [getattr(answer, attribute) for answer in answers]
+
+
+def output_shape(name: str, answers: Sequence[Answer], values: list[Any]) -> list[int]:
+    """The shape of an output with these values."""
+    rows = len(answers)
+    return [rows, len(values) // rows] if name == PROBABILITIES else [rows]
 
 
 def output_bytes(name: str, values: list[Any]) -> bytes:
     """An output's values in binary form."""
+    if OUTPUTS[name] == "BYTES":
+        return b"".join(struct.pack("<I", len(one)) + one for one in map(str.encode, values))
     return np.array(values, dtype=DTYPES[OUTPUTS[name]]).tobytes()
 
 

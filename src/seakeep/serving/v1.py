@@ -84,7 +84,40 @@ class ValueAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return False
 
 
-Answer = RowAnswer | ValueAnswer
+class ClassAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename={"answer": "class"}):
+    """The answer to one row of a model of several classes; the rest is as of a :class:`RowAnswer`.
+
+    Attributes
+    ----------
+    answer
+        The class, ``class`` in JSON: the first of the highest probability.
+    probability
+        Its probability.
+    probabilities
+        Of every class by its name, in the declared order.
+    """
+
+    id: str
+    key: str
+    answer: str
+    probability: float
+    probabilities: dict[str, float]
+    version: int
+    unknown: tuple[str, ...]
+    rung: OneOf["", "stale", "standby", "rule", "cached"] = ""
+
+    @property
+    def score(self) -> float:
+        """What the record calls it."""
+        return self.probability
+
+    @property
+    def decision(self) -> bool:
+        """A class is no yes or no."""
+        return False
+
+
+Answer = RowAnswer | ValueAnswer | ClassAnswer
 """The answer to one row, as its model's kind has it."""
 
 

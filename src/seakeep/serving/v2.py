@@ -30,6 +30,7 @@ from seakeep.serving.tensors import (
     fault,
     layout_of,
     output_bytes,
+    output_shape,
     output_values,
     prediction_ids,
     read_request,
@@ -122,7 +123,7 @@ def encode_answer(request: InferRequest, version: LoadedVersion, answers: Sequen
     blobs: list[bytes] = []
     for name, as_binary in request.outputs:
         values = output_values(name, answers)
-        output: dict[str, Any] = {"name": name, "datatype": OUTPUTS[name], "shape": [len(values)]}
+        output: dict[str, Any] = {"name": name, "datatype": OUTPUTS[name], "shape": output_shape(name, answers, values)}
         if as_binary:
             blob = output_bytes(name, values)
             output["parameters"] = {"binary_data_size": len(blob)}

@@ -10,6 +10,7 @@ import numpy as np
 from seakeep.features.frame import Frame
 from seakeep.records.feature import FeatureColumn
 from seakeep.records.outputs import PROBABILITY, Outputs
+from seakeep.training import multinomial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,19 +26,19 @@ class Baseline(Protocol):
     """A fitted baseline."""
 
     def score(self, frame: Frame) -> NDArray[np.float64]:
-        """Probability of the positive class, or the number predicted; float64 ``(n,)``."""
+        """Probability of the positive class, or the number predicted: float64 ``(n,)``; or of each class, ``(n, classes)``."""
         ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Constant:
-    """Gives every row the base rate of the training rows."""
+    """Gives every row the base rate of the training rows, or the mean number, or the share of each class."""
 
-    rate: float
+    rate: float | NDArray[np.float64]
 
     def score(self, frame: Frame) -> NDArray[np.float64]:
-        """The base rate, ``(n,)`` times."""
-        return np.full(len(frame), self.rate)
+        """The same for each of ``n`` rows."""
+        return np.full((len(frame), *np.shape(self.rate)), self.rate)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,25 +72,28 @@ class CategoryTerms:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Linear:
-    """Ridge regression on standardised numbers and frequent categories: logistic, or of a number."""
+    """Ridge regression on standardised numbers and frequent categories: logistic, multinomial, or of a number."""
 
     encoders: dict[str, NumberTerms | CategoryTerms]
     weights: NDArray[np.float64]
-    logistic: bool = True
+    outputs: Outputs = PROBABILITY
 
     def score(self, frame: Frame) -> NDArray[np.float64]:
-        """Probability of the positive class, or the number; float64 ``(n,)``."""
+        """Probability of the positive class, or the number: float64 ``(n,)``; or of each class, ``(n, classes)``."""
         margin = np.asarray(_design(self.encoders, frame) @ self.weights, dtype=np.float64)
-        return _sigmoid(margin) if self.logistic else margin
+        if self.outputs.of_classes:
+            return multinomial.softmax(margin)
+        return _sigmoid(margin) if self.outputs.yes_or_no else margin
 
 
-def fit_constant(frame: Frame) -> Constant:
-    """The base rate, or the mean number, of labelled rows."""
-    return Constant(float(frame.label.mean()))
+def fit_constant(frame: Frame, outputs: Outputs = PROBABILITY) -> Constant:
+    """The base rate, or the mean number, or the share of each class, of labelled rows."""
+    return Constant(_came(frame, outputs).mean(axis=0) if outputs.of_classes else float(frame.label.mean()))
 
 
 def fit_linear(frame: Frame, outputs: Outputs = PROBABILITY) -> Linear:
-    """Fit ridge logistic regression to labelled rows by iteratively reweighted least squares; to numbers, least squares.
+    """Fit ridge logistic regression to labelled rows by iteratively reweighted least squares; to numbers, least squares;
+    to classes, multinomial logistic regression.
 
     Of more than 200,000 rows, that many evenly spread ones are used. The intercept is not penalised.
 
@@ -104,9 +108,11 @@ def fit_linear(frame: Frame, outputs: Outputs = PROBABILITY) -> Linear:
     design = _design(encoders, frame)
     penalty = np.full(design.shape[1], _RIDGE)
     penalty[0] = 0.0
+    if outputs.of_classes:
+        return Linear(encoders, multinomial.solve(design, _came(frame, outputs), penalty), outputs)
     if not outputs.yes_or_no:
         solved = np.linalg.solve(design.T @ design + np.diag(penalty + 1e-9), design.T @ frame.label)
-        return Linear(encoders, solved.astype(np.float64), logistic=False)
+        return Linear(encoders, solved.astype(np.float64), outputs)
     rate = float(np.clip(frame.label.mean(), 1e-6, 1 - 1e-6))
     weights = np.zeros(design.shape[1])
     weights[0] = np.log(rate / (1 - rate))
@@ -122,6 +128,11 @@ def fit_linear(frame: Frame, outputs: Outputs = PROBABILITY) -> Linear:
         if before - loss <= 1e-9 * abs(before):
             break
     return Linear(encoders, weights)
+
+
+def _came(frame: Frame, outputs: Outputs) -> NDArray[np.float64]:
+    """1 at the class that came, else 0: ``(n, classes)``."""
+    return np.eye(len(outputs.names))[frame.label.astype(np.int64)]
 
 
 def _descend(

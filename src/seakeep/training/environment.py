@@ -18,9 +18,8 @@ _SKIPPED = {"__pycache__", "node_modules", "build", "dist"}
 
 def environment() -> Environment:
     """The software and the class of hardware of this process."""
-    found = {
-        dist.metadata["Name"]: dist.version for dist in importlib.metadata.distributions() if dist.metadata["Name"]
-    }
+    told = [one.metadata for one in importlib.metadata.distributions()]  # each is parsed whenever it is asked for
+    found = {one["Name"]: one["Version"] for one in told if one["Name"]}
     return Environment(
         python=f"{platform.python_implementation()} {platform.python_version()}",
         platform=f"{platform.system()} {platform.machine()} {' '.join(platform.libc_ver())}".strip(),

@@ -18,6 +18,7 @@ import numpy as np
 from seakeep.clock import DAY_US
 from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.run import Metric
+from seakeep.training import classes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +35,7 @@ METRICS_OF: dict[str, tuple[str, ...]] = {
         "recall",
         "precision",
     ),
+    "probabilities": ("roc_auc", "log_loss", "brier", "accuracy", "macro_f1"),
     "value": ("mae", "rmse", "bias"),
 }
 """Names of the metrics of :func:`evaluate` by what the scores are."""
@@ -49,14 +51,14 @@ _CHUNK = 1 << 20
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """Labelled rows with their scores, each of shape ``(n,)``.
+    """Labelled rows with their scores, each of shape ``(n,)`` but where it says otherwise.
 
     Attributes
     ----------
     label
-        float64, 1 or 0; or the number that came.
+        float64, 1 or 0; or the number that came; or the code of the class.
     score
-        float64, probability of the positive class; or the number that was predicted.
+        float64, probability of the positive class; or the number that was predicted; or of every class, ``(n, classes)``.
     time_us
         int64, when each row was asked.
     outputs
@@ -79,7 +81,8 @@ def evaluate(rows: Scored, *, threshold: float, seed: int = 0, resamples: int = 
     ``calibration`` is positives observed over positives expected (the sum of scores). A metric that would divide by
     zero is left out: ``roc_auc`` without both classes, ``precision`` without a "yes".
 
-    Of numbers they are ``mae``, ``rmse``, both in the label's unit, and ``bias``: the mean of predicted minus told.
+    Of numbers they are ``mae``, ``rmse``, both in the label's unit, and ``bias``: the mean of predicted minus told. Of
+    classes those of :func:`seakeep.training.classes.metrics`, and ``roc_auc``: the mean of each class's against the rest.
 
     Parameters
     ----------
@@ -122,15 +125,16 @@ def evaluate_beside(
 def paired_loss(rows: Scored, other: NDArray[np.float64], *, seed: int = 0, resamples: int = RESAMPLES) -> Metric:
     """Loss minus that of other scores on the same rows: negative is better. With its 95 % interval.
 
-    The loss of probabilities is the log-loss; that of numbers the squared error, and their difference is told as a share
+    The loss of probabilities, of one class or of several, is the log-loss; that of numbers the squared error, and their difference is told as a share
     of the other's, which has no unit.
     """
     blocks = resample(rows.time_us, seed, resamples)
-    if not rows.outputs.yes_or_no:
+    if rows.outputs.kind == "value":
         own, others = (blocks.totals((score - rows.label) ** 2) for score in (rows.score, other))
         # Beside a faultless other every error counts as one as large as the other's whole: a share must stay finite.
         return interval(np.where(others > 0, own / np.where(others > 0, others, 1.0) - 1, np.sign(own)))
-    difference = log_losses(rows.label, rows.score) - log_losses(rows.label, other)
+    lost = classes.log_losses if rows.outputs.of_classes else log_losses
+    difference = lost(rows.label, rows.score) - lost(rows.label, other)
     return interval(blocks.totals(difference) / blocks.totals(np.ones(len(difference))))
 
 
@@ -222,6 +226,8 @@ def resample(time_us: NDArray[np.int64], seed: int = 0, resamples: int = RESAMPL
 
 def _values(rows: Scored, blocks: Resampled, threshold: float) -> dict[str, NDArray[np.float64]]:
     """Every metric in every resample, ``(1 + resamples,)``; not finite where it is not defined."""
+    if rows.outputs.of_classes:
+        return _of_classes(rows, blocks)
     if not rows.outputs.yes_or_no:
         return _errors(rows, blocks)
     yes = (rows.score >= threshold).astype(np.float64)
@@ -239,6 +245,22 @@ def _values(rows: Scored, blocks: Resampled, threshold: float) -> dict[str, NDAr
             "recall": hit / positive,
             "precision": hit / alerted,
         }
+
+
+def _of_classes(rows: Scored, blocks: Resampled) -> dict[str, NDArray[np.float64]]:
+    areas = []
+    for code in range(rows.score.shape[1]):
+        one = dataclasses.replace(
+            rows,
+            label=(rows.label == code).astype(np.float64),
+            score=np.ascontiguousarray(rows.score[:, code]),
+            outputs=PROBABILITY,
+        )
+        areas.append(_ranking(one, blocks.block, blocks.weights)["roc_auc"])
+    met = np.isfinite(areas)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        area = np.where(met, areas, 0.0).sum(axis=0) / met.sum(axis=0)
+    return {"roc_auc": area, **classes.metrics(rows.label, rows.score, blocks.totals)}
 
 
 def _errors(rows: Scored, blocks: Resampled) -> dict[str, NDArray[np.float64]]:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_SUM_TOLERANCE = 1e-5
+"""By how much the probabilities of a row may miss 1: single precision does, a little."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
     """A fitted estimator as bytes, and what is known of it.
@@ -35,7 +39,7 @@ class Fitted:
     artefact, sha256
         The estimator's bytes and their digest.
     validate
-        The labelled rows that judged it, with the estimator's scores of them: float64 ``(n,)``.
+        The labelled rows that judged it, with the estimator's scores of them: float64 ``(n,)``, of classes ``(n, classes)``.
     metrics, baselines, paired, slices, warnings
         As in :class:`seakeep.records.run.Run`.
     """
@@ -88,7 +92,7 @@ def fit(
     estimator = _call(lambda: trainer(learn), "train", folder)
     if estimator is None:
         raise TrainingError("train returned nothing", hint="end it with `return estimator`")
-    asked = "predict_proba" if outputs.yes_or_no else "predict"
+    asked = "predict" if outputs.kind == "value" else "predict_proba"
     scores = _call(lambda: predict(estimator, validate, outputs), f"{asked} on the validation rows", folder)
     return judge(
         model.definition, (learn, validate), scores, to_bytes(estimator), validate_from_us=validate_from_us, seed=seed
@@ -133,7 +137,7 @@ def judge(
     threshold = choose_threshold(decision, scores, outputs)
     rows = Scored(label=validate.label, score=scores, time_us=validate.time_us, outputs=outputs)
     metrics = evaluate(rows, threshold=threshold, seed=seed)
-    baselines: dict[str, Baseline] = {"constant": fit_constant(learn), "linear": fit_linear(learn, outputs)}
+    baselines: dict[str, Baseline] = {"constant": fit_constant(learn, outputs), "linear": fit_linear(learn, outputs)}
     others = {name: baseline.score(validate) for name, baseline in baselines.items()}
     paired = {name: paired_loss(rows, other, seed=seed) for name, other in others.items()}
     return Fitted(
@@ -164,20 +168,22 @@ def judge(
 
 
 def predict(estimator: Any, frame: Frame, outputs: Outputs = PROBABILITY) -> NDArray[np.float64]:
-    """Probabilities of the positive class, or the numbers of a regressor; float64 ``(n,)``.
+    """Probabilities of the positive class, or the numbers of a regressor: float64 ``(n,)``; of classes ``(n, classes)``.
 
     Raises
     ------
     TrainingError
-        The estimator does not give probabilities of classes 0 and 1, or no finite number a row.
+        The estimator does not give probabilities of classes 0 and 1, or of the declared ones, or no finite number a row.
     """
-    if not outputs.yes_or_no:
+    if outputs.kind == "value":
         return _numbers(estimator, frame)
     if not hasattr(estimator, "predict_proba"):
         raise TrainingError(
             f"train returned a {type(estimator).__name__}, which has no predict_proba",
             hint="return a fitted classifier; wrap one without probabilities in CalibratedClassifierCV",
         )
+    if outputs.of_classes:
+        return _of_classes(estimator, frame, outputs)
     probabilities = np.asarray(estimator.predict_proba(frame.to_pandas()))
     classes = list(getattr(estimator, "classes_", (0, 1)))
     if classes != [0, 1] or probabilities.shape != (len(frame), 2):
@@ -189,6 +195,32 @@ def predict(estimator: Any, frame: Frame, outputs: Outputs = PROBABILITY) -> NDA
     if not bool(((scores >= 0) & (scores <= 1)).all()):
         raise TrainingError(
             f"{int((~((scores >= 0) & (scores <= 1))).sum()):,} of {len(frame):,} scores are not between 0 and 1",
+            hint="check how the estimator treats missing values",
+        )
+    return scores
+
+
+def _of_classes(estimator: Any, frame: Frame, outputs: Outputs) -> NDArray[np.float64]:
+    """Probabilities of the declared classes in their order, ``(n, classes)``, whatever the estimator's own is."""
+    name = type(estimator).__name__
+    try:
+        order = outputs.columns_of(np.asarray(getattr(estimator, "classes_", ())).tolist())
+    except ValueError as error:
+        raise TrainingError(
+            f"{name} is fitted on other classes than are declared: {error}",
+            hint="fit it on frame.label, which holds the classes' places in sk.classes(...), or on their names",
+        ) from error
+    told = np.asarray(estimator.predict_proba(frame.to_pandas()), dtype=np.float64)
+    if told.shape != (len(frame), len(order)):
+        raise TrainingError(
+            f"predict_proba of {name} gives shape {told.shape} for {len(frame):,} rows",
+            hint="one row each, one column a class",
+        )
+    scores = np.ascontiguousarray(told[:, list(order)])
+    fair = ((scores >= 0) & (scores <= 1)).all(axis=1) & (np.abs(scores.sum(axis=1) - 1) < _SUM_TOLERANCE)
+    if not fair.all():
+        raise TrainingError(
+            f"{int((~fair).sum()):,} of {len(frame):,} rows have no probabilities that add up to 1",
             hint="check how the estimator treats missing values",
         )
     return scores
@@ -209,6 +241,14 @@ def _numbers(estimator: Any, frame: Frame) -> NDArray[np.float64]:
 
 
 def _check_labels(frame: Frame, learn: Frame, outputs: Outputs) -> None:
+    if outputs.of_classes:
+        absent = [name for code, name in enumerate(outputs.names) if not (learn.label == code).any()]
+        if absent:
+            raise TrainingError(
+                f"no training row is of class {', '.join(absent)}",
+                hint="train on a longer past, or leave it out of sk.classes(...)",
+            )
+        return
     told = frame.label[~np.isnan(frame.label)]
     odd = told[(told != 0) & (told != 1)] if outputs.yes_or_no else told[~np.isfinite(told)]
     if len(odd) and not outputs.yes_or_no:

@@ -27,6 +27,13 @@ def suspicions(
     outputs: Outputs = PROBABILITY,
 ) -> tuple[str, ...]:
     """Sentences about a finished fit: likely leaks, thin data, dead features, no gain over the baselines."""
+    if outputs.of_classes:
+        return (
+            *_leaks(validate, metrics, alone=False),
+            *_rare(train, validate, outputs),
+            *_dead(train, validate),
+            *_no_gain(paired),
+        )
     if not outputs.yes_or_no:
         return *_few(train, validate), *_dead(train, validate), *_no_gain(paired, "squared error")
     return (
@@ -38,12 +45,12 @@ def suspicions(
     )
 
 
-def _leaks(validate: Frame, metrics: Mapping[str, Metric]) -> Iterator[str]:
+def _leaks(validate: Frame, metrics: Mapping[str, Metric], *, alone: bool = True) -> Iterator[str]:
     area = metrics["roc_auc"].value if "roc_auc" in metrics else 0.0
     if area <= TOO_GOOD:
         return
-    alone = {column.name: _area_alone(validate, column.name) for column in validate.columns if column.kind == "number"}
-    told = [name for name, value in alone.items() if value > TOO_GOOD]
+    numbers = [column.name for column in validate.columns if column.kind == "number"] if alone else []
+    told = [name for name in numbers if _area_alone(validate, name) > TOO_GOOD]
     culprits = f": {', '.join(told)} alone nearly tells the label" if told else ""
     yield f"roc_auc {area:.4f} is too good to be true; look for a feature that knows the outcome{culprits}"
 
@@ -63,6 +70,14 @@ def _thin(train: Frame, validate: Frame) -> Iterator[str]:
             yield f"all {len(rows):,} {side} rows have the same label"
         elif fewer < _FEW:
             yield f"only {fewer} of {len(rows):,} {side} rows have the rarer label; the metrics are uncertain"
+
+
+def _rare(train: Frame, validate: Frame, outputs: Outputs) -> Iterator[str]:
+    for rows, side in ((train, "training"), (validate, "validation")):
+        for code, name in enumerate(outputs.names):
+            count = int((rows.label == code).sum())
+            if count < _FEW:
+                yield f"only {count} of {len(rows):,} {side} rows are of class {name}; the metrics are uncertain"
 
 
 def _few(train: Frame, validate: Frame) -> Iterator[str]:

@@ -52,6 +52,13 @@ MODELS = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_row_at_its_extremes():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("seakeep.conversion.parity._BASE_ROWS", 1)
+        yield
+
+
 @functools.cache
 def case(name):
     """``(scorer, emission, rows, per tree which nodes some row comes by)``."""

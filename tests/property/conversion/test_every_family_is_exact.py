@@ -18,7 +18,9 @@ from seakeep.conversion.emit.model import emit
 from seakeep.conversion.native import native_scorer
 from seakeep.conversion.parity import prove
 from seakeep.conversion.rows import Rows
+from seakeep.conversion.session import ScoringSession
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import classes
 
 few = settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 NUMBERS = ("a", "b", "c")
@@ -224,3 +226,33 @@ def test_wrappers(data, sample, classes):
     else:
         model = CalibratedClassifierCV(inner[data.draw(st.integers(0, 1))][1], method=kind, cv=2)
     proved(model, sample, target(sample, classes))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        linear_model.LogisticRegression(max_iter=50),
+        ensemble.RandomForestClassifier(n_estimators=3, random_state=0),
+        tree.DecisionTreeClassifier(max_depth=3),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+@settings(few, max_examples=4)
+@given(samples(missing=False), st.permutations(["ah", "oh", "uh", "Oh"]), st.booleans())
+def test_the_served_vector_is_the_source_estimators_in_the_declared_order(model, sample, names, coded):
+    frame, rows, _ = sample
+    codes, wanted = target(sample, 4), classes(*names)
+    given_to_fit = codes.astype(float) if coded else np.array(names)[codes]
+    model = model.fit(frame[list(NUMBERS)], given_to_fit)
+    emission = emit(model, COLUMNS, wanted)
+    assert emission.outputs == wanted
+    session, none = ScoringSession(emission.model), np.empty((len(frame), 0), dtype=object)
+    served = session.score(rows.numbers, none)
+    own = model.predict_proba(frame[list(NUMBERS)])
+    places = [model.classes_.tolist().index(place if coded else name) for place, name in enumerate(names)]
+    np.testing.assert_allclose(served, own[:, places], rtol=0, atol=emission.tolerance)
+    alone = np.concatenate([session.score(rows.numbers[row : row + 1], none[:1]) for row in range(len(frame))])
+    assert alone.tobytes() == served.tobytes()
+    inputs = Rows(rows.numbers, none)
+    proof = prove(native_scorer(model, COLUMNS, wanted), emission, inputs, threshold=0.5, artefact_sha256="")
+    assert proof.passed, proof

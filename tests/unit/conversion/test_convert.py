@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.flights import wait_for
 
 from seakeep.conversion import exchange
 from seakeep.conversion.child import main
@@ -154,8 +155,17 @@ def test_a_crash_is_told(frame):
 
 
 @pytest.mark.slow
-def test_a_converter_that_hangs_is_ended_with_all_it_started(frame, tmp_path):
+def test_a_converter_that_hangs_is_ended_with_all_it_started(frame, tmp_path, monkeypatch):
     mark = tmp_path / "pid"
+
+    class Process(subprocess.Popen):
+        def wait(self, timeout=None):
+            if timeout is None:
+                return super().wait()
+            wait_for(lambda: mark.exists() and mark.read_text(), process=self)
+            raise subprocess.TimeoutExpired(self.args, timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
     code = (
         f"open({str(mark)!r}, 'w').write(str(__import__('subprocess').Popen(['sleep', '600']).pid))"
         " and __import__('time').sleep(600)"
@@ -163,6 +173,7 @@ def test_a_converter_that_hangs_is_ended_with_all_it_started(frame, tmp_path):
     artefact = pickle.dumps(Payload(code))
     with pytest.raises(ConversionError, match="not done after 10 s"):
         convert(artefact, frame, threshold=0.5, artefact_sha256=sha256(artefact), timeout_s=10)
+    monkeypatch.undo()
     state = Path(f"/proc/{mark.read_text()}/stat")
     assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
 

@@ -11,11 +11,11 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from seakeep.conversion.emit.model import emit
-from seakeep.conversion.outputs import ask, outputs_of, require_served
+from seakeep.conversion.outputs import ask, declared_order, outputs_of, require_served
 from seakeep.conversion.session import OUTPUTS, ScoringSession
 from seakeep.errors import ConversionError, IntegrityError
 from seakeep.records.feature import FeatureColumn
-from seakeep.records.outputs import PROBABILITY, Outputs, number
+from seakeep.records.outputs import PROBABILITY, Outputs, classes, number
 
 COLUMNS = [FeatureColumn(name=name, kind="number") for name in ("a", "b")]
 
@@ -90,7 +90,7 @@ def test_metadata_of_unknown_answers_are_refused(frame):
     model = onnx.load_from_string(content)
     assert not model.metadata_props  # a probability needs no telling: such models keep their bytes
     onnx.helper.set_model_props(model, {OUTPUTS: '{"kind": "poem"}'})
-    with pytest.raises(IntegrityError, match="unknown answers"):
+    with pytest.raises(IntegrityError, match="what is not known"):
         ScoringSession(model.SerializeToString())
 
 
@@ -111,3 +111,20 @@ def test_a_network_of_another_framework_is_refused_by_its_name_alone_or_at_the_e
     for estimator in (network, Pipeline([("scale", StandardScaler()), ("net", network)])):
         with pytest.raises(ConversionError, match=f"networks of {framework} are not converted yet"):
             outputs_of(estimator)
+
+
+def test_classes_are_answered_in_the_declared_order_and_others_are_refused_by_name(frame):
+    wanted = classes("c", "a", "b")
+    model = DecisionTreeClassifier(max_depth=3, random_state=0).fit(frame, np.array(wanted.names)[three(frame)])
+    assert declared_order(model, wanted) == (2, 0, 1)
+    emission = emit(model, COLUMNS, wanted)
+    assert emission.outputs == ScoringSession(emission.model).outputs == wanted
+    with pytest.raises(ConversionError, match="it knows no d; b is not declared"):
+        emit(model, COLUMNS, classes("c", "a", "d"))
+    with pytest.raises(ConversionError, match="it knows no c"):
+        emit(LogisticRegression().fit(frame, frame["a"] > 0), COLUMNS, classes("a", "b", "c"))
+    require_served(emission.outputs, "DecisionTreeClassifier", wanted)
+    with pytest.raises(ConversionError, match="the label is declared as 3 classes"):
+        require_served(Outputs(kind="decisions", names=("a", "b", "c")), "LinearSVC", wanted)
+    with pytest.raises(ConversionError, match="gives probabilities of a, b, c; the label is declared as 3 classes"):
+        require_served(Outputs(kind="probabilities", names=("a", "b", "c")), "the file", wanted)

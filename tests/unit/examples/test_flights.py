@@ -4,7 +4,6 @@ import csv
 import importlib.util
 import io
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from seakeep.features.join import training_frame
 from seakeep.features.resolve import resolve
 from seakeep.project.check import check
 from seakeep.project.load import load_project
-from seakeep.training.fit import fit, predict
+from seakeep.training.fit import fit
 
 FOLDER = Path(__file__).parents[3] / "examples" / "flights"
 
@@ -103,15 +102,10 @@ def test_the_good_model_beats_the_baselines_and_the_bad_one_is_worse_and_slower(
     with threadpool_limits(1):
         good = fit(model, frame, train=watched("train"), validate_from_us=moment)
         bad = fit(model, frame, train=watched("train_hastily"), validate_from_us=moment)
-        seconds = {}
-        few = good.validate.select(np.arange(2_000))
-        for name, estimator in estimators.items():
-            started = time.process_time()
-            predict(estimator, few)
-            seconds[name] = time.process_time() - started
     assert good.metrics["roc_auc"].low > 0.7
     assert good.paired["linear"].high < 0
     assert good.metrics["alert_rate"].value == pytest.approx(0.10, abs=0.001)
     assert bad.metrics["roc_auc"].high < good.metrics["roc_auc"].value
     assert bad.paired["constant"].low > 0
-    assert seconds["train_hastily"] > 2 * seconds["train"]
+    trees = {name: estimator[-1].n_iter_ for name, estimator in estimators.items()}
+    assert trees["train_hastily"] > 2 * trees["train"], "slower to answer, by so much"

@@ -6,7 +6,7 @@ from seakeep.features.resolve import faults, resolve
 from seakeep.records.expression import as_node, col, columns_of
 from seakeep.records.feature import FeatureColumn, FeatureView, RequestFeatures, count, latest, mean
 from seakeep.records.model import Label, Model, ModelDefinition, TopShare
-from seakeep.records.outputs import PROBABILITY, Outputs, number
+from seakeep.records.outputs import PROBABILITY, Outputs, classes, number
 from seakeep.records.source import ColumnSchema, Events
 
 FLIGHTS = Events("flights", time="scheduled", key="id")
@@ -123,6 +123,9 @@ def test_a_wrong_feature_is_told(features, message):
         ({"label": Label(ARRIVALS, col("delay") > 1)}, "label: there is no column 'delay'"),
         ({"label": Label(ARRIVALS, col("runway"))}, "the label is a string"),
         ({"label": Label(ARRIVALS, col("runway"), answers=number())}, "the label is a string"),
+        ({"label": Label(ARRIVALS, col("arr_delay"), answers=classes("a", "b", "c"))}, "the label is a number"),
+        ({"label": Label(ARRIVALS, col("runway"), answers=classes("a", "b"))}, "2 classes are no several"),
+        ({"label": Label(ARRIVALS, col("runway"), answers=classes("a", "b", "a"))}, "the names of classes must differ"),
         (
             {"label": Label(ARRIVALS, col("arr_delay"), answers=Outputs(kind="anomaly"))},
             "no label is of kind 'anomaly'",
@@ -200,6 +203,18 @@ def test_a_number_is_decided_by_nothing():
     decided = msgspec.structs.replace(declared, decision=TopShare(0.2))
     (fault,) = faults(decided, SCHEMAS)
     assert "is decided by nothing" in fault.message
+
+
+def test_a_class_is_decided_by_its_probability_and_has_no_rule():
+    label = Label(ARRIVALS, col("runway"), answers=classes("a", "b", "c"))
+    assert told(VIEW, label=label) == []
+    declared = definition(VIEW, label=label)
+    more = msgspec.structs.replace(declared, decision=TopShare(0.2), rule=as_node(0.1))
+    assert [one.message for one in faults(more, SCHEMAS)] == [
+        "a label of classes is decided by the highest probability",
+        "a rule gives one number, and a model of classes one for each",
+    ]
+    assert msgspec.json.decode(msgspec.json.encode(label), type=Label).outputs == classes("a", "b", "c")
 
 
 def test_a_label_that_says_nothing_of_its_answers_is_written_as_before():

@@ -1,9 +1,9 @@
 import json
-import timeit
 
 import msgspec
 import numpy as np
 import pytest
+from tests.steps import steps
 
 from seakeep.clock import parse_moment
 from seakeep.errors import DataError, RowError
@@ -218,7 +218,6 @@ def test_columns_that_an_older_batch_lacks_are_missing():
         cells_to_table({"scheduled": [None]}, SCHEMA, REQUEST)
 
 
-def test_one_row_decodes_in_microseconds():
+def test_one_row_is_decoded_in_few_steps():
     body = encode(ROW)
-    best = min(timeit.repeat(lambda: DECODER.decode(body), number=200, repeat=20)) / 200
-    assert best < 100e-6  # 15 us on a quiet machine; the limit leaves room for a busy one
+    assert steps(lambda: DECODER.decode(body)) < 100

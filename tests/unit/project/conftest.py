@@ -1,11 +1,14 @@
 """A small shop: orders, and a day later whether they were returned; made by a seeded generator (simulated)."""
 
 import csv
+import shutil
 import sys
 
+import duckdb
 import numpy as np
 import pytest
 
+NAMES = ("orders", "returns")
 TOML = '[project]\nname = "shop"\n'
 PROJECT = '''"""Will an order come back?"""
 
@@ -82,14 +85,19 @@ def write_tables(folder, rows=1_500):
 def shop_tables(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
     write_tables(folder)
+    for name in NAMES:
+        duckdb.read_csv(str(folder / f"{name}.csv")).write_parquet(str(folder / f"{name}.parquet"))
     return folder
 
 
 @pytest.fixture
 def shop(tmp_path, shop_tables):
-    """Writes the project, with replacements in its files, and returns its folder."""
+    """Writes the project, with replacements in its files, and returns its folder.
 
-    def write(*replacements, toml=TOML, learn=LEARN, folder="shop"):
+    Its tables are in the form that is read in no time; ``form="csv"`` where a test is about the other.
+    """
+
+    def write(*replacements, toml=TOML, learn=LEARN, folder="shop", form="parquet"):
         target = tmp_path / folder
         target.mkdir()
         text = PROJECT
@@ -97,10 +105,10 @@ def shop(tmp_path, shop_tables):
             assert old in text, old
             text = text.replace(old, new)
         (target / "seakeep.toml").write_text(toml)
-        (target / "project.py").write_text(text)
+        (target / "project.py").write_text(text.replace(".csv", f".{form}"))
         (target / "learn.py").write_text(learn)
-        for name in ("orders.csv", "returns.csv"):
-            (target / name).write_bytes((shop_tables / name).read_bytes())
+        for name in NAMES:
+            shutil.copyfile(shop_tables / f"{name}.{form}", target / f"{name}.{form}")
         return target
 
     return write

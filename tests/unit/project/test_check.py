@@ -11,8 +11,9 @@ def line_of(folder, text):
     return next(number for number, line in enumerate(lines, 1) if text in line)
 
 
-def test_a_sound_project_has_no_fault(shop):
-    assert check(shop()) == ()
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_sound_project_has_no_fault(shop, form):
+    assert check(shop(form=form)) == ()
 
 
 FAULTS = [
@@ -122,7 +123,7 @@ def test_a_folder_without_a_project_is_a_fault(tmp_path):
 
 
 def test_only_the_beginning_of_a_file_is_read(shop):
-    folder = shop()
+    folder = shop(form="csv")
     with (folder / "orders.csv").open("a", newline="") as file:
         file.writelines(f"x{number},2024-05-01 00:00:00,1.5,web\r\n" for number in range(30_000))
         file.write("o0,2024-05-02 00:00:00,1.5,web\r\n")  # repeats a key, far behind the sample

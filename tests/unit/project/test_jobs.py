@@ -2,9 +2,11 @@
 
 import hashlib
 import shutil
+import subprocess
 
 import msgspec
 import pytest
+from tests.flights import wait_for
 
 from seakeep.backends.files.datasets import FileDatasetStore
 from seakeep.clock import parse_moment
@@ -145,8 +147,21 @@ def test_a_training_that_dies_says_so_with_its_last_words(shop, request_for, tmp
         train(request_for(shop(learn=learn)), into=tmp_path / "out")
 
 
-def test_a_training_that_does_not_end_is_ended(shop, request_for, tmp_path):
-    learn = "import time\n\n\ndef train(frame):\n    time.sleep(600)\n\n\ntrain_hastily = train\n"
+def test_a_training_that_does_not_end_is_ended(shop, request_for, tmp_path, monkeypatch):
+    mark = tmp_path / "begun"
+    learn = (
+        f"import pathlib, time\n\n\ndef train(frame):\n    pathlib.Path({str(mark)!r}).touch()\n    time.sleep(600)\n\n\n"
+        "train_hastily = train\n"
+    )
+
+    class Process(subprocess.Popen):
+        def wait(self, timeout=None):
+            if timeout is None:
+                return super().wait()
+            wait_for(mark.exists, process=self)
+            raise subprocess.TimeoutExpired(self.args, timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
     with pytest.raises(TrainingError, match="not done after 5 s"):
         train(request_for(shop(learn=learn)), into=tmp_path / "out", timeout_s=5)
 

@@ -7,7 +7,7 @@ from seakeep.project.load import MODULE, import_declarations, load_project, sour
 
 
 def test_models_sources_and_tables_are_found_by_name(shop):
-    folder = shop()
+    folder = shop(form="csv")
     project = load_project(folder)
     assert list(project.models) == ["returned"]
     assert set(project.sources) == {"orders", "returns"}

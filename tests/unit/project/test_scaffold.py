@@ -7,7 +7,7 @@ import subprocess
 import duckdb
 import numpy as np
 import pytest
-from tests.flights import Server, change, opened, run
+from tests.flights import Server, change, opened
 
 from seakeep.clock import SystemClock
 from seakeep.errors import ConfigError
@@ -93,7 +93,9 @@ def test_a_table_of_headers_alone_is_said_to_have_no_rows(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 @pytest.mark.parametrize("changes", [{}, {"key": "", "label": "told's"}], ids=["with a key", "without"])
-def test_the_requests_at_the_end_of_the_project_are_answered_and_the_outcome_is_joined(tmp_path, table, changes):
+def test_the_requests_at_the_end_of_the_project_are_answered_and_the_outcome_is_joined(
+    tmp_path, table, seakeep, changes
+):
     columns = (
         '* replace ("when" + to_days(current_date - date \'2024-02-20\') as "when"), bought = \'left\' as "told\'s"'
     )
@@ -103,8 +105,7 @@ def test_the_requests_at_the_end_of_the_project_are_answered_and_the_outcome_is_
     start(folder, recent, LINEAR, **changes)
     change(folder, (', delay="1d"', ""))  # known at once
     for words in (("train",), ("convert",), ("promote", "shop@candidate", "--override", "for the test")):
-        done = run(folder, *words)
-        assert done.code == 0, done
+        seakeep(*words, "--project", folder)
     ask, tell = re.findall("^#   (curl .*)$", (folder / "project.py").read_text("utf-8"), re.MULTILINE)
     with Server(folder) as server:
         asked, told, again = (

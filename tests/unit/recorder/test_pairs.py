@@ -125,3 +125,23 @@ def test_the_pairs_of_a_stage_are_those_answered_from_its_beginning():
 
 def test_no_pairs_give_an_empty_table():
     assert len(Pairing("late-arrival", 1, 2).table()) == 0
+
+
+def test_scores_of_classes_stay_with_their_pairs_whichever_failed():
+    rows = [(0.2, 0.3, 0.5), (), (0.6, 0.3, 0.1), ()]
+    others = [(0.1, 0.8, 0.1), (0.25, 0.5, 0.25), (), ()]
+    records = []
+    for place, (one, other) in enumerate(zip(rows, others, strict=True)):
+        for scores, version, role in ((one, 1, "champion"), (other, 2, "shadow")):
+            top = {"score": max(scores, default=math.nan), "error": "" if scores else "internal"}
+            pair = f"p{place}" if version == 2 else ""
+            id_ = f"p{place}" if version == 1 else f"s{place}"
+            records.append(prediction(place + 1, id=id_, version=version, role=role, pair=pair, scores=scores, **top))
+    table = paired(*records).table()
+    nothing = [math.nan] * 3
+    np.testing.assert_array_equal(table.champion_scores, [one or nothing for one in rows])
+    np.testing.assert_array_equal(table.candidate_scores, [one or nothing for one in others])
+    later = table.since(int(table.recorded_us[2]))
+    np.testing.assert_array_equal(later.champion_scores, [rows[2], nothing])
+    single = paired(prediction(1), prediction(2, version=2, role="shadow", pair="p00000001")).table()
+    assert single.champion_scores.shape == (1, 0)

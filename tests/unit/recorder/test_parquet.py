@@ -5,7 +5,10 @@ import pytest
 from tests.recording import all_same, batch, bits, prediction, same
 
 from seakeep.errors import RecorderError
-from seakeep.recorder import parquet, stored
+from seakeep.recorder import parquet, query, stored
+from seakeep.recorder.layout import parquet_path
+from seakeep.recorder.query import Query
+from seakeep.recorder.relation import Records
 from seakeep.records.prediction import Gap
 
 GAP = Gap(sequence=9, writer="w", count=4, reason="disk", from_us=1, to_us=2)
@@ -18,13 +21,34 @@ def test_records_come_back_in_every_bit(tmp_path):
         prediction(1),
         prediction(2, numbers=extremes, categories=[], feature_times_us=[], score=math.nan, error="row"),
         prediction(3, request={"a": 1, "b": 1.0, "c": None, "d": True, "e": "quote \" and ' and é", "f": 2**53 + 1}),
+        prediction(5, scores=(0.1, 5e-324, 0.9), answer="it's", score=0.9),
+        prediction(6, scores=(0.1, 0.2, 0.3, 0.4), answer="d"),
         prediction(4, numbers=[], categories=["", "a", "NULL", "é"], key="it's", request={}),
         prediction(2**62, time_us=2**62, decision=True),
     ]
-    assert parquet.write(((1, one) for one in [*made, GAP]), path) == 5
+    assert parquet.write(((1, one) for one in [*made, GAP]), path) == 7
     found = list(stored.read(path))
     assert found[0] == GAP
-    assert all_same(sorted(found[1:], key=lambda one: one.id), made)
+    by_id = [sorted(some, key=lambda one: one.id) for some in (found[1:], made)]
+    assert all_same(*by_id)
+
+
+def test_a_file_of_an_earlier_release_has_no_scores_of_classes_and_is_read_as_before(tmp_path):
+    import duckdb
+
+    newer, path = tmp_path / "newer", parquet_path(tmp_path, "w", 1, 1)
+    made = [prediction(1), prediction(2, score=math.nan, error="row")]
+    parquet.write(((1, one) for one in made), newer)
+    with duckdb.connect() as connection:
+        older = f"SELECT * EXCLUDE (scores, answer) FROM read_parquet('{newer}')"
+        connection.execute(f"COPY ({older}) TO '{path}' (FORMAT parquet)")
+    assert all_same(list(stored.read(path)), made)
+    assert all_same(stored.find(path, "id", made[0].id), made[:1])
+    table = query.load(tmp_path, Query())
+    assert (len(table), table.scores.shape, table.told.tolist()[0]) == (2, (2, 0), made[0].score)
+    with Records(tmp_path, Query()) as records:
+        found = records.duckdb().select("scores, answer").fetchall()
+    assert found == [([], ""), ([], "")]
 
 
 def test_equal_zeros_of_both_signs_stay_apart_in_a_column(tmp_path):

@@ -43,6 +43,7 @@ def text(node):
         ((A > 1) | ~(B < 2), "((a gt 1.0) or not((b lt 2.0)))"),
         (-A, "neg(a)"),
         (A.is_missing(), "is_missing(a)"),
+        (A.fill(0), "(a fill 0.0)"),
         (A.abs().log1p(), "log1p(abs(a))"),
         (A.dt.hour(), "hour(a)"),
         (A.dt.minute(), "minute(a)"),

@@ -6,7 +6,7 @@ import pytest
 
 from seakeep.recorder.pairs import PairTable
 from seakeep.records.model import Canary
-from seakeep.records.outputs import number
+from seakeep.records.outputs import classes, number
 from seakeep.serving.comparison import (
     ALPHA,
     COLD,
@@ -366,3 +366,40 @@ class TestNumbers:
             early = dataclasses.replace(found, label=np.where(np.arange(2_000) < count, found.label, np.nan))
             assert judge(early, CANARY, VALUE).action != "advance"
         assert judge(found, CANARY, VALUE).action == "rollback"
+
+
+def of_classes(count=1000, seed=0):
+    """Pairs of models of three classes, both as good as can be, and what came."""
+    rng = np.random.default_rng(seed)
+    scores = rng.dirichlet([1.0, 1.0, 1.0], count)
+    label = (rng.random(count)[:, None] > scores.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+    top = scores.max(axis=1)
+    both = {"champion_scores": scores, "candidate_scores": scores}
+    return dataclasses.replace(pairs(count, old=top, new=top, label=label, seed=seed), **both)
+
+
+ARRIVES = classes("early", "late", "never")
+
+
+def test_a_candidate_with_the_same_probabilities_of_classes_advances():
+    assert judge(of_classes(), CANARY, ARRIVES).action == "advance"
+
+
+def test_a_candidate_that_takes_classes_for_others_is_taken_back_though_as_sure():
+    same = of_classes()
+    turned = dataclasses.replace(same, candidate_scores=same.candidate_scores[:, [1, 2, 0]])
+    found = judge(turned, CANARY, ARRIVES)
+    assert found.action == "rollback"
+    assert "it is worse: Brier score" in found.reasons[0]
+    lost = losses(turned, ARRIVES)
+    assert 0 <= lost.champion.min() <= lost.candidate.max() <= 1
+    silent = dataclasses.replace(turned, label=np.full(len(turned), np.nan))
+    assert "scores differ and 0 of 100 outcomes are known" in judge(silent, CANARY, ARRIVES).reasons
+
+
+def test_the_loss_of_two_classes_is_that_of_the_probability_of_one():
+    two, (truth, came) = of_classes(), outcomes()
+    scores = np.column_stack([1 - truth, truth])
+    two = dataclasses.replace(two, label=came, champion_scores=scores, candidate_scores=scores)
+    found = losses(two, ARRIVES).champion
+    np.testing.assert_allclose(found, (truth - came) ** 2, atol=1e-12)

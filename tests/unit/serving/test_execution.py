@@ -43,18 +43,26 @@ class Elsewhere:
 
 
 @pytest.fixture
+def passes(monkeypatch):
+    """``passes(2.0)``: so many seconds are over at once."""
+    now, over = time.perf_counter, []
+    monkeypatch.setattr(time, "perf_counter", lambda: now() + sum(over))
+    return over.append
+
+
+@pytest.fixture
 def limited(make_plane, rig):
-    """Version 1 answers alone, its lookups may take a millisecond, and they are made elsewhere."""
-    plane = make_plane(models={"late": ModelSettings(features_ms=1)})
+    """Version 1 answers alone, its lookups may take a second, and they are made elsewhere."""
+    plane = make_plane(models={"late": ModelSettings(features_ms=1_000)})
     plane.serve(rig.load(rig.put(1)))
     plane.dataplane.execution.apart = Elsewhere()
     return plane
 
 
-def test_a_lookup_that_has_not_begun_in_its_time_is_not_waited_for(limited):
+def test_a_lookup_that_has_not_begun_in_its_time_is_not_waited_for(limited, passes):
     call, apart = limited.ask(row()), limited.dataplane.execution.apart
     limited.turn()
-    time.sleep(0.002)
+    passes(2.0)
     apart.later.pop()()
     assert [name for name, *_ in apart.given] == ["late", "late without features"]
     apart.finish(1)
@@ -65,11 +73,11 @@ def test_a_lookup_that_has_not_begun_in_its_time_is_not_waited_for(limited):
     assert (len(limited.replies), limited.queue.busy, limited.queue.stuck) == (1, False, False)
 
 
-def test_while_a_lookup_hangs_what_is_next_is_answered_without_features_in_another_thread(limited):
+def test_while_a_lookup_hangs_what_is_next_is_answered_without_features_in_another_thread(limited, passes):
     limited.ask(row("a"))
     limited.turn()
     apart = limited.dataplane.execution.apart
-    time.sleep(0.002)
+    passes(2.0)
     apart.later.pop()()
     waits = limited.ask(row("b"))
     assert limited.later == type(limited.later)(), "the other thread is busy with the first"
@@ -86,13 +94,13 @@ def test_while_a_lookup_hangs_what_is_next_is_answered_without_features_in_anoth
     assert (after.error, len(after.answers)) == (None, 1)
 
 
-def test_a_model_that_does_not_come_back_is_given_up_and_the_next_batch_gets_another_thread(limited):
+def test_a_model_that_does_not_come_back_is_given_up_and_the_next_batch_gets_another_thread(limited, passes):
     apart, execution = limited.dataplane.execution.apart, limited.dataplane.execution
     hung = limited.ask(row("hung"))
     limited.turn()
     next_one = limited.ask(row("next"))
     assert execution.end_hanging(60.0) == []
-    time.sleep(0.001)
+    passes(0.001)
     assert execution.end_hanging(0.0) == ["late"]
     assert [name for name, *_ in apart.given] == ["late", "late without its model"]
     apart.finish(1)
@@ -105,10 +113,10 @@ def test_a_model_that_does_not_come_back_is_given_up_and_the_next_batch_gets_ano
     assert execution.end_hanging(0.0) == []
 
 
-def test_whatever_goes_wrong_when_a_lookup_is_given_up_its_calls_are_answered(limited, monkeypatch, caplog):
+def test_whatever_goes_wrong_when_a_lookup_is_given_up_its_calls_are_answered(limited, monkeypatch, caplog, passes):
     call = limited.ask(row())
     limited.turn()
-    time.sleep(0.002)
+    passes(2.0)
     monkeypatch.setattr(limited.runner, "failed", explode)
     limited.dataplane.execution.apart.later.pop()()
     limited.dataplane.execution.apart.finish(1)
@@ -116,12 +124,12 @@ def test_whatever_goes_wrong_when_a_lookup_is_given_up_its_calls_are_answered(li
     assert (call.error.code, limited.dataplane.in_flight) == ("internal", 0)
 
 
-def test_a_model_that_scores_for_longer_than_its_lookup_may_take_is_waited_for(limited, monkeypatch):
+def test_a_model_that_scores_for_longer_than_its_lookup_may_take_is_waited_for(limited, monkeypatch, passes):
     call = limited.ask(row())
     limited.turn()
     ((_, work, done),) = limited.dataplane.execution.apart.given
     batches = work()
-    time.sleep(0.002)
+    passes(2.0)
     limited.dataplane.execution.apart.later.pop()()
     assert limited.replies == []
     done(batches)
@@ -206,10 +214,10 @@ def test_a_thread_that_cannot_be_started_is_a_fault_of_its_batch_alone(limited, 
     assert (after.error, limited.dataplane.in_flight) == (None, 0)
 
 
-def test_a_lookup_is_waited_for_where_nothing_can_be_begun_without_it(limited, monkeypatch, caplog):
+def test_a_lookup_is_waited_for_where_nothing_can_be_begun_without_it(limited, monkeypatch, caplog, passes):
     call, apart = limited.ask(row()), limited.dataplane.execution.apart
     limited.turn()
-    time.sleep(0.002)
+    passes(2.0)
     with monkeypatch.context() as broken:
         broken.setattr(apart, "run", explode)
         apart.later.pop()()
@@ -229,10 +237,10 @@ def test_where_no_thread_can_be_started_those_whose_model_hangs_are_told_all_the
     assert (call.error.code, limited.dataplane.in_flight) == ("internal", 0)
 
 
-def test_what_a_given_up_batch_had_come_to_is_not_taken_over(limited):
+def test_what_a_given_up_batch_had_come_to_is_not_taken_over(limited, passes):
     call = limited.ask(row())
     limited.turn()
-    time.sleep(0.002)
+    passes(2.0)
     apart = limited.dataplane.execution.apart
     apart.later.pop()()
     _, late, _ = apart.given[0]

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 from tests.serving_rig import KeyTable, ListSink, candidate, definition, expected_score, onnx_model
-from tests.serving_runs import PREDICT, body, events_body, row
+from tests.serving_runs import PREDICT, body, events_body, row, until
 
 from seakeep.serving.routing import place_of
 
@@ -357,7 +357,7 @@ class TestCanary:
         async with serve() as service:
             status, answer = await service.client.post(PREDICT, body(*[row(key) for key in keys]))
             assert status == 200
-            await asyncio.sleep(0.1)
+            await until(lambda: sum(record.role == "shadow" for record in service.predictions) == len(keys))
             return json.loads(answer), list(service.predictions)
 
 

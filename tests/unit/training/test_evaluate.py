@@ -1,9 +1,9 @@
 import dataclasses
-import time
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+from tests.steps import steps
 
 from seakeep.clock import DAY_US
 from seakeep.records.outputs import NEVER, number
@@ -149,11 +149,9 @@ def test_roc_auc_alone_is_that_of_evaluate():
     assert np.isnan(roc_auc(np.ones(3), np.arange(3.0)))
 
 
-def test_sixty_thousand_rows_take_less_than_two_seconds():
+def test_no_loop_goes_over_sixty_thousand_rows():
     rows = scored(rows=60_000, digits=6)
-    started = time.process_time()
-    evaluate(rows, threshold=0.8)
-    assert time.process_time() - started < 2
+    assert steps(lambda: evaluate(rows, threshold=0.8)) < 6_000
 
 
 def test_two_versions_beside_one_another_have_the_metrics_they_have_alone():

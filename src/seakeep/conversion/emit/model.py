@@ -16,7 +16,7 @@ from seakeep.conversion.emit import families, registry
 from seakeep.conversion.emit.forest import Forest
 from seakeep.conversion.emit.graph import Graph, Product
 from seakeep.conversion.emit.registry import Scored, predict
-from seakeep.conversion.outputs import outputs_of
+from seakeep.conversion.outputs import declared_order, outputs_of
 from seakeep.conversion.session import OUTPUTS
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
@@ -67,7 +67,7 @@ def estimators() -> frozenset[type]:
     return frozenset(kind for kind in predictors if kind.__name__[0] != "_" and _stands_alone(kind))
 
 
-def emit(estimator: Any, columns: Sequence[FeatureColumn]) -> Emission:
+def emit(estimator: Any, columns: Sequence[FeatureColumn], wanted: Outputs = PROBABILITY) -> Emission:
     """Write a fitted classifier, regressor or outlier detector as ONNX.
 
     Parameters
@@ -76,11 +76,13 @@ def emit(estimator: Any, columns: Sequence[FeatureColumn]) -> Emission:
         Fitted on a data frame of exactly these columns.
     columns
         The model's inputs, in order.
+    wanted
+        Of several classes, the declared ones: the model answers with theirs, in their order.
 
     Raises
     ------
     ConversionError
-        It is not fitted, or a step or a setting has no exact emitter. The message names the step.
+        It is not fitted, knows other classes than the declared ones, or a step or a setting has no exact emitter. The message names the step.
     """
     families.load()
     name = type(estimator).__name__
@@ -96,6 +98,9 @@ def emit(estimator: Any, columns: Sequence[FeatureColumn]) -> Emission:
     try:
         scored = predict(graph, estimator, graph.inputs, name)
         outputs, answer, width = _answer(graph, scored, outputs)
+        if wanted.of_classes and outputs.kind in {"probability", "probabilities"}:
+            order, outputs = declared_order(estimator, wanted), wanted
+            answer = answer if order == tuple(range(width)) else graph.take(answer, order)
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ConversionError(
             f"{name} is not built as the emitters know it: {type(error).__name__}: {error}",

@@ -10,6 +10,7 @@ import msgspec
 
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import PROBABILITY, Outputs
 
 if TYPE_CHECKING:
     from seakeep.conversion.emit.model import Emission
@@ -80,8 +81,8 @@ class Inputs:
     notes: tuple[str, ...] = ()
 
 
-def emitted(estimator: Any, inputs: Inputs) -> Taken:
-    """A fitted estimator through the exact emitters.
+def emitted(estimator: Any, inputs: Inputs, wanted: Outputs = PROBABILITY) -> Taken:
+    """A fitted estimator through the exact emitters; of classes, with those of the ``wanted`` ones in their order.
 
     Raises
     ------
@@ -92,9 +93,9 @@ def emitted(estimator: Any, inputs: Inputs) -> Taken:
     from seakeep.conversion.emit.model import emit
     from seakeep.conversion.native import native_scorer
 
-    emission = emit(estimator, inputs.named)
+    emission = emit(estimator, inputs.named, wanted)
     return Taken(
-        trained=native_scorer(estimator, inputs.named),
+        trained=native_scorer(estimator, inputs.named, wanted if wanted == emission.outputs else PROBABILITY),
         emission=dataclasses.replace(emission, columns=inputs.columns),
         name=type(estimator).__name__,
         notes=inputs.notes,

@@ -24,6 +24,7 @@ from seakeep.serving.tensors import (
     fault,
     layout_of,
     output_bytes,
+    output_shape,
     output_values,
     prediction_ids,
     read_request,
@@ -89,11 +90,13 @@ def answer(request: InferRequest, version: LoadedVersion, answers: Sequence[Answ
         message.parameters[RUNG].string_param = answers[0].rung
     for name, as_binary in request.outputs:
         values = output_values(name, answers)
-        output = message.outputs.add(name=name, datatype=OUTPUTS[name], shape=[len(values)])
+        datatype, shape = OUTPUTS[name], output_shape(name, answers, values)
+        output = message.outputs.add(name=name, datatype=datatype, shape=shape)
         if as_binary:
             message.raw_output_contents.append(output_bytes(name, values))
         else:
-            getattr(output.contents, CONTENTS[OUTPUTS[name]]).extend(values)
+            typed = map(str.encode, values) if datatype == "BYTES" else values
+            getattr(output.contents, CONTENTS[datatype]).extend(typed)
     return message
 
 

@@ -11,7 +11,7 @@ from seakeep.records.outputs import Outputs
 from seakeep.serving import v2
 from seakeep.serving.errors import RequestError, status_of
 from seakeep.serving.tensors import DTYPES
-from seakeep.serving.v1 import RowAnswer, ValueAnswer
+from seakeep.serving.v1 import ClassAnswer, RowAnswer, ValueAnswer
 
 pytest.importorskip("grpc")
 
@@ -220,3 +220,38 @@ def test_a_number_is_answered_with_its_value_alone(version, ask):
     wanted = ask()
     wanted.outputs.add(name="decision")
     assert refusal(version, wanted).hint == "outputs: value"
+
+
+@pytest.mark.parametrize("ask", [typed, raw])
+def test_a_class_is_answered_with_its_name_and_a_matrix(version, ask):
+    names = ("späť", "b", "c")
+    version = dataclasses.replace(version, outputs=Outputs(kind="probabilities", names=names), memory={})
+    request = read_infer(ask(), version, 100)
+    rows = [(0.5, 0.25, 0.25), (0.125, 0.75, 0.125)]
+    answers = [
+        ClassAnswer(f"p{i}", "", name, max(row), dict(zip(names, row, strict=True)), 3, ())
+        for i, (name, row) in enumerate(zip(names, rows, strict=False))
+    ]
+    told = answer(request, version, answers)
+    assert [(one.name, one.datatype, list(one.shape)) for one in told.outputs] == [
+        ("class", "BYTES", [2]),
+        ("probabilities", "FP64", [2, 3]),
+    ]
+    named = [name.encode() for name in names[:2]]
+    if ask is raw:
+        lengths = b"".join(struct.pack("<I", len(one)) + one for one in named)
+        assert [*told.raw_output_contents] == [lengths, np.array(rows).tobytes()]
+    else:
+        assert [*told.outputs[0].contents.bytes_contents] == named
+        assert [*told.outputs[1].contents.fp64_contents] == [value for row in rows for value in row]
+    body, head = v2.encode_answer(request, version, answers)
+    outputs = json.loads(body[:head])["outputs"]
+    assert [one["shape"] for one in outputs] == [[2], [2, 3]]
+    if ask is raw:
+        assert body[head:] == b"".join(told.raw_output_contents)
+    else:
+        assert outputs[0]["data"] == list(names[:2])
+        assert outputs[1]["data"] == [value for row in rows for value in row]
+    wanted = ask()
+    wanted.outputs.add(name="score")
+    assert refusal(version, wanted).hint == "outputs: class, probabilities"

@@ -1,0 +1,1 @@
+"""Delta tables, by the Python package ``deltalake``."""
