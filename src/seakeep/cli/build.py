@@ -103,7 +103,7 @@ def register(
             actor=options.actor(),
         )
     run = project.stores.runs.get(version.run)
-    shown = f"{run_summary(run)}\n\n{proof_line(version.ref, proof)}"
+    shown = f"{run_summary(run)}\n\n{proof_line(version, proof)}"
     output.data({"version": version, "proof": proof, "warnings": run.warnings}, shown, as_json=as_json)
     output.done(f"{version.ref} registered", next_step=f"seakeep gates {version.ref}")
 
