@@ -118,12 +118,7 @@ def prove_native(
             f"the estimator accepts none of the {len(rows)} validation rows, so nothing can be proved{why_refused(trained, rows)}",
             hint="train on the frame as it is given, with a validation period that holds rows",
         )
-    width = 1 if native.outputs.single else len(native.outputs.names)
-    if first.scores.shape[1] not in {1, width}:
-        raise ConversionError(
-            f"{type(estimator).__name__} gives {first.scores.shape[1]} numbers a row where {native.outputs.kind} has {width}",
-            hint="fit one estimator for each of the numbers",
-        )
+    _require_width(estimator, first, native)
     cases = _cases(rows, nearest(rule.margin(first.scores), _NEAR))
     alone = _dependent(trained, [rows, *cases.values()]) > 0
     if alone:
@@ -165,6 +160,15 @@ def prove_native(
         host=host_class(),
     )
     return model, proof
+
+
+def _require_width(estimator: Any, first: Answers, native: Native) -> None:
+    width = 1 if native.outputs.single else len(native.outputs.names)
+    if first.scores.shape[1] not in {1, width}:
+        raise ConversionError(
+            f"{type(estimator).__name__} gives {first.scores.shape[1]} numbers a row where {native.outputs.kind} has {width}",
+            hint="fit one estimator for each of the numbers",
+        )
 
 
 def one_by_one(scorer: Scorer) -> Scorer:
