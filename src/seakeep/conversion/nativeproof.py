@@ -112,13 +112,7 @@ def prove_native(
     native = packed.native
     trained = native_scorer(estimator, native.columns)
     rule = Rule(native.outputs, threshold, 0.0)
-    first = answers(trained, rows)
-    if bool(first.refused.all()):
-        raise ConversionError(
-            f"the estimator accepts none of the {len(rows)} validation rows, so nothing can be proved{why_refused(trained, rows)}",
-            hint="train on the frame as it is given, with a validation period that holds rows",
-        )
-    _require_width(estimator, first, native)
+    first = _accepted(estimator, native, trained, rows)
     cases = _cases(rows, nearest(rule.margin(first.scores), _NEAR))
     alone = _dependent(trained, [rows, *cases.values()]) > 0
     if alone:
@@ -169,6 +163,23 @@ def _require_width(estimator: Any, first: Answers, native: Native) -> None:
             f"{type(estimator).__name__} gives {first.scores.shape[1]} numbers a row where {native.outputs.kind} has {width}",
             hint="fit one estimator for each of the numbers",
         )
+
+
+def _accepted(estimator: Any, native: Native, trained: Scorer, rows: Rows) -> Answers:
+    """The estimator's answers to the validation rows; ConversionError if they are none, or not of the declared form."""
+    first = answers(trained, rows)
+    if bool(first.refused.all()):
+        raise ConversionError(
+            f"the estimator accepts none of the {len(rows)} validation rows, so nothing can be proved{why_refused(trained, rows)}",
+            hint="train on the frame as it is given, with a validation period that holds rows",
+        )
+    width = 1 if native.outputs.single else len(native.outputs.names)
+    if first.scores.shape[1] not in {1, width}:
+        raise ConversionError(
+            f"{type(estimator).__name__} gives {first.scores.shape[1]} numbers a row where {native.outputs.kind} has {width}",
+            hint="fit one estimator for each of the numbers",
+        )
+    return first
 
 
 def one_by_one(scorer: Scorer) -> Scorer:
