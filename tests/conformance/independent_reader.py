@@ -37,6 +37,8 @@ FIELDS = {
         "model_us",
         "total_us",
         "error",
+        "scores",
+        "answer",
     ],
     "e": ["sequence", "batch", "source", "recorded_us", "columns"],
     "g": ["sequence", "writer", "count", "reason", "from_us", "to_us"],
