@@ -86,13 +86,21 @@ class ScoringSession:
         """
         if len(numbers) == 0:
             return np.empty(0 if self.outputs.single else (0, len(self.outputs.names)))
+        if self._terms is None:
+            return self._run(numbers, categories)
+        parts = self._terms.parts(categories)
+        return np.concatenate([self._run(numbers[part], categories[part], terms) for part, terms in parts])
+
+    def _run(
+        self, numbers: NDArray[np.float64], categories: NDArray[np.object_], terms: NDArray[np.object_] | None = None
+    ) -> NDArray[np.float64]:
         feeds: dict[str, Any] = {}
         if NUMBERS in self._inputs:
             feeds[NUMBERS] = numbers
         if CATEGORIES in self._inputs:
             feeds[CATEGORIES] = categories
-        if self._terms:
-            feeds[TERMS] = self._terms.of(categories)
+        if terms is not None:
+            feeds[TERMS] = terms
         scores: NDArray[np.float64] = self._session.run([SCORE], feeds)[0]
         return scores
 
