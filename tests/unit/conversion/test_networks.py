@@ -174,7 +174,8 @@ def test_one_branch_for_all_rows_would_be_found(made, unseen):
         sides = [source(side, categories) for side in (numbers, -numbers)]
         return np.where(numbers[:, 0] > 0, *sides)
 
-    proof = prove(branching, emission, unseen.rows(inputs), threshold=0.4, artefact_sha256="")
+    some = unseen.rows(inputs).take(np.arange(20))
+    proof = prove(branching, emission, some, threshold=0.4, artefact_sha256="")
     assert not proof.passed
     assert proof.max_difference > 1e-2
 
