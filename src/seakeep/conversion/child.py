@@ -108,19 +108,18 @@ def _emitted(estimator: Any, request: Request) -> Taken:
     try:
         return emitted(estimator, Inputs(request.columns, request.columns), request.outputs)
     except ConversionError as error:
-        from seakeep.conversion.outputs import outputs_of, require_served
+        from seakeep.conversion.outputs import served_outputs
 
-        require_served(outputs_of(estimator), type(estimator).__name__, request.outputs)
+        served_outputs(estimator, request.outputs)
         raise ConversionError(error.message, hint="; ".join(filter(None, (error.hint, AS_IT_IS)))) from error
 
 
 def _keep(estimator: Any, own: OwnCode, rows: Rows, request: Request) -> tuple[bytes, ParityProof]:
     """Pack an estimator as it is, and prove it."""
     from seakeep.conversion.nativeproof import packed_model, prove_native, steady
-    from seakeep.conversion.outputs import outputs_of, require_served
+    from seakeep.conversion.outputs import served_outputs
 
-    outputs = outputs_of(estimator)
-    require_served(outputs, type(estimator).__name__, request.outputs)
+    outputs = served_outputs(estimator, request.outputs)
     steady(estimator)
     packed = packed_model(estimator, request.columns, outputs, own)
     return prove_native(estimator, packed, rows, threshold=request.threshold, artefact_sha256=request.artefact_sha256)
