@@ -35,12 +35,19 @@ _GIB = 1024**3
 _NEW_USER_NAMESPACE, _NEW_NETWORK_NAMESPACE = 0x10000000, 0x40000000  # linux/sched.h
 
 
-def enter_cage(*, leave_network: bool = True) -> None:
-    """Limit memory and files, forbid core dumps, and leave the network if this system lets a process do so."""
+def enter_cage(*, leave_network: bool = True, gpu: bool = False) -> None:
+    """Limit memory and files, forbid core dumps, and leave the network if this system lets a process do so.
+
+    Parameters
+    ----------
+    gpu
+        Whether a GPU is to be used: its driver reserves far more addresses than there is memory, so that what can be
+        written is limited in place of them.
+    """
     if leave_network:
         _leave_network()
     limit(resource.RLIMIT_CORE, 0)
-    limit(resource.RLIMIT_AS, 8 * _GIB)
+    limit(resource.RLIMIT_DATA if gpu else resource.RLIMIT_AS, 8 * _GIB)
     limit(resource.RLIMIT_FSIZE, 2 * _GIB)
     limit(resource.RLIMIT_NOFILE, 256)
 
@@ -125,7 +132,7 @@ def _keep(estimator: Any, own: OwnCode, rows: Rows, request: Request) -> tuple[b
     return prove_native(estimator, packed, rows, threshold=request.threshold, artefact_sha256=request.artefact_sha256)
 
 
-def main(folder: Path, form: str = "", *, without_cage: bool = False) -> int:
+def main(folder: Path, form: str = "", *, without_cage: bool = False, gpu: bool = False) -> int:
     """Run in the cage; returns the exit status. A fault becomes ``error.json``.
 
     Parameters
@@ -134,10 +141,12 @@ def main(folder: Path, form: str = "", *, without_cage: bool = False) -> int:
         The format of a file made elsewhere; ``""``: the estimator is of a run of this project.
     without_cage
         Read a pickle even where this system gives no full cage.
+    gpu
+        The proof is to be done on a GPU.
     """
     # Only a process of one thread may leave its namespaces: nothing that starts threads is imported before.
     missing = _confine(folder) if form else ""
-    enter_cage(leave_network=not form or bool(missing))
+    enter_cage(leave_network=not form or bool(missing), gpu=gpu)
     hold_to_lifeline()
     import msgspec
 
@@ -226,4 +235,5 @@ def _leave_network() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:3], without_cage="without-cage" in sys.argv[3:]))
+    allowed = sys.argv[3:]
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:3], without_cage="without-cage" in allowed, gpu="gpu" in allowed))

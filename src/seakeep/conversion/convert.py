@@ -156,7 +156,8 @@ def _converted(artefact: bytes, frame: Frame, request: exchange.Request, timeout
         exchange.write_rows(folder / exchange.FRAME, Rows(frame.numbers(), frame.categories()))
         (folder / exchange.REQUEST).write_bytes(msgspec.json.encode(request))
         (folder / exchange.SCRATCH).mkdir()
-        how = [] if request.format == exchange.RUN else [request.format, *["without-cage"] * request.without_cage]
+        form = "" if request.format == exchange.RUN else request.format
+        how = [form, *["without-cage"] * request.without_cage, *["gpu"] * (request.engine.accelerator != "cpu")]
         run_caged(folder, "seakeep.conversion.child", arguments=how, timeout_s=timeout_s, threads=int(request.native))
         try:
             proof = msgspec.json.decode(read_bounded(folder / exchange.PROOF, _MOST_TOLD), type=ParityProof)
@@ -225,7 +226,7 @@ def run_caged(folder: Path, module: str, *, arguments: Sequence[str] = (), timeo
         raise ConversionError(
             f"the converter ended {ended}: {tail or 'it said nothing'}",
             hint="if memory or time ran out, convert a smaller model"
-            + "; a damaged file may end the library that reads it: save it again" * bool(arguments),
+            + "; a damaged file may end the library that reads it: save it again" * any(arguments[:1]),
         )
 
 
