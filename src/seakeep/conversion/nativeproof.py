@@ -164,7 +164,12 @@ def _accepted(estimator: Any, native: Native, trained: Scorer, rows: Rows) -> An
             f"the estimator accepts none of the {len(rows)} validation rows, so nothing can be proved{why_refused(trained, rows)}",
             hint="train on the frame as it is given, with a validation period that holds rows",
         )
-    _require_width(estimator, first, native)
+    width = 1 if native.outputs.single else len(native.outputs.names)
+    if first.scores.shape[1] not in {1, width}:
+        raise ConversionError(
+            f"{type(estimator).__name__} gives {first.scores.shape[1]} numbers a row where {native.outputs.kind} has {width}",
+            hint="fit one estimator for each of the numbers",
+        )
     return first
 
 

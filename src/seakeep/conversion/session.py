@@ -102,8 +102,8 @@ class ScoringSession:
             return np.concatenate([self.score(numbers[part], categories[part]) for part in parts])
         if self._terms is None:
             return self._run(numbers, categories)
-        parts = self._terms.parts(categories)
-        return np.concatenate([self._run(numbers[part], categories[part], terms) for part, terms in parts])
+        split = self._terms.parts(categories)
+        return np.concatenate([self._run(numbers[part], categories[part], terms) for part, terms in split])
 
     def _run(
         self, numbers: NDArray[np.float64], categories: NDArray[np.object_], terms: NDArray[np.object_] | None = None
