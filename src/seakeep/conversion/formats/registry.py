@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from seakeep.conversion.formats import catboostfile, lightgbmfile, onnxfile, picklefile, skopsfile, xgboostfile
 from seakeep.conversion.formats.bounds import zip_entries
 from seakeep.conversion.formats.format import Format, Taken
-from seakeep.errors import ConversionError
+from seakeep.errors import ConversionError, SeakeepError
 from seakeep.records.feature import FeatureColumn
 
 FORMATS: dict[str, Format] = {
@@ -51,7 +51,7 @@ def take(form: str, content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
 
     Raises
     ------
-    ConversionError
+    SeakeepError
         Its library is not installed, it is damaged or holds what is not trusted, or has other inputs than the model.
     """
     chosen = FORMATS[form]
@@ -59,7 +59,7 @@ def take(form: str, content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
         warnings.simplefilter("always")
         try:
             taken = chosen.take(content, columns)
-        except ConversionError:
+        except SeakeepError:
             raise
         except ImportError as error:
             raise ConversionError(
