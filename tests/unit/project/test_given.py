@@ -14,12 +14,14 @@ from sklearn.tree import DecisionTreeRegressor
 
 from seakeep.cli.build import run_summary
 from seakeep.clock import DAY_US, FixedClock, parse_moment
+from seakeep.conversion.modelfile import read_model_file
 from seakeep.conversion.native import frame_of
+from seakeep.conversion.reading import Reading
 from seakeep.conversion.rows import Rows
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import ConversionError, TrainingError
 from seakeep.project import jobs, open_project
-from seakeep.project.judge import Allowed, judge_file, kept
+from seakeep.project.judge import judge_file, kept
 from seakeep.records.feature import FeatureColumn
 from seakeep.records.outputs import NEVER
 
@@ -86,11 +88,10 @@ def test_a_pickle_that_is_trusted_comes_with_its_caveat_and_of_a_number_too(shop
     fitted, told = judge_file(
         model,
         frame,
-        tmp_path / "m.joblib",
+        read_model_file(tmp_path / "m.joblib", Reading(trust_pickle=True, without_cage=True)),
         into=tmp_path / "into",
         validate_from_us=0,
         seed=0,
-        allowed=Allowed(pickle=True, without_cage=True),
     )
     assert told.format == "pickle"
     assert "only as true as whoever made the pickle" in fitted.warnings[1]
@@ -119,7 +120,7 @@ def test_a_pickle_is_refused_before_the_data_are_read(shop, tmp_path):
     (tmp_path / "m.pkl").write_bytes(pickle.dumps({}))
     project = open_project(shop(), clock=NOW)
     with pytest.raises(ConversionError, match=r"named \.json, but its content is a pickle"):
-        project.files.register(tmp_path / "model.json", trust_pickle=True)
+        project.files.register(tmp_path / "model.json", reading=Reading(trust_pickle=True))
     with pytest.raises(ConversionError, match="runs whatever code") as told:
         project.files.register(tmp_path / "m.pkl")
     assert "--trust-pickle" in told.value.hint

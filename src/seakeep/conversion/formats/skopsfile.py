@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from seakeep.conversion.formats.bounds import zip_entries
 from seakeep.conversion.formats.format import Format, Taken, fitted
+from seakeep.conversion.reading import Reading
 from seakeep.conversion.skopsfile import loads
 from seakeep.records.feature import FeatureColumn
 
 
-def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
+def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -> Taken:
     return fitted(loads(content), columns)
 
 
