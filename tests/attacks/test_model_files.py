@@ -279,7 +279,7 @@ class TestFiles:
                 archive.writestr(f"archive/{part}", content)
                 archive.writestr("archive/data/weights/weight_0", saved)
             file = read_model_file(tmp_path / f"{number}.pt2", Reading(gives="logits"))
-            with pytest.raises(ConversionError, match="holds|cannot be read") as refusal:
+            with pytest.raises(ConversionError, match=r"holds|cannot be read") as refusal:
                 registry.take("pt2", file.content, COLUMNS, file.reading)
             assert refusal.value.hint
             assert not mark.exists()

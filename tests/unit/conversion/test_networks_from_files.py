@@ -133,7 +133,9 @@ class TestTaken:
 
     def test_what_other_files_say_themselves_is_not_said_again(self, tmp_path):
         (tmp_path / "m.cbm").write_bytes(b"CBM1")
-        with pytest.raises(ConversionError, match="--gives says what a network gives, but m.cbm is a CatBoost") as told:
+        with pytest.raises(
+            ConversionError, match=r"--gives says what a network gives, but m\.cbm is a CatBoost"
+        ) as told:
             read_model_file(tmp_path / "m.cbm", Reading(gives="values"))
         assert told.value.hint == "leave out --gives"
 
