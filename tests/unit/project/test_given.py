@@ -74,6 +74,28 @@ def test_a_file_becomes_a_version_that_is_promoted_as_any_other(shop, tmp_path, 
 
 
 @pytest.mark.slow
+def test_weights_of_a_network_in_the_project_become_a_version(shop, tmp_path, seakeep):
+    torch = pytest.importorskip("torch", reason="needs the extra `torch`")
+    save = pytest.importorskip("safetensors.torch", reason="needs the extra `torch`").save_file
+    net = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        net.weight[:], net.bias[:] = torch.tensor([[0.02, 0.0]]), -0.5
+    save(net.state_dict(), tmp_path / "m.safetensors")
+    folder = shop(NUMBERS, GATES, ("features=[recent, request]", "features=[request]"))
+    (folder / "nets.py").write_text("import torch\n\ndef small():\n    return torch.nn.Linear(2, 1)\n")
+    said = ("--gives", "logits", "--network", "nets:small", "--as-of", "2024-04-09")
+    command = ("register", tmp_path / "m.safetensors", "--model", "returned", *said, "--project", folder, "--json")
+    shown = json.loads(seakeep(*command).out)
+    assert shown["proof"]["passed"]
+    assert shown["proof"]["mutants_caught"] == shown["proof"]["mutants"] > 0
+    assert any("in this order, is not checked" in warning for warning in shown["warnings"])
+    project = open_project(folder, clock=NOW)
+    run = project.stores.runs.get(shown["version"]["run"])
+    assert (run.given.format, "nets.py" in run.code) == ("safetensors", True)
+    assert run.metrics["roc_auc"].value > 0.55
+
+
+@pytest.mark.slow
 def test_a_pickle_that_is_trusted_comes_with_its_caveat_and_of_a_number_too(shop, tmp_path, data):
     joblib.dump(DecisionTreeRegressor(max_depth=3).fit(*data), tmp_path / "m.joblib")
     number = ('sk.col("returned") > 0, delay="1d")', 'sk.col("returned") * 1.5, delay="1d", answers=sk.number())')
