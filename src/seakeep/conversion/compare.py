@@ -27,6 +27,10 @@ class Answers:
         none: NDArray[np.bool_] = np.isnan(self.scores).max(axis=1, initial=False)
         return none
 
+    def at(self, chosen: NDArray[np.int64]) -> Answers:
+        """Those to the rows at these positions."""
+        return Answers(self.scores[chosen], self.refused[chosen])
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Comparison:
@@ -58,6 +62,19 @@ class Comparison:
         """Rows in which the sides disagree."""
         wrong: NDArray[np.bool_] = self.error | self.nan | self.flip | (self.difference > tolerance)
         return wrong
+
+    def at(self, chosen: NDArray[np.int64]) -> Comparison:
+        """That of the rows at these positions."""
+        return Comparison(
+            self.rows.take(chosen),
+            self.trained.at(chosen),
+            self.served.at(chosen),
+            self.difference[chosen],
+            self.error[chosen],
+            self.nan[chosen],
+            self.flip[chosen],
+            self.tie[chosen],
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ rows beside it. The first two fail the proof; in the third case each row is scor
 from __future__ import annotations
 
 import hashlib
+import itertools
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -43,6 +45,7 @@ _FRAMEWORKS = {
     "catboost": "catboost",
 }  # fmt: skip
 _NEAR, _BASE, _POOL = 256, 3, 300
+_FEW, _AGAIN = 32, 100
 
 
 def steady(estimator: Any) -> None:
@@ -113,29 +116,43 @@ def prove_native(
     trained = native_scorer(estimator, native.columns, native.outputs)
     rule = Rule(native.outputs, threshold, 0.0)
     first = _accepted(estimator, native, trained, rows)
-    cases = _cases(rows, nearest(rule.margin(first.scores), _NEAR))
-    alone = _dependent(trained, [rows, *cases.values()]) > 0
+    near = nearest(rule.margin(first.scores), _NEAR)
+    cases = _cases(rows, near)
+    alone = _other_alone(trained, rows, first) or _dependent(trained, [rows, *cases.values()]) > 0
+    ask, every = answers, {"validation": rows, **cases}
     if alone:
-        native = msgspec.structs.replace(native, alone=True)
-        rows = rows.take(spread(len(rows), MOST_ALONE))
-        trained = one_by_one(trained)
+        native, ask = msgspec.structs.replace(native, alone=True), one_by_one
+        every["validation"] = rows.take(spread(len(rows), MOST_ALONE))
+        if len(rows) <= MOST_ALONE:  # rows of the validation, of which each is asked by itself already
+            del every["threshold"]
     model = pack(msgspec.structs.replace(packed, native=native))
     session = NativeSession(model)
+    meanwhile = ThreadPoolExecutor(1)
 
     def compare(some: Rows) -> Comparison:
-        return weigh(some, answers(trained, some), answers(session.score, some), rule)
+        served = meanwhile.submit(answers, session.score, some)  # by the other process, while this one answers too
+        return weigh(some, ask(trained, some), served.result(), rule)
 
     try:
-        compared = {kind: compare(some) for kind, some in {"validation": rows, **cases}.items() if len(some)}
-        batch = _dependent(session.score, [found.rows for found in compared.values()])
+        compared = {kind: compare(some) for kind, some in every.items() if len(some)}
+        if len(near) and "threshold" not in compared:
+            compared["threshold"] = compared["validation"].at(near)
+        parts = [found.rows for found in compared.values()]
+        batch = _mixed(session.score, list(compared.values())) if alone else _dependent(session.score, parts)
         worst = worst_of(compared, compare, native.columns, 0.0)
     finally:
+        meanwhile.shutdown()
         session.close()
+    proof = _proof(compared, batch, native, hashlib.sha256(model).hexdigest())
+    return model, msgspec.structs.replace(proof, worst=worst, artefact_sha256=artefact_sha256)
+
+
+def _proof(compared: dict[str, Comparison], batch: int, native: Native, model_sha256: str) -> ParityProof:
+    """What the comparisons show of the model; whose it is, and its worst row, is added by who knows."""
     everything = list(compared.values())
     errors, nans, flips = (sum(int(getattr(c, name).sum()) for c in everything) for name in ("error", "nan", "flip"))
     bits = sum(_other_bits(c.trained, c.served) for c in everything)
-    model_sha256 = hashlib.sha256(model).hexdigest()
-    proof = ParityProof(
+    return ParityProof(
         passed=not (bits or errors or nans or flips or batch),
         cases={kind: len(found.rows) for kind, found in compared.items()}
         | {"refused": sum(int(c.trained.refused.sum()) for c in everything)},
@@ -146,14 +163,13 @@ def prove_native(
         batch_mismatches=batch,
         tolerance=0.0,
         batch_sizes=BATCH_SIZES,
-        worst=worst,
+        worst={},
         versions=versions_in_proof() | native.versions,
         model_sha256=model_sha256,
-        artefact_sha256=artefact_sha256,
+        artefact_sha256="",
         digest=digest_of(compared, model_sha256),
         host=host_class(),
     )
-    return model, proof
 
 
 def _accepted(estimator: Any, native: Native, trained: Scorer, rows: Rows) -> Answers:
@@ -173,14 +189,14 @@ def _accepted(estimator: Any, native: Native, trained: Scorer, rows: Rows) -> An
     return first
 
 
-def one_by_one(scorer: Scorer) -> Scorer:
-    """The same answers, each row scored by itself."""
-
-    def score(numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
-        parts = [scorer(numbers[at : at + 1], categories[at : at + 1]) for at in range(len(numbers))]
-        return np.concatenate(parts)
-
-    return score
+def one_by_one(scorer: Scorer, rows: Rows) -> Answers:
+    """The answers to rows of which each is scored by itself."""
+    each = [answers(scorer, rows.take(np.array([row]))) for row in range(len(rows))]
+    width = max((one.scores.shape[1] for one in each), default=1)
+    scores = [np.broadcast_to(one.scores, (1, width)) for one in each]
+    return Answers(
+        np.concatenate([np.empty((0, width)), *scores]), np.array([bool(one.refused[0]) for one in each], dtype=bool)
+    )
 
 
 def _versions_in_use() -> dict[str, str]:
@@ -198,6 +214,31 @@ def _cases(rows: Rows, near: NDArray[np.int64]) -> dict[str, Rows]:
         "unseen": probe.unseen(rows, base),
         "extremes": probe.extremes(rows, base),
     }
+
+
+def _other_alone(scorer: Scorer, rows: Rows, first: Answers) -> bool:
+    """Whether one of a few rows is answered otherwise by itself than among all: what soon finds most that depend on others."""
+    few = np.flatnonzero(~first.refused)
+    few = few[spread(len(few), _FEW)]
+    return not bool(same(one_by_one(scorer, rows.take(few)).scores, first.scores[few]).all())
+
+
+def _mixed(scorer: Scorer, compared: Sequence[Comparison]) -> int:
+    """Rows of a model that scores each by itself whose bits change when they come again, in another order and other batches.
+
+    There is nothing in a batch then on which a row's bits could depend but what was asked before it.
+    """
+    chosen = [(found, spread(len(found.rows), _AGAIN // len(compared))) for found in compared]
+    pool = joined([found.rows.take(some) for found, some in chosen])
+    expected = np.concatenate([found.served.scores[some] for found, some in chosen])
+    order = np.random.default_rng(0).permutation(len(pool))
+    sizes = itertools.chain.from_iterable(itertools.repeat(BATCH_SIZES[:-1]))
+    mismatched, at = 0, 0
+    while at < len(pool):
+        part = order[at : at + next(sizes)]
+        mismatched += int((~same(answers(scorer, pool.take(part)).scores, expected[part])).sum())
+        at += len(part)
+    return mismatched
 
 
 def _dependent(scorer: Callable[..., NDArray[np.float64]], parts: Sequence[Rows]) -> int:

@@ -3,6 +3,7 @@
 import hashlib
 import pickle  # noqa: TID251 -- an artefact as training stores it
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -62,6 +63,20 @@ class Here:
         """There is no process."""
 
 
+class Inline:
+    """In place of another thread, whose warnings this one would hear: the session is in this process here."""
+
+    def __init__(self, threads):
+        assert threads == 1
+
+    def submit(self, ask, *given):
+        told = ask(*given)
+        return types.SimpleNamespace(result=lambda: told)
+
+    def shutdown(self):
+        """There is nothing to end."""
+
+
 class Whole(Here):
     """One that gives every number of a row."""
 
@@ -78,6 +93,7 @@ def fitted(estimator, rows):
 @pytest.fixture
 def proved(monkeypatch, rows):
     monkeypatch.setattr(nativeproof, "NativeSession", Here)
+    monkeypatch.setattr(nativeproof, "ThreadPoolExecutor", Inline)
     monkeypatch.setattr(nativeproof, "_POOL", 20)
     monkeypatch.setattr(nativeproof, "_BASE", 1)
     monkeypatch.setattr("sys.meta_path", sys.meta_path.copy())
@@ -131,6 +147,7 @@ def test_a_model_whose_answer_depends_on_the_rows_beside_is_asked_for_each_row_a
 def test_of_classes_the_declared_ones_are_served_in_their_order_whatever_the_estimators_own(monkeypatch, rows, labels):
     """Trained on the classes' places or on their names; where it knows others, it is refused by name."""
     monkeypatch.setattr(nativeproof, "NativeSession", Whole)
+    monkeypatch.setattr(nativeproof, "ThreadPoolExecutor", Inline)
     monkeypatch.setattr(nativeproof, "_POOL", 20)
     monkeypatch.setattr(nativeproof, "_BASE", 1)
     data = frame_of(rows, COLUMNS).to_pandas()[["a"]]
@@ -147,6 +164,46 @@ def test_of_classes_the_declared_ones_are_served_in_their_order_whatever_the_est
     assert served.tobytes() == np.ascontiguousarray(model.predict_proba(data)[:, place]).tobytes()
     with pytest.raises(ConversionError, match=r"other classes than are declared: .*west"):
         served_outputs(model, classes("south", "east", "north", "west"))
+
+
+class Forgetful(Centred):
+    """Its answers depend on the rows beside, and on what it was asked before."""
+
+    def predict_proba(self, frame):
+        self.asked_ = getattr(self, "asked_", 0) + len(frame)
+        return super().predict_proba(frame) * (1 - self.asked_ // 7 * 2.0**-40)
+
+
+def test_a_model_that_answers_otherwise_when_rows_come_again_fails_the_proof_though_asked_for_each_alone(proved):
+    _, proof = proved(Forgetful(), **{Forgetful.__module__: CodeFile("here.py", "")})
+    assert not proof.passed
+    assert proof.batch_mismatches > 0
+
+
+def test_where_each_row_is_scored_by_itself_none_is_asked_for_more_often_than_needed(proved, monkeypatch):
+    """Also those that are refused: no batch is halved until they are found."""
+    asked = []
+
+    class Counted(Centred):
+        __module__ = Centred.__module__
+
+        def predict_proba(self, frame):
+            asked.append(len(frame))
+            if frame["a"].isna().any():
+                raise ValueError("a number is missing")
+            return super().predict_proba(frame)
+
+    def halves(numbers, _):
+        return np.where(np.isfinite(numbers[:, 0]), 0.5, np.nan)
+
+    session = types.SimpleNamespace(score=halves, close=lambda: None)
+    monkeypatch.setattr(nativeproof, "NativeSession", lambda _: session)
+    _, proof = proved(Counted(), **{Centred.__module__: CodeFile("here.py", "")})
+    assert proof.cases["refused"] > 0
+    tried = sum(proof.cases[kind] for kind in ("validation", "missing", "unseen", "extremes"))
+    few = 30
+    assert proof.worst == {}
+    assert asked == [30, *[1] * few, *[1] * tried]
 
 
 def test_a_model_that_accepts_no_row_is_refused(proved, rows, forest):
