@@ -78,7 +78,7 @@ def run(folder: Path) -> None:
     if request.format == exchange.RUN:
         taken = _emitted(_unpickled(content), request)
     else:
-        taken = registry.take(request.format, content, request.columns, request.reading)
+        taken = registry.take(request.format, content, request.columns, request.reading, request.outputs)
     # Not before: what cannot be read is told without them.
     from seakeep.conversion.enginesettings import executed
     from seakeep.conversion.outputs import require_served

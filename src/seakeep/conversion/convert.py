@@ -242,6 +242,8 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
         # Threads that spin while they wait make a proof ten times slower on a machine that also serves.
         "OMP_WAIT_POLICY": "passive",
         "KERAS_BACKEND": "torch",
+        # There is no place for the semaphores of its pools in the cage, which it would warn of.
+        "JOBLIB_MULTIPROCESSING": "0",
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",

@@ -62,8 +62,7 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
         ValueError
             Its classes are not exactly the declared ones; the message says which are missing or not declared.
         """
-        coded = all(isinstance(one, int | float) for one in classes)
-        wanted: list[object] = list(range(len(self.names))) if coded else list(self.names)
+        wanted: list[object] = list(range(len(self.names))) if coded(classes) else list(self.names)
         told = dict(zip(wanted, self.names, strict=True))
         lacking = [name for one, name in told.items() if one not in classes]
         odd = [str(one) for one in classes if one not in told]
@@ -81,6 +80,11 @@ NEVER = sys.float_info.max
 """The threshold of models whose answers are no yes or no: no answer reaches it."""
 TOLERANCE = 1e-9
 """Values that differ by less than this, as a share of the larger one where that is above 1, are the same but for rounding."""
+
+
+def coded(classes: Sequence[object]) -> bool:
+    """Whether a classifier knows its classes by number, not by name."""
+    return all(isinstance(one, int | float) for one in classes)
 
 
 def number() -> Outputs:

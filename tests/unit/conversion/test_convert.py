@@ -147,6 +147,12 @@ def test_a_pickle_sees_no_secret_of_the_parents_environment(frame, monkeypatch):
     )
 
 
+def test_joblib_needs_no_semaphores_in_the_cage_and_so_warns_of_none(tmp_path):
+    """Where files are read-only it would say so of every file that is read, and a run would keep that."""
+    code = "from joblib import _multiprocessing_helpers as helpers; assert helpers.mp is None"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], env=module._environment(tmp_path, 0), check=True)
+
+
 @pytest.mark.slow
 def test_a_pickle_cannot_fill_the_disk_or_the_memory(frame):
     assert "MemoryError" in attempt(frame, "bytearray(9 * 1024**3)")

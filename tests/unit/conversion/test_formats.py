@@ -23,10 +23,12 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from seakeep.conversion.formats import registry
 from seakeep.conversion.formats.bounds import zip_entries
 from seakeep.conversion.native import frame_of
+from seakeep.conversion.outputs import require_served
 from seakeep.conversion.rows import Rows
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import classes
 
 NUMBERS = tuple(FeatureColumn(name=name, kind="number") for name in ("late rate", "price", "hour"))
 MIXED = (*NUMBERS[:2], FeatureColumn(name="shop", kind="category"))
@@ -128,6 +130,44 @@ def test_a_file_of_each_format_answers_as_what_was_saved(rows, saved, form, kind
     assert np.abs(served.reshape(len(rows), -1) - trained.reshape(len(rows), -1)).max() <= taken.emission.tolerance
     assert np.ptp(trained) > 0
     assert taken.notes == ()
+
+
+FEES = classes("low", "middling", "high")  # not in the order of the alphabet
+
+
+@pytest.mark.parametrize("form", ["skops", "xgboost-json", "xgboost-ubj", "lightgbm", "catboost", "pickle"])
+def test_of_three_classes_known_by_number_the_declared_ones_are_taken_by_position_which_is_told(rows, saved, form):
+    taken = registry.take(form, saved(form, "three"), NUMBERS, wanted=FEES)
+    require_served(taken.emission.outputs, taken.name, FEES)
+    session = ScoringSession(taken.emission.model)
+    assert session.outputs == FEES
+    trained = taken.trained(rows.numbers, rows.categories)
+    served = session.score(rows.numbers, rows.categories)
+    np.testing.assert_allclose(served, trained, rtol=0, atol=max(taken.emission.tolerance, 1e-15))
+    cheap, dear = rows.numbers[:, 1].argmin(), rows.numbers[:, 1].argmax()
+    assert (served[cheap].argmax(), served[dear].argmax()) == (0, 2)
+    assert taken.notes == (
+        "the file knows its classes by number alone: that 0 is low, 1 is middling, 2 is high is not checked",
+    )
+
+
+@pytest.mark.parametrize("form", ["skops", "pickle"])
+def test_a_file_that_knows_classes_by_name_answers_in_the_declared_order(rows, table, labels, form):
+    named = np.array(FEES.names)[labels["three"]]
+    content = WRITERS[form](table, named, "three")
+    taken = registry.take(form, content, NUMBERS, wanted=FEES)
+    assert (taken.emission.outputs, taken.notes) == (FEES, ())
+    served = ScoringSession(taken.emission.model).score(rows.numbers, rows.categories)
+    assert np.abs(served - taken.trained(rows.numbers, rows.categories)).max() <= max(taken.emission.tolerance, 1e-15)
+    cheap, dear = rows.numbers[:, 1].argmin(), rows.numbers[:, 1].argmax()
+    assert (served[cheap].argmax(), served[dear].argmax()) == (0, 2)
+    with pytest.raises(ConversionError, match=r"other classes than are declared: .*it knows no mid; middling is not"):
+        registry.take(form, content, NUMBERS, wanted=classes("low", "mid", "high"))
+
+
+def test_a_file_of_fewer_classes_than_are_declared_is_refused(saved):
+    with pytest.raises(ConversionError, match="it knows no high"):
+        registry.take("lightgbm", saved("lightgbm"), NUMBERS, wanted=FEES)
 
 
 def test_a_pipeline_with_categories_comes_from_skops(rows, labels):

@@ -6,8 +6,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
-from seakeep.conversion.formats import registry
+from seakeep.conversion.formats import networks, registry
 from seakeep.conversion.modelfile import read_model_file
 from seakeep.conversion.networkaudit import audit_keras, audit_pt2, keras_runs_code
 from seakeep.conversion.reading import Reading
@@ -15,6 +16,7 @@ from seakeep.conversion.rows import Rows
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import classes
 from seakeep.training.network import exported, to_pt2
 
 torch = pytest.importorskip("torch", reason="needs the extra `torch`")
@@ -109,6 +111,17 @@ class TestTaken:
         with pytest.raises(ConversionError, match="does not say which network weights are of") as told:
             read_model_file(path, Reading(gives="logits"))
         assert "--network module:name" in told.value.hint
+
+    def test_a_network_of_three_classes_has_the_declared_ones_by_position(self, monkeypatch):
+        """Whatever reads it: one that knows the classes 0, 1 and 2, as all networks do."""
+        read = LogisticRegression().fit(ROWS.numbers, np.arange(len(ROWS)) % 3)
+        monkeypatch.setattr(networks, "read_network", lambda *_, **__: read)
+        wanted = classes("west", "east", "north")
+        made = registry.take("pt2", b"", COLUMNS, Reading(gives="logits"), wanted)
+        assert made.emission.outputs == wanted
+        assert made.notes[-1].endswith("that 0 is west, 1 is east, 2 is north is not checked")
+        with pytest.raises(ConversionError, match="it knows no south"):
+            registry.take("pt2", b"", COLUMNS, Reading(gives="logits"), classes(*wanted.names, "south"))
 
     def test_a_network_that_is_not_there_is_told(self):
         with pytest.raises(ConversionError, match="json:large of the project gives no network: AttributeError") as told:

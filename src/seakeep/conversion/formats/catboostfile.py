@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from seakeep.conversion.formats.format import Format, Taken, emitted, match_inputs
+from seakeep.conversion.formats.format import Format, Taken, from_file, match_inputs
 from seakeep.conversion.reading import Reading
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import Outputs
 
 _CLASSES = {"Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll"}
 
 
-def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -> Taken:
+def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading, wanted: Outputs) -> Taken:
     from catboost import CatBoost, CatBoostClassifier, CatBoostRegressor
 
     model = CatBoost()
@@ -24,7 +25,7 @@ def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -
     loss = str(model.get_all_params().get("loss_function", "")).split(":")[0]
     estimator: Any = CatBoostClassifier() if loss in _CLASSES else CatBoostRegressor()
     estimator.load_model(blob=content)
-    return emitted(estimator, inputs)
+    return from_file(estimator, inputs, wanted)
 
 
 FORMAT = Format(

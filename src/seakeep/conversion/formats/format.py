@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from seakeep.conversion.reading import Reading
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
-from seakeep.records.outputs import PROBABILITY, Outputs
+from seakeep.records.outputs import PROBABILITY, Outputs, coded
 
 if TYPE_CHECKING:
     from seakeep.conversion.emit.model import Emission
@@ -56,7 +57,7 @@ class Format:
         Whether bytes are in it, told from the content alone and before any library reads them. It may raise
         :class:`ConversionError` for a file of this format that is damaged or has no measure.
     take
-        Reads the bytes, in the cage, for a model of these inputs.
+        Reads the bytes, in the cage, for a model of these inputs and outputs.
     needs
         What the file cannot say itself: names of attributes of :class:`~seakeep.conversion.reading.Reading`.
     runs_code
@@ -70,7 +71,7 @@ class Format:
     suffixes: tuple[str, ...]
     extra: str
     recognise: Callable[[bytes, str], bool]
-    take: Callable[[bytes, Sequence[FeatureColumn], Reading], Taken]
+    take: Callable[[bytes, Sequence[FeatureColumn], Reading, Outputs], Taken]
     needs: tuple[str, ...] = ()
     runs_code: bool = False
     caveat: str = ""
@@ -106,13 +107,27 @@ def emitted(estimator: Any, inputs: Inputs, wanted: Outputs = PROBABILITY) -> Ta
     )
 
 
-def fitted(estimator: Any, columns: Sequence[FeatureColumn]) -> Taken:
-    """An estimator as scikit-learn builds them, which knows by itself what it was fitted on; raises as :func:`emitted`."""
+def from_file(estimator: Any, inputs: Inputs, wanted: Outputs) -> Taken:
+    """An estimator of a file, as :func:`emitted`, with a note where it knows its classes by number alone.
+
+    A project's own training learns of the places of the declared classes; what the numbers of a file stood for, nobody says.
+    """
+    taken = emitted(estimator, inputs, wanted)
+    classes = wanted.of_classes and np.asarray(estimator.classes_).tolist()
+    if not classes or not coded(classes):
+        return taken
+    pairs = ", ".join(f"{code} is {name}" for code, name in enumerate(wanted.names))
+    note = f"the file knows its classes by number alone: that {pairs} is not checked"
+    return dataclasses.replace(taken, notes=(*taken.notes, note))
+
+
+def fitted(estimator: Any, columns: Sequence[FeatureColumn], wanted: Outputs) -> Taken:
+    """An estimator as scikit-learn builds them, which knows by itself what it was fitted on; as :func:`from_file`."""
     if not hasattr(estimator, "fit"):
         return emitted(estimator, Inputs(tuple(columns), tuple(columns)))
     names = getattr(estimator, "feature_names_in_", ())
     count = getattr(estimator, "n_features_in_", len(columns))
-    return emitted(estimator, match_inputs([str(name) for name in names], count, columns))
+    return from_file(estimator, match_inputs([str(name) for name in names], count, columns), wanted)
 
 
 def match_inputs(names: Sequence[str], count: int, columns: Sequence[FeatureColumn], *, space: str = " ") -> Inputs:

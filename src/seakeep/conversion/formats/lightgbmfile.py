@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from seakeep.conversion.formats.bounds import damaged
-from seakeep.conversion.formats.format import Format, Taken, emitted, match_inputs
+from seakeep.conversion.formats.format import Format, Taken, from_file, match_inputs
 from seakeep.conversion.reading import Reading
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import Outputs
 
 _CLASSES = {"binary": 2, "multiclass": 0, "multiclassova": 0}
 
@@ -24,7 +25,7 @@ def _is_text(content: bytes, name: str) -> bool:
     return True
 
 
-def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -> Taken:
+def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading, wanted: Outputs) -> Taken:
     from lightgbm import Booster
 
     booster = Booster(model_str=content.decode())
@@ -40,7 +41,7 @@ def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -
             "the LightGBM model has an objective of its own, which does not say what its numbers are",
             hint="train with one of LightGBM's objectives",
         )
-    return emitted(_wrapped(booster, objective.split(" ")[0]), inputs)
+    return from_file(_wrapped(booster, objective.split(" ")[0]), inputs, wanted)
 
 
 def _wrapped(booster: Any, objective: str) -> Any:

@@ -13,6 +13,7 @@ from seakeep.conversion.networkfile import network_format, read_network
 from seakeep.conversion.reading import Reading
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import Outputs
 
 
 def _recognise(form: str, *, code: bool | None = None) -> Callable[[bytes, str], bool]:
@@ -28,13 +29,13 @@ def _recognise(form: str, *, code: bool | None = None) -> Callable[[bytes, str],
     return is_it
 
 
-def _taker(form: str, *, code: bool = False) -> Callable[[bytes, Sequence[FeatureColumn], Reading], Taken]:
-    def take(content: bytes, columns: Sequence[FeatureColumn], reading: Reading) -> Taken:
+def _taker(form: str, *, code: bool = False) -> Callable[[bytes, Sequence[FeatureColumn], Reading, Outputs], Taken]:
+    def take(content: bytes, columns: Sequence[FeatureColumn], reading: Reading, wanted: Outputs) -> Taken:
         if not reading.gives:
             raise ConversionError("it is not said what the network gives", hint="say it: --gives")
         module = _built(reading.network) if form == "safetensors" else None
         network = read_network(form, content, gives=reading.gives, inputs=len(columns), module=module, code=code)
-        return fitted(network, columns)
+        return fitted(network, columns, wanted)
 
     return take
 

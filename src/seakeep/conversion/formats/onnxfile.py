@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from seakeep.conversion.formats.format import Format, Taken
 from seakeep.conversion.reading import Reading
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import Outputs
 
 _FIELDS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26})  # of ModelProto
 _GRAPH = 7
@@ -41,7 +42,7 @@ def _varint(content: bytes, at: int) -> tuple[int, int]:
     return 0, -1
 
 
-def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -> Taken:
+def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading, _wanted: Outputs) -> Taken:
     from seakeep.conversion.onnxgraph import imported
     from seakeep.conversion.session import ScoringSession
 

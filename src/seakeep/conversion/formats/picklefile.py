@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from seakeep.conversion.formats.format import Format, Taken, fitted
 from seakeep.conversion.reading import Reading
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import Outputs
 
 _COMPRESSED = (
     b"\x1f\x8b",
@@ -29,10 +30,10 @@ def _is_pickle(content: bytes, _name: str) -> bool:
     return content.startswith(_COMPRESSED) or (head[:1] in {b"(", b"c", b"]", b"}"} and content.endswith(b"."))
 
 
-def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -> Taken:
+def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading, wanted: Outputs) -> Taken:
     import joblib
 
-    return fitted(joblib.load(io.BytesIO(content)), columns)
+    return fitted(joblib.load(io.BytesIO(content)), columns, wanted)
 
 
 FORMAT = Format(

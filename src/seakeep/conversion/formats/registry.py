@@ -19,6 +19,7 @@ from seakeep.conversion.formats.format import Format, Taken
 from seakeep.conversion.reading import Reading
 from seakeep.errors import ConversionError, SeakeepError
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import PROBABILITY, Outputs
 
 FORMATS: dict[str, Format] = {
     one.name: one
@@ -60,19 +61,26 @@ def format_of(content: bytes, name: str) -> Format:
     )
 
 
-def take(form: str, content: bytes, columns: Sequence[FeatureColumn], reading: Reading = _PLAIN) -> Taken:
-    """The model in a file, in the cage alone.
+def take(
+    form: str,
+    content: bytes,
+    columns: Sequence[FeatureColumn],
+    reading: Reading = _PLAIN,
+    wanted: Outputs = PROBABILITY,
+) -> Taken:
+    """The model in a file, in the cage alone; of several classes, with the ``wanted`` ones in their order.
 
     Raises
     ------
     SeakeepError
-        Its library is not installed, it is damaged or holds what is not trusted, or has other inputs than the model.
+        Its library is not installed, it is damaged or holds what is not trusted, or has other inputs or classes than
+        the model.
     """
     chosen = FORMATS[form]
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
-            taken = chosen.take(content, columns, reading)
+            taken = chosen.take(content, columns, reading, wanted)
         except SeakeepError:
             raise
         except ImportError as error:

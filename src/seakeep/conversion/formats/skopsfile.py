@@ -9,10 +9,11 @@ from seakeep.conversion.formats.format import Format, Taken, fitted
 from seakeep.conversion.reading import Reading
 from seakeep.conversion.skopsfile import loads
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import Outputs
 
 
-def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -> Taken:
-    return fitted(loads(content), columns)
+def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading, wanted: Outputs) -> Taken:
+    return fitted(loads(content), columns, wanted)
 
 
 FORMAT = Format(

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from seakeep.conversion.formats.bounds import require_shallow
-from seakeep.conversion.formats.format import Format, Taken, emitted, match_inputs
+from seakeep.conversion.formats.format import Format, Taken, from_file, match_inputs
 from seakeep.conversion.reading import Reading
 from seakeep.records.feature import FeatureColumn
+from seakeep.records.outputs import Outputs
 
 _CLASSES = ("binary:", "multi:")
 _HEAD = 65_536
@@ -27,7 +28,7 @@ def _is_ubj(content: bytes, _name: str) -> bool:
     return content.startswith(b"{L") and b"learner" in content[:64]
 
 
-def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -> Taken:
+def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading, wanted: Outputs) -> Taken:
     from xgboost import Booster, XGBClassifier, XGBRegressor
 
     booster = Booster()
@@ -36,7 +37,7 @@ def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -
     objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
     estimator: Any = XGBClassifier() if objective.startswith(_CLASSES) else XGBRegressor()
     estimator.load_model(bytearray(content))
-    return emitted(estimator, inputs)
+    return from_file(estimator, inputs, wanted)
 
 
 JSON = Format(
