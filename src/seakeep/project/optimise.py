@@ -59,6 +59,8 @@ MOST_ROWS = 1024
 _IMPORTANCE_ROWS = 5_000
 NATIVE = Recipe(by="native", told="native runtime")
 """The source's own estimator, served by its framework: nothing is made, the run is converted otherwise."""
+ENGINE = Recipe(by="engine", told="inference engine")
+"""What a native source is beside it: converted, and executed as usual."""
 _ACCELERATED: dict[str, dict[str, bool | int | str]] = {
     "cuda": {"accelerator": "cuda"},
     "tensorrt": {"accelerator": "tensorrt"},
@@ -225,9 +227,11 @@ class Optimiser:
         made = [(one, run.definition) for one in make_all(request, source.artefact, source.learn, source.calibrate)]
         tell(0.4, "fewer inputs")
         made += self._fewer_inputs(source)
-        if engine_of(source.bundle.model) != "native":
-            made.append((self._native(source), run.definition))
         recipes, untried = accelerated(batch)
+        if engine_of(source.bundle.model) == "native":
+            recipes = (ENGINE, *recipes)
+        else:
+            made.append((self._native(source), run.definition))
         if recipes:
             asked = msgspec.structs.replace(request, recipes=recipes)
             made += [(one, run.definition) for one in make_all(asked, source.artefact, source.learn, source.calibrate)]

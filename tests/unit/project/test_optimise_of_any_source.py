@@ -143,7 +143,7 @@ def optimiser(tmp_path, monkeypatch):
 
         def here(folder, module, **_):
             asked = msgspec.json.decode((folder / workshop.REQUEST).read_bytes(), type=workshop.Request)
-            few = msgspec.structs.replace(asked, recipes=recipes)
+            few = msgspec.structs.replace(asked, recipes=asked.recipes or recipes)
             (folder / workshop.REQUEST).write_bytes(msgspec.json.encode(few))
             workshop.run(folder)
 
@@ -210,8 +210,8 @@ def test_a_native_version_is_searched_and_its_process_ends_with_the_search(optim
     monkeypatch.setattr(optimise, "DROPPED", ())
     found = optimiser(project, strange_model.strange_model(), SMALL).search("m:1", LOOSE, dry_run=True)
     told = {one.told: one for one in found.attempts}
-    assert found.chosen == SMALL.told
-    assert told[SMALL.told].fault == ""
+    assert found.chosen in {SMALL.told, optimise.ENGINE.told}
+    assert (told[SMALL.told].fault, told[optimise.ENGINE.told].fault) == ("", "")
     assert optimise.NATIVE.told not in told  # it is one
     assert isinstance(opened[0], NativeSession)
     assert not opened[0].close.alive
