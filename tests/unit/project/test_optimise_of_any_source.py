@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import types
+import warnings
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from tests import strange_model
@@ -19,6 +21,7 @@ from seakeep.clock import DAY_US
 from seakeep.conversion import process, providers
 from seakeep.conversion.emit.model import emit
 from seakeep.conversion.engine import open_session
+from seakeep.conversion.int8 import quantised
 from seakeep.conversion.nativesession import NativeSession
 from seakeep.conversion.optimise import workshop
 from seakeep.errors import ConversionError, TrainingError
@@ -114,7 +117,8 @@ def _quick(monkeypatch):
     monkeypatch.setattr(optimise.assess, "InTurn", Given)
     monkeypatch.setattr(workshop, "limit", lambda *_: None)
     monkeypatch.setattr(process, "PROGRAM", strange_model.PROGRAM)
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # networks do not converge in so few passes
         yield
 
 
@@ -180,6 +184,18 @@ def test_a_model_of_classes_is_searched_and_every_kind_of_candidate_is_held_agai
     session = open_session(model)
     scores = session.score(project.validate.numbers(), project.validate.categories())
     assert scores.shape == (160, 3)  # so the search did see probabilities of classes
+
+
+def test_a_network_of_classes_is_quantised_and_answers_as_its_own_estimator():
+    rows = frame(120, 0, FRUIT, COLUMNS[:2])
+    network = MLPClassifier((4,), max_iter=5, random_state=0).fit(rows.to_pandas(), rows.label)
+    for learnt in (None, rows.to_pandas().to_numpy()):
+        made = quantised(network, learnt)
+        told = made.predict_proba(rows.to_pandas())
+        assert np.abs(told - network.predict_proba(rows.to_pandas())).max() < 0.02
+        np.testing.assert_array_equal(made.predict(rows.to_pandas()), told.argmax(axis=1))
+        session = open_session(emit(made, rows.columns, FRUIT).model)
+        np.testing.assert_allclose(session.score(rows.numbers(), rows.categories()), told, rtol=0, atol=1e-12)
 
 
 def test_what_could_not_be_made_is_told_with_what_to_do(optimiser):
