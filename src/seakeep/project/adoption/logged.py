@@ -119,7 +119,7 @@ def _fetched(source: str, into: Path) -> Path:
         return Path(download_artifacts(artifact_uri=source, dst_path=str(into)))
     except Exception as error:  # stores raise what they like
         raise AdoptionError(
-            f"MLflow does not give {source}: {error}", hint="check the name, and MLFLOW_TRACKING_URI in the environment"
+            f"MLflow does not give {source}", hint="check the name, and MLFLOW_TRACKING_URI in the environment"
         ) from error
 
 

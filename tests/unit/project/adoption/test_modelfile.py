@@ -145,7 +145,7 @@ class TestRefusals:
 
         return refuse
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def line(self):
         return LogisticRegression().fit(TABLE[NUMBERS], TABLE["left"])
 
