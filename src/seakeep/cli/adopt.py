@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from seakeep.project.adoption.modelfile import AdoptedFile
     from seakeep.project.adoption.proof import Difference
 
-Existing = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.command()
 @click.argument("source")
@@ -33,7 +31,7 @@ Existing = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="Seconds for a notebook's own run.",
 )
-@click.option("--data", type=Existing, help="Rows that a model file is asked: .csv or .parquet.")
+@click.option("--data", type=click.Path(path_type=Path), help="Rows that a model file is asked: .csv or .parquet.")
 @click.option("--label", default="", help="Column of --data with the outcome.")
 @click.option("--trust-pickle", is_flag=True, help="Read a pickle, in a cage: it runs whatever code is in it.")
 @click.option("--without-cage", is_flag=True, help="Read it even where this system gives no full cage.")
@@ -91,8 +89,9 @@ def _file(
     source: str, into: Path, data: Path | None, label: str, trust_pickle: bool, without_cage: bool, as_json: bool
 ) -> None:
     from seakeep.data.table import as_table
+    from seakeep.project.adoption.given import Given
     from seakeep.project.adoption.logged import is_logged, read_logged
-    from seakeep.project.adoption.modelfile import Given, adopt_file
+    from seakeep.project.adoption.modelfile import adopt_file
     from seakeep.project.adoption.writefile import plain
 
     with tempfile.TemporaryDirectory(prefix="seakeep-mlflow-") as fetched:

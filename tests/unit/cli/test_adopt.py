@@ -1,8 +1,11 @@
 import json
 
 import msgspec
+import numpy as np
 import pytest
+import xgboost
 from click.testing import CliRunner
+from tests.adopting import sample, without_cage
 from tests.flights import forgotten, run
 
 from seakeep.cli.adopt import adopt, file_summary, summary
@@ -71,12 +74,8 @@ def test_options_that_do_not_fit_the_source_are_told(tmp_path, monkeypatch, sour
 
 
 @pytest.mark.slow
-def test_a_model_file_is_adopted_in_the_cage(tmp_path, monkeypatch):
-    """Its columns are in another order in the sample: which it is, only the cage can tell."""
-    import numpy as np
-    import xgboost
-    from tests.adopting import sample
-
+def test_a_model_file_is_adopted_with_the_columns_in_its_own_order(tmp_path, monkeypatch):
+    without_cage(monkeypatch)
     table = sample().rename(columns={"monthly fee": "fee"})
     xgboost.XGBRegressor(n_estimators=2, max_depth=2).fit(table[["age", "fee"]], table["left"]).save_model(
         tmp_path / "m.ubj"

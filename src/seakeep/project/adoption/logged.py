@@ -10,7 +10,7 @@ import msgspec
 from seakeep.conversion.modelfile import read_bounded, read_model_file
 from seakeep.data.table import Table, as_table
 from seakeep.errors import AdoptionError
-from seakeep.project.adoption.modelfile import Given
+from seakeep.project.adoption.given import Given
 from seakeep.project.adoption.writefile import plain
 from seakeep.records.feature import FeatureKind
 

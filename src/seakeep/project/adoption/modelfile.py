@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,10 +15,10 @@ from seakeep.conversion.convert import Converted, convert_file
 from seakeep.conversion.modelfile import ModelFile, read_model_file
 from seakeep.conversion.native import frame_of
 from seakeep.conversion.rows import Rows
-from seakeep.data.table import Table
 from seakeep.errors import AdoptionError, InputsError, did_you_mean
 from seakeep.project import texts
 from seakeep.project.adoption import proof, write, writefile
+from seakeep.project.adoption.given import Given
 from seakeep.project.check import check
 from seakeep.records.feature import FeatureColumn, FeatureKind
 from seakeep.records.outputs import SERVED, TOLERANCE
@@ -30,34 +29,6 @@ if TYPE_CHECKING:
     from seakeep.features.frame import Frame
 
 Step = Callable[[str], AbstractContextManager[None]]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """A model file with a sample of its data.
-
-    Attributes
-    ----------
-    path
-        The file.
-    data
-        The sample; columns that the model does not take are left out.
-    label
-        The column with the outcome; ``""``: there is none.
-    columns
-        The model's inputs in their order, and what they are said to be; empty: nothing is said.
-    source
-        Where it comes from, in words.
-    notes
-        What else is known of it, in Markdown; ``""``: nothing.
-    """
-
-    path: Path
-    data: Table
-    label: str = ""
-    columns: dict[str, FeatureKind] = dataclasses.field(default_factory=dict)
-    source: str
-    notes: str = ""
 
 
 class AdoptedFile(msgspec.Struct, frozen=True, kw_only=True):

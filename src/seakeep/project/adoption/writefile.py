@@ -15,13 +15,13 @@ from seakeep.data.table import Table
 from seakeep.errors import AdoptionError
 from seakeep.project import texts
 from seakeep.project.adoption import write
+from seakeep.project.adoption.given import Given
 from seakeep.records.outputs import Outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from seakeep.features.frame import Frame
-    from seakeep.project.adoption.modelfile import Given
 
 OUTCOME, OUTCOMES, NOTES = "outcome", "outcomes.parquet", "README.md"
 _JUDGED = 5
@@ -56,7 +56,7 @@ class FileProject:
 
     @property
     def trains(self) -> bool:
-        """Whether there is something to train on, and the file holds all settings of its estimator."""
+        """Whether there is something to train on, and the file gives back an estimator with its settings."""
         return bool(self.given.label) and self.form == "skops"
 
     @property
@@ -67,7 +67,9 @@ class FileProject:
                 f"the sample has no outcomes: put them into {OUTCOMES}, or name their column by --label; then register {self.kept}",
             )
         if not self.trains:
-            return (f"there is no {write.TRAIN}: {FORMATS[self.form].told} does not hold all settings of its training",)
+            return (
+                f"there is no {write.TRAIN}: it is written of skops archives, which give back an estimator with its settings",
+            )
         return ()
 
     def write(self, folder: Path, scores: NDArray[np.float64]) -> tuple[Path, ...]:
