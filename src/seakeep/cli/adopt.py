@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from seakeep.cli import options, output
 
 if TYPE_CHECKING:
+    from seakeep.conversion.reading import Reading
     from seakeep.project.adoption.adopt import Adopted
     from seakeep.project.adoption.modelfile import AdoptedFile
     from seakeep.project.adoption.proof import Difference
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--label", default="", help="Column of --data with the outcome.")
 @click.option("--trust-pickle", is_flag=True, help="Read a pickle, in a cage: it runs whatever code is in it.")
 @click.option("--without-cage", is_flag=True, help="Read it even where this system gives no full cage.")
+@click.option("--gives", type=click.Choice(["logits", "probabilities", "values"]), help="What a network's output is.")
 @options.as_json
 def adopt(
     source: str,
@@ -45,6 +47,7 @@ def adopt(
     label: str,
     trust_pickle: bool,
     without_cage: bool,
+    gives: Literal["logits", "probabilities", "values"] | None,
     as_json: bool,
 ) -> None:
     """Write the project of SOURCE, if its model answers as the source's own does.
@@ -53,6 +56,7 @@ def adopt(
     or a model that MLflow logged: runs:/ID/model, models:/NAME/VERSION, or its folder. Nothing is written unless both
     answer the same.
     """
+    from seakeep.conversion.reading import Reading
     from seakeep.project.adoption.logged import is_logged
     from seakeep.project.adoption.notebook import is_notebook
 
@@ -70,7 +74,8 @@ def adopt(
         raise click.UsageError("--model is for notebooks")
     if label and not data:
         raise click.UsageError("--label names a column of --data")
-    _file(source, into, data, label, trust_pickle, without_cage, as_json)
+    reading = Reading(trust_pickle=trust_pickle, without_cage=without_cage, gives=gives or "")
+    _file(source, into, data, label, reading, as_json)
 
 
 def _notebook(path: Path, into: Path, model: str, timeout_s: int, as_json: bool) -> None:
@@ -85,9 +90,7 @@ def _notebook(path: Path, into: Path, model: str, timeout_s: int, as_json: bool)
     )
 
 
-def _file(
-    source: str, into: Path, data: Path | None, label: str, trust_pickle: bool, without_cage: bool, as_json: bool
-) -> None:
+def _file(source: str, into: Path, data: Path | None, label: str, reading: Reading, as_json: bool) -> None:
     from seakeep.data.table import as_table
     from seakeep.project.adoption.given import Given
     from seakeep.project.adoption.logged import is_logged, read_logged
@@ -96,17 +99,15 @@ def _file(
 
     with tempfile.TemporaryDirectory(prefix="seakeep-mlflow-") as fetched:
         if is_logged(source):
-            given = read_logged(source, Path(fetched), data=data, label=label, trust_pickle=trust_pickle)
+            given = read_logged(source, Path(fetched), data=data, label=label, reading=reading)
         elif data is None:
             raise click.UsageError(f"{source} is a model file: give rows that it can be asked, --data sample.parquet")
         else:
             given = Given(path=Path(source), data=as_table(data), label=label, source=plain(Path(source).name))
-        made = adopt_file(given, into, trust_pickle=trust_pickle, without_cage=without_cage, step=output.step)
+        made = adopt_file(given, into, reading=reading, step=output.step)
     output.data(made, file_summary(made), as_json=as_json)
     _tell(made.told, made.files)
-    register = (
-        f"seakeep register {made.kept}" if made.labelled else "once there are outcomes, seakeep register " + made.kept
-    )
+    register = made.register if made.labelled else f"once there are outcomes, {made.register}"
     output.done(
         "the project answers as the file does",
         next_step=f"cd {shlex.quote(str(into))}, then python -m pytest; {register}",

@@ -38,7 +38,7 @@ def test_the_difference_is_said_and_how_many_rows_are_different_ones(tmp_path):
 
 def test_of_a_file_the_rows_of_the_sample_and_those_made_up_are_said():
     made = AdoptedFile(
-        folder="p", files=(), source="models:/late/3", model="a skops archive, which answers with a value", kept="model.skops",
+        folder="p", files=(), source="models:/late/3", model="a skops archive, which answers with a value", register="seakeep register model.skops",
         labelled=True, rows=1200, tried=415, difference=Difference(rows=1200, different_rows=1200, largest=0.0), told=(),
     )  # fmt: skip
     assert msgspec.json.decode(msgspec.json.encode(made), type=AdoptedFile) == made

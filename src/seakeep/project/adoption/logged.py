@@ -7,16 +7,19 @@ from typing import Any
 
 import msgspec
 
-from seakeep.conversion.modelfile import read_bounded, read_model_file
+from seakeep.conversion.formats.registry import format_of
+from seakeep.conversion.modelfile import MOST_BYTES, read_bounded
+from seakeep.conversion.reading import Reading
 from seakeep.data.table import Table, as_table
 from seakeep.errors import AdoptionError
 from seakeep.project.adoption.given import Given
 from seakeep.project.adoption.writefile import plain
 from seakeep.records.feature import FeatureKind
 
+_PLAIN = Reading()
 MLMODEL = "MLmodel"
 _URIS = ("runs:/", "models:/")
-_MOST_BYTES = 64 * 1024**2
+_MOST_TEXT = 64 * 1024**2
 _FILES = {
     "sklearn": "pickled_model", "xgboost": "data", "lightgbm": "data", "catboost": "data", "onnx": "data",
     "pytorch": "model_data",
@@ -59,7 +62,7 @@ def is_logged(source: str) -> bool:
 
 
 def read_logged(
-    source: str, into: Path, *, data: Path | None = None, label: str = "", trust_pickle: bool = False
+    source: str, into: Path, *, data: Path | None = None, label: str = "", reading: Reading = _PLAIN
 ) -> Given:
     """The model file of what was logged, with the sample, the columns' types and what the run tells.
 
@@ -71,6 +74,8 @@ def read_logged(
         ``runs:/ID/model``, ``models:/NAME/3``, which the package ``mlflow`` resolves by its own settings, or a folder.
     into
         An empty folder for what is fetched.
+    reading
+        As for :func:`~seakeep.project.adoption.modelfile.adopt_file`.
     data
         The sample; by default the example that was logged with the model.
 
@@ -91,10 +96,10 @@ def read_logged(
             hint=f"log the model itself: mlflow.sklearn.log_model, or that of {', '.join(list(_FILES)[1:])}",
         )
     path = _model_path(folder, about.flavors[flavour].get(_FILES[flavour]), source)
-    file = read_model_file(path, trust_pickle=True)
-    if file.format.runs_code and not trust_pickle:
+    form = format_of(read_bounded(path, MOST_BYTES), path.name)
+    if form.runs_code and not reading.trust_pickle:
         raise AdoptionError(
-            f"{source}, file {path.relative_to(folder)}: it is {file.format.told}, which runs whatever code is in it when it is read",
+            f"{source}, file {path.relative_to(folder)}: it is {form.told}, which runs whatever code is in it when it is read",
             hint=f"log it again with mlflow.{flavour}.log_model(..., serialization_format='skops'); if you know who made it: --trust-pickle",
         )
     return Given(
@@ -124,7 +129,7 @@ def _fetched(source: str, into: Path) -> Path:
 
 
 def _about(folder: Path) -> _MLmodel:
-    content = read_bounded(folder / MLMODEL, _MOST_BYTES)
+    content = read_bounded(folder / MLMODEL, _MOST_TEXT)
     try:
         return msgspec.yaml.decode(content, type=_MLmodel)
     except ImportError as error:
@@ -152,7 +157,7 @@ def _example(folder: Path, about: _MLmodel, source: str) -> Table:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise AdoptionError(f"{source} names an example outside itself", hint=hint)
     try:
-        found = msgspec.json.decode(read_bounded(path, _MOST_BYTES), type=_Split)
+        found = msgspec.json.decode(read_bounded(path, _MOST_TEXT), type=_Split)
     except msgspec.DecodeError as error:
         raise AdoptionError(f"{source}, file {info.artifact_path}: it is no table with columns", hint=hint) from error
     columns = zip(*found.data, strict=True) if found.data else ([] for _ in found.columns)

@@ -14,6 +14,7 @@ import numpy as np
 from seakeep.conversion.convert import Converted, convert_file
 from seakeep.conversion.modelfile import ModelFile, read_model_file
 from seakeep.conversion.native import frame_of
+from seakeep.conversion.reading import Reading
 from seakeep.conversion.rows import Rows
 from seakeep.errors import AdoptionError, InputsError, did_you_mean
 from seakeep.project import texts
@@ -21,13 +22,14 @@ from seakeep.project.adoption import proof, write, writefile
 from seakeep.project.adoption.given import Given
 from seakeep.project.check import check
 from seakeep.records.feature import FeatureColumn, FeatureKind
-from seakeep.records.outputs import SERVED, TOLERANCE
+from seakeep.records.outputs import SERVED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from seakeep.features.frame import Frame
 
+_PLAIN = Reading()
 Step = Callable[[str], AbstractContextManager[None]]
 
 
@@ -38,8 +40,8 @@ class AdoptedFile(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     source, model
         Where it comes from, and what it is, in words.
-    kept
-        The name of the file in the project, to be registered.
+    register
+        The command that registers the file in the project.
     rows, tried
         How many rows of the sample were compared, and how many the proof made up beside them.
     difference
@@ -52,7 +54,7 @@ class AdoptedFile(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...]
     source: str
     model: str
-    kept: str
+    register: str
     labelled: bool
     rows: int
     tried: int
@@ -64,8 +66,7 @@ def adopt_file(
     given: Given,
     into: Path,
     *,
-    trust_pickle: bool = False,
-    without_cage: bool = False,
+    reading: Reading = _PLAIN,
     step: Step = lambda _: nullcontext(),
 ) -> AdoptedFile:
     """Write the project of a model file, if what would be served answers as the file does on every row of the sample.
@@ -76,8 +77,8 @@ def adopt_file(
     ----------
     into
         The project's folder: new or empty.
-    trust_pickle, without_cage
-        As in :meth:`seakeep.project.given.ModelFiles.register`.
+    reading
+        What is said of the file beside its bytes, as in :meth:`seakeep.project.given.ModelFiles.register`.
 
     Raises
     ------
@@ -89,9 +90,9 @@ def adopt_file(
     from seakeep.conversion.session import ScoringSession
 
     write.require_empty(into)
-    file = read_model_file(given.path, trust_pickle=trust_pickle)
+    file = read_model_file(given.path, reading)
     with step("read it in the cage, convert and compare"):
-        frame, converted = _convert(file, given, without_cage=without_cage)
+        frame, converted = _convert(file, given)
     session = ScoringSession(converted.model)
     if session.outputs.kind not in SERVED:
         raise AdoptionError(
@@ -103,6 +104,7 @@ def adopt_file(
         name=texts.project_name(into.resolve().name), given=given, frame=frame, outputs=session.outputs,
         content=converted.model if file.format.runs_code else file.content,
         form="onnx" if file.format.runs_code else file.format.name,
+        gives="" if file.format.runs_code else reading.gives,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="seakeep-adopt-") as folder:
         made = Path(folder)
@@ -111,7 +113,8 @@ def adopt_file(
         if faults:
             raise AdoptionError(f"the project would have a fault: {faults[0].message}", hint=faults[0].hint)
         rows = proof.frame_of_project(made)
-        found = _compared(made, rows.key.tolist(), session.score(rows.numbers(), rows.categories()))
+        answers = session.score(rows.numbers(), rows.categories())
+        found = proof.against_stored(made, rows, answers, source="the file")
         if not found.equal:
             raise AdoptionError(
                 f"the project's model does not answer as the file's: {found.first}",
@@ -124,7 +127,7 @@ def adopt_file(
         files=written,
         source=given.source,
         model=f"{file.format.told}, which answers with a {session.outputs.word}",
-        kept=project.kept,
+        register=project.register,
         labelled=bool(given.label),
         rows=len(rows),
         tried=sum(count for kind, count in cases.items() if kind not in {"validation", "refused"}),
@@ -133,8 +136,13 @@ def adopt_file(
     )
 
 
-def against_reference(folder: Path, name: str) -> proof.Difference:
+def against_reference(folder: Path, name: str, reading: Reading = _PLAIN) -> proof.Difference:
     """Convert a project's model file in the cage, and compare its answers on the project's rows with the stored ones.
+
+    Parameters
+    ----------
+    name, reading
+        The file's, and what is said of it.
 
     Raises
     ------
@@ -146,39 +154,19 @@ def against_reference(folder: Path, name: str) -> proof.Difference:
 
     rows = proof.frame_of_project(folder)
     outputs = load_project(folder).model().definition.label.outputs
-    converted = convert_file(read_model_file(folder / name), rows, outputs=outputs)
-    return _compared(
-        folder, rows.key.tolist(), ScoringSession(converted.model).score(rows.numbers(), rows.categories())
-    )
+    converted = convert_file(read_model_file(folder / name, reading), rows, outputs=outputs)
+    scores = ScoringSession(converted.model).score(rows.numbers(), rows.categories())
+    return proof.against_stored(folder, rows, scores, source="the file")
 
 
-def _compared(folder: Path, keys: list[object], scores: NDArray[np.float64]) -> proof.Difference:
-    """The column of answers that differs most from the stored ones."""
-    reference = np.loadtxt(folder / write.REFERENCE, delimiter=",", skiprows=1, ndmin=2)
-    rows = reference[:, 0].astype(np.int64).tolist()
-    ours = scores.reshape(len(scores), -1)
-    if ours.shape[1] != reference.shape[1] - 1:
-        raise AdoptionError(f"the model gives {ours.shape[1]} answers a row, not {reference.shape[1] - 1}")
-    found = [
-        proof.compare(
-            dict(zip(rows, theirs.tolist(), strict=True)),
-            dict(zip((int(str(key)) for key in keys), column.tolist(), strict=True)),
-            tolerance=TOLERANCE,
-            source="the file",
-        )
-        for theirs, column in zip(reference.T[1:], ours.T, strict=True)
-    ]
-    return max(found, key=lambda one: (not one.equal, one.largest))
-
-
-def _convert(file: ModelFile, given: Given, *, without_cage: bool) -> tuple[Frame, Converted]:
+def _convert(file: ModelFile, given: Given) -> tuple[Frame, Converted]:
     """The sample as the model's inputs, and the model; in the file's order, which only the cage can tell."""
     if given.label and given.label not in given.data:
         raise AdoptionError(f"the sample has no column {given.label!r}", hint=did_you_mean(given.label, given.data))
     usable = [name for name, values in given.data.items() if name != given.label and values.dtype.kind != "M"]
     frame = _frame(given, list(given.columns) or usable)
     try:
-        return frame, convert_file(file, frame, outputs=None, without_cage=without_cage)
+        return frame, convert_file(file, frame, outputs=None)
     except InputsError as error:
         known = {name.replace(" ", "_"): name for name in given.data} | {name: name for name in given.data}
         names = [known.get(name, name) for name in error.names]
@@ -188,7 +176,7 @@ def _convert(file: ModelFile, given: Given, *, without_cage: bool) -> tuple[Fram
                 hint="the file names no inputs: leave in the sample what it was fitted on, in its order, and name the outcome by --label",
             ) from error
     frame = _frame(given, names)
-    return frame, convert_file(file, frame, outputs=None, without_cage=without_cage)
+    return frame, convert_file(file, frame, outputs=None)
 
 
 def _frame(given: Given, names: Sequence[str]) -> Frame:

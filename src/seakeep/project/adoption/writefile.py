@@ -14,7 +14,7 @@ from seakeep.data.schema import missing
 from seakeep.data.table import Table
 from seakeep.errors import AdoptionError
 from seakeep.project import texts
-from seakeep.project.adoption import write
+from seakeep.project.adoption import proof, write
 from seakeep.project.adoption.given import Given
 from seakeep.records.outputs import Outputs
 
@@ -38,8 +38,8 @@ class FileProject:
         The sample as the model's inputs, in the file's order.
     outputs
         What the model answers.
-    content, form
-        The file that is kept, and its format.
+    content, form, gives
+        The file that is kept, its format, and what it gives where a network cannot say it.
     """
 
     name: str
@@ -48,11 +48,17 @@ class FileProject:
     outputs: Outputs
     content: bytes
     form: str
+    gives: str = ""
 
     @property
     def kept(self) -> str:
         """The file's name in the project."""
         return f"model{FORMATS[self.form].suffixes[0]}"
+
+    @property
+    def register(self) -> str:
+        """The command that registers the file."""
+        return f"seakeep register {self.kept}" + (f" --gives {self.gives}" if self.gives else "")
 
     @property
     def trains(self) -> bool:
@@ -64,7 +70,7 @@ class FileProject:
         """What is missing in the project, in words."""
         if not self.given.label:
             return (
-                f"the sample has no outcomes: put them into {OUTCOMES}, or name their column by --label; then register {self.kept}",
+                f"the sample has no outcomes: put them into {OUTCOMES}, or name their column by --label; then {self.register}",
             )
         if not self.trains:
             return (
@@ -98,8 +104,14 @@ class FileProject:
         files = {
             FILE_NAME: f'[project]\nname = "{self.name}"\n',
             texts.PROJECT: self._project(table, key, time, label),
-            write.TESTS: _TESTS.format(source=self.given.source, rows=len(scores), kept=texts.quoted(self.kept)),
-            write.REFERENCE: _reference(scores),
+            write.TESTS: _TESTS.format(
+                source=self.given.source,
+                rows=len(scores),
+                kept=texts.quoted(self.kept),
+                imports="from seakeep.conversion.reading import Reading\n" if self.gives else "",
+                reading=f', Reading(gives="{self.gives}")' if self.gives else "",
+            ),
+            write.REFERENCE: write.reference_text(self.outputs, proof.by_row(np.arange(len(scores)), scores)),
             ".gitignore": texts.IGNORED,
         }
         if self.trains:
@@ -147,7 +159,7 @@ class FileProject:
             + texts.sources(time, key),
             f"tables = {{rows: {texts.quoted(write.TABLE)}, outcomes: {texts.quoted(outcomes)}}}\n",
             texts.features({one: f"sk.col({texts.quoted(one)})" for one in inputs}, {}),
-            "" if self.trains else _NO_TRAIN.format(kept=self.kept),
+            "" if self.trains else _NO_TRAIN.format(register=self.register),
             texts.model(self.name, self._label(label)),
             texts.calls(self.name, {key: len(table[key])}, asked, {label: example}, time),
         ]
@@ -176,40 +188,32 @@ def _class(value: Any) -> str:
     return str(value)
 
 
-def _reference(scores: NDArray[np.float64]) -> str:
-    columns = scores.reshape(len(scores), -1)
-    heads = "".join(f",answer_{place}" for place in range(columns.shape[1]))
-    rows = (f"{row},{','.join(map(repr, one))}" for row, one in enumerate(columns.tolist()))
-    return "\n".join([f"row{heads}", *rows, ""])
-
-
 _TRAIN = '''"""Trains anew what {source} is: the same estimator with the same settings."""
 
 from pathlib import Path
 
-from skops.io import load
 from sklearn.base import clone
 
 import seakeep as sk
-from seakeep.conversion.formats.skopsfile import TRUSTED
+from seakeep.conversion.skopsfile import loads
 
 GIVEN = Path(__file__).with_name({kept})
 
 
 def train(frame: sk.Frame):
-    model = clone(load(GIVEN, trusted=sorted(TRUSTED)))
+    model = clone(loads(GIVEN.read_bytes()))
     return model.fit(frame.to_pandas(), frame.label)
 '''
 _NO_TRAIN = """
 def train(frame):
-    raise NotImplementedError("this model comes as a file: seakeep register {kept}")
+    raise NotImplementedError("this model comes as a file: {register}")
 
 """
 _TESTS = '''"""What must stay true while this project serves {source}: delete a test when you leave the file behind."""
 
 from pathlib import Path
 
-from seakeep.project.adoption.modelfile import against_reference
+{imports}from seakeep.project.adoption.modelfile import against_reference
 from seakeep.project.check import check
 
 FOLDER = Path(__file__).parents[1]
@@ -221,7 +225,7 @@ def test_the_project_has_no_faults():
 
 def test_the_file_answers_as_it_did():
     """Converted anew, and asked through the project's features, it gives what it gave (tests/reference.csv)."""
-    found = against_reference(FOLDER, {kept})
+    found = against_reference(FOLDER, {kept}{reading})
     assert found.rows == {rows}
     assert found.equal, found
 '''

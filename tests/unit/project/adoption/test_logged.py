@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from tests.adopting import own_tests, sample, without_cage
 from tests.flights import forgotten
 
+from seakeep.conversion.reading import Reading
 from seakeep.errors import AdoptionError
 from seakeep.project.adoption.logged import is_logged, read_logged
 from seakeep.project.adoption.modelfile import adopt_file
@@ -97,7 +98,7 @@ def test_a_pickle_is_refused_with_file_reason_and_what_to_do(logged, tmp_path):
     joblib.dump(LogisticRegression(), tmp_path / "model" / "model.pkl")
     told = refused(source, tmp_path, r"file model\.pkl: it is a pickle, which runs whatever code is in it")
     assert "mlflow.sklearn.log_model(..., serialization_format='skops')" in told.hint
-    assert read_logged(source, tmp_path, trust_pickle=True).path.name == "model.pkl"
+    assert read_logged(source, tmp_path, reading=Reading(trust_pickle=True)).path.name == "model.pkl"
 
 
 def test_what_cannot_be_read_is_told(logged, tmp_path):

@@ -18,6 +18,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from tests.adopting import ROWS, own_tests, sample, without_cage
 from tests.flights import forgotten
 
+from seakeep.conversion.reading import Reading
 from seakeep.data.table import as_table
 from seakeep.errors import AdoptionError, ConfigError, ConversionError
 from seakeep.project.adoption import proof
@@ -43,10 +44,10 @@ def dumped(model, path):
 
 
 def adopted(tmp_path, path, data=TABLE, **changes):
-    allowed = {name: changes.pop(name) for name in ("trust_pickle",) if name in changes}
+    reading = Reading(trust_pickle=changes.pop("trust_pickle", False), gives=changes.pop("gives", ""))
     given = Given(path=path, data=as_table(data), source=path.name, **changes)
     with forgotten():
-        return adopt_file(given, tmp_path / "project", **allowed)
+        return adopt_file(given, tmp_path / "project", reading=reading)
 
 
 @pytest.mark.slow
@@ -57,7 +58,7 @@ def test_a_pipeline_with_its_labels_becomes_a_project_that_trains_it_anew(tmp_pa
     sio.dump(pipeline, tmp_path / "m.skops")
     data = TABLE.assign(id=range(ROWS), seen=pd.Timestamp("2024-01-01"))
     made = adopted(tmp_path, tmp_path / "m.skops", data, label="left")
-    assert (made.rows, made.labelled, made.kept) == (ROWS, True, "model.skops")
+    assert (made.rows, made.labelled, made.register) == (ROWS, True, "seakeep register model.skops")
     assert made.tried > 0
     assert made.difference.different_rows == ROWS
     assert made.difference.largest <= 1e-12
@@ -112,7 +113,7 @@ def test_of_a_pickle_that_is_trusted_the_project_keeps_what_was_made_of_it(tmp_p
         adopted(tmp_path, path, TABLE.assign(kind=kinds), label="kind")
     made = adopted(tmp_path, path, TABLE.assign(kind=kinds), label="kind", trust_pickle=True)
     folder = tmp_path / "project"
-    assert made.kept == "model.onnx"
+    assert made.register == "seakeep register model.onnx"
     assert any("as true as whoever made the pickle" in text for text in made.told)
     assert any("no train.py" in text for text in made.told)
     assert 'answers=sk.classes("grown", "old", "young")' in (folder / "project.py").read_text("utf-8")
