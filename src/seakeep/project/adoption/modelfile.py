@@ -94,6 +94,11 @@ def adopt_file(
     with step("read it in the cage, convert and compare"):
         frame, converted = _convert(file, given)
     session = ScoringSession(converted.model)
+    if session.outputs.of_classes and len(session.outputs.names) < 3:
+        raise AdoptionError(
+            f"{file.name} tells {' and '.join(session.outputs.names)} apart, and of two classes those served are 0 and 1",
+            hint="fit it on 0 and 1, and give such a label",
+        )
     if session.outputs.kind not in SERVED:
         raise AdoptionError(
             f"{file.name} answers with {session.outputs.word}, and {', '.join(SERVED)} are served",

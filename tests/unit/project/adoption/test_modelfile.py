@@ -171,6 +171,8 @@ class TestRefusals:
     def test_answers_that_are_not_served(self, refused):
         margin = LinearSVC().fit(TABLE[NUMBERS], TABLE["left"])
         refused(margin, match="answers with decision, and probability, probabilities, value are served")
+        words = DecisionTreeClassifier(max_depth=1).fit(TABLE[NUMBERS], TABLE["left"].map({0: "no", 1: "yes"}))
+        refused(words, match="tells no and yes apart, and of two classes those served are 0 and 1")
 
     def test_a_folder_that_is_not_empty(self, tmp_path):
         (tmp_path / "project").mkdir()
