@@ -45,6 +45,8 @@ class ScoreOptions:
     history
         Whether features are those that were known at each row's moment, by the version's dataset and the recorded events,
         also where the service has let go of what it needs no more.
+    delimiter
+        What separates the cells of CSV: one character.
     on_progress
         Is told how many rows are done, and of how many.
     """
@@ -53,6 +55,7 @@ class ScoreOptions:
     part_rows: int = 100_000
     moment_us: int | None = None
     history: bool = False
+    delimiter: str = ","
     on_progress: Callable[[int, int], None] = lambda _done, _rows: None
 
 
@@ -106,7 +109,7 @@ class BatchScoring:
         version = self._resolve(reference)
         definition = self._stores.bundles.open(version.bundle).definition
         with engine() as connection, Output(to, connection) as output:
-            reader = Inputs(connection, _read_table)
+            reader = Inputs(connection, _read_table, options.delimiter)
             plan = self._plan(
                 version, reader.find(inputs, output.plan.tables if output.plan else {}), output.plan, options
             )
@@ -151,6 +154,7 @@ class BatchScoring:
             history=options.history,
             inputs=tuple(inputs),
             tables=tables,
+            delimiter=options.delimiter,
         )
 
     @contextlib.contextmanager
