@@ -102,7 +102,7 @@ class BatchScoring:
         from seakeep.scoring.engine import engine
         from seakeep.scoring.inputs import Inputs
         from seakeep.scoring.output import Output
-        from seakeep.scoring.score import Answerer, score
+        from seakeep.scoring.score import Answerer, refuse_alike, score
         from seakeep.serving.batch import BatchRunner
 
         options = options or ScoreOptions()
@@ -114,6 +114,7 @@ class BatchScoring:
                 version, reader.find(inputs, output.plan.tables if output.plan else {}), output.plan, options
             )
             _refuse_own(to, plan.inputs)
+            refuse_alike(definition.label.outputs.names)
             files = [reader.held(one, definition) for one in plan.inputs]
             plan = _settled(plan, files, definition.request.time)
             output.begin(plan)

@@ -177,7 +177,9 @@ class Inputs:
         found = InputFile(name=str(path), format=form, bytes=size, sha256=sha256, rows=0, constants=constants)
         with self._reading(found) as cursor:
             relation = relation_of(cursor, found, self._delimiter)
-            (rows,) = cursor.execute(f"select count(*) from {relation}").fetchone()  # noqa: S608 -- quoted
+            # Of texts each cell is looked at: only then is it known that all are UTF-8.
+            counted = "count(*), count(columns(*))" if form == "csv" else "count(*)"
+            rows, *_ = cursor.execute(f"select {counted} from {relation}").fetchone()  # noqa: S608 -- quoted
         return InputFile(name=str(path), format=form, bytes=size, sha256=sha256, rows=rows, constants=constants)
 
     @contextlib.contextmanager

@@ -92,13 +92,12 @@ def score(
     Raises
     ------
     DataError
-        An input cannot be read, or changed; or names of classes differ in nothing but case, which columns cannot.
+        An input cannot be read, or changed.
     PlatformError
         The output cannot be written.
     UnavailableError
         The features cannot be looked up.
     """
-    _check_names(answerer.version.outputs.names)
     done = sum(part.rows for part in output.parts)
     last = output.parts[-1] if output.parts else None
     first, start = (last.input, last.from_row + last.rows) if last else (0, 0)
@@ -147,7 +146,14 @@ def answers_by_column(outputs: Outputs, found: Sequence[Answer]) -> dict[str, An
     return {"class": classes, "probability": scores, "probabilities": of_each}
 
 
-def _check_names(names: Sequence[str]) -> None:
+def refuse_alike(names: Sequence[str]) -> None:
+    """Refuse names of classes of which no columns can be made.
+
+    Raises
+    ------
+    DataError
+        Two differ in nothing but case.
+    """
     seen: dict[str, str] = {}
     for name in names:
         other = seen.setdefault(name.lower(), name)
