@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from seakeep.records.scoring import InputFile, Scored, ScoringPlan
     from seakeep.records.version import Version
     from seakeep.registry.bundle import Bundle
-    from seakeep.scoring.inputs import Held, TableFile
+    from seakeep.scoring.forms import Held
+    from seakeep.scoring.inputs import TableFile
     from seakeep.serving.loaded import LoadedVersion
 
 _NEVER = 2**62

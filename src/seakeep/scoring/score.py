@@ -16,7 +16,8 @@ import numpy as np
 from seakeep.errors import DataError, UnavailableError
 from seakeep.records.outputs import Outputs
 from seakeep.records.scoring import Scored, ScoringPlan
-from seakeep.scoring.inputs import Held, Inputs, Row, kept_type, request_columns
+from seakeep.scoring.forms import Held
+from seakeep.scoring.inputs import Inputs, Row, kept_type, request_columns
 from seakeep.scoring.output import Answers, Output
 from seakeep.serving.batch import Batch, BatchRunner
 from seakeep.serving.errors import ErrorBody, told
