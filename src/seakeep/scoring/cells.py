@@ -7,6 +7,7 @@ where the model reads one. Infinity is no JSON number: it stays a text, which is
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -74,11 +75,16 @@ def row_of_object(columns: Sequence[ColumnSchema], row: str) -> str:
         The expression of the object, of DuckDB's type JSON.
     """
     known = f"[{', '.join(literal(one.name) for one in columns)}]"
+    keys = f"json_keys({row})"
+    paths = f"[{', '.join(_path(literal(one.name)) for one in columns)}]"
+    heads = f"[{', '.join(literal(json.dumps(one.name) + ':') for one in columns)}]"
+    once = f"list_transform(json_extract({row}, {paths}), lambda cell, place: {heads}[place] || CAST(cell AS VARCHAR))"
     pair = f"CAST(to_json(name) AS VARCHAR) || ':' || CAST(json_extract({row}, {_path('name')}) AS VARCHAR)"
-    pairs = f"[{pair} for name in json_keys({row}) if list_contains({known}, name)]"
+    twice = f"[{pair} for name in {keys} if list_contains({known}, name)]"
     return (
-        f"CASE WHEN list_has_all({known}, json_keys({row})) THEN CAST({row} AS VARCHAR) "
-        f"ELSE '{{' || array_to_string({pairs}, ',') || '}}' END"
+        f"CASE WHEN list_has_all({known}, {keys}) THEN CAST({row} AS VARCHAR) "
+        f"WHEN len({keys}) = len(list_distinct({keys})) THEN '{{' || coalesce(array_to_string({once}, ','), '') || '}}' "
+        f"ELSE '{{' || array_to_string({twice}, ',') || '}}' END"
     )
 
 

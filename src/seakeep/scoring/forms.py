@@ -111,7 +111,7 @@ def fault(cursor: Any, file: InputFile, delimiter: str, told: str) -> DataError:
     if file.format == "csv":
         hint = 'a cell with a delimiter, a quote or a line break stands in double quotes, a quote in it twice ("")'
         place = _fault_of_csv(_lines(cursor, file), delimiter)
-    elif file.format == "json":
+    elif file.format == "json" and "Malformed" in told:
         place = _fault_of_json(_lines(cursor, file))
     if not place and file.format == "csv" and "invalid state" in told:
         place = "its lines do not all end alike"
