@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent / "notebooks"
 ROWS = 1_200
 
 REFUSED = {
-    "every_row", "from_a_database", "from_a_url", "no_seed", "own_class", "own_lambda", "three_classes", "words",
+    "every_row", "from_a_database", "from_a_url", "no_seed", "own_class", "own_lambda", "words",
 }  # fmt: skip
 """Notebooks that cannot be adopted as they are."""
 TAKEN = {path.stem for path in FOLDER.glob("*.ipynb")} - REFUSED

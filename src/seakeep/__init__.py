@@ -15,6 +15,7 @@ from seakeep.records.outputs import classes, number
 from seakeep.records.source import Events
 
 if TYPE_CHECKING:
+    from seakeep.conversion.reading import Reading
     from seakeep.features.frame import Frame
     from seakeep.project import Project, open_project
     from seakeep.training.network import Network
@@ -31,6 +32,7 @@ __all__ = [
     "Model",
     "Network",
     "Project",
+    "Reading",
     "RequestFeatures",
     "Threshold",
     "TopShare",
@@ -49,6 +51,7 @@ _LAZY = {
     "Frame": "seakeep.features.frame",
     "Network": "seakeep.training.network",
     "Project": "seakeep.project",
+    "Reading": "seakeep.conversion.reading",
     "open_project": "seakeep.project",
 }
 

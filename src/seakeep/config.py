@@ -186,6 +186,7 @@ class Home:
         self.keys = root / "keys"
         self.metrics = root / "metrics"
         self.costs = root / "costs"
+        self.engines = root / "engines"
 
     def beside(self, folder: Path) -> Home:
         """The same home, but for what a service writes: that goes to another folder."""

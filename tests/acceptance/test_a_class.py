@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from tests.flights import Server, run, wait_for
+from tests.flights import Server, wait_for
 from tests.scoring_rig import read, write_lines
 from tests.simulated_parcels import (
     CLASS_MODEL,
@@ -257,8 +257,9 @@ def test_the_dashboard_shows_classes(life):
         pages.close()
 
 
-def test_the_command_line_tells_what_is_answered(life):
-    assert "answers with a class of south, east, north" in run(life.folder, "model", "show", life.champion.ref).out
+def test_the_command_line_tells_what_is_answered(life, seakeep):
+    told = seakeep("model", "show", life.champion.ref, "--project", life.folder)
+    assert "answers with a class of south, east, north" in told.out
 
 
 def test_months_of_classes_are_not_judged(life):

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from tests.flights import Server, run, wait_for
+from tests.flights import Server, wait_for
 from tests.scoring_rig import read, write_lines
 from tests.simulated_parcels import END_US, LIVE_US, MODEL, ROLLOUT_US, SLOW_US, write_project
 from tests.unit.dashboard.conftest import ask
@@ -263,9 +263,10 @@ def test_the_dashboard_shows_errors_and_no_alerts(life, pages):
     assert "Threshold" not in ask(app, f"/runs/{life.trained.id}").text
 
 
-def test_the_command_line_shows_values(life):
-    assert "answers with a value" in run(life.folder, "model", "show", life.champion.ref).out
-    assert "—" in run(life.folder, "records", "list", ROW["id"]).out
+def test_the_command_line_shows_values(life, seakeep):
+    project = "--project", life.folder
+    assert "answers with a value" in seakeep("model", "show", life.champion.ref, *project).out
+    assert "—" in seakeep("records", "list", ROW["id"], *project).out
 
 
 def test_months_of_numbers_are_not_judged(life):

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -20,9 +21,11 @@ import pytest
 
 from seakeep.conversion import cage, child, exchange
 from seakeep.conversion.convert import convert_file
+from seakeep.conversion.formats import registry
 from seakeep.conversion.formats.registry import FORMATS
 from seakeep.conversion.modelfile import ModelFile, read_model_file
 from seakeep.conversion.native import frame_of
+from seakeep.conversion.reading import Reading
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
@@ -226,15 +229,60 @@ class TestFiles:
             read_model_file(tmp_path / name)
         assert refusal.value.hint
 
-    def test_a_zip_bomb_is_refused_unopened(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("name", "parts"),
+        [
+            ("model.skops", ("schema.json",)),
+            ("model.keras", ("config.json", "metadata.json", "model.weights.h5")),
+            ("model.pt2", ("archive/archive_format", "archive/models/model.json")),
+        ],
+    )
+    def test_a_zip_bomb_is_refused_unopened(self, tmp_path, name, parts):
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr("schema.json", bytes(12_345))
+            for part in parts:
+                archive.writestr(part, bytes(12_345 if part == parts[-1] else 0))
         entry = packed.getvalue().rindex(struct.pack("<L", 12_345))  # in the directory at the end
         lie = packed.getvalue()[:entry] + struct.pack("<L", 2**31) + packed.getvalue()[entry + 4 :]
-        (tmp_path / "model.skops").write_bytes(lie)
-        with pytest.raises(ConversionError, match=r"would unpack to 2,147,483,648 bytes in 1 files"):
-            read_model_file(tmp_path / "model.skops")
+        (tmp_path / name).write_bytes(lie)
+        with pytest.raises(ConversionError, match=rf"would unpack to 2,147,483,648 bytes in {len(parts)} files"):
+            read_model_file(tmp_path / name, Reading(gives="logits"))
+
+    def test_an_archive_that_libraries_would_read_differently_is_refused(self, tmp_path):
+        with warnings.catch_warnings(), zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+            warnings.simplefilter("ignore")
+            for part in ("config.json", "metadata.json", "model.weights.h5", "config.json"):
+                archive.writestr(part, "{}")
+        with pytest.raises(ConversionError, match="two parts of one name"):
+            read_model_file(tmp_path / "model.keras", Reading(gives="logits"))
+
+    def test_a_program_with_pickled_parts_runs_none_of_them(self, tmp_path):
+        """In this very process: no cage would hide that something ran."""
+        torch = pytest.importorskip("torch", reason="needs the extra `torch`")
+        mark = tmp_path / "ran"
+        harm = pickle.dumps(Payload(f"open({str(mark)!r}, 'w').close()"))
+        with io.BytesIO() as into:
+            torch.save(Payload(f"open({str(mark)!r}, 'w').close()"), into)
+            saved = into.getvalue()
+        pickled = b'{"config": {"w": {"path_name": "weight_0", "use_pickle": true}}}'
+        for number, (part, content) in enumerate(
+            [
+                ("data/sample_inputs/model.pt", saved),
+                ("data/sample_inputs/model.pt", harm),
+                ("data/constants/opaque_obj_0", harm),
+                ("data/weights/model_weights_config.json", pickled),
+                ("models/model.json", b"[" * 100_000),
+            ]
+        ):
+            with zipfile.ZipFile(tmp_path / f"{number}.pt2", "w") as archive:
+                archive.writestr("archive/archive_format", "pt2")
+                archive.writestr(f"archive/{part}", content)
+                archive.writestr("archive/data/weights/weight_0", saved)
+            file = read_model_file(tmp_path / f"{number}.pt2", Reading(gives="logits"))
+            with pytest.raises(ConversionError, match=r"holds|cannot be read") as refusal:
+                registry.take("pt2", file.content, COLUMNS, file.reading)
+            assert refusal.value.hint
+            assert not mark.exists()
 
     def test_links_pipes_folders_and_what_is_too_large_are_refused(self, tmp_path):
         (tmp_path / "link").symlink_to("/etc/passwd")

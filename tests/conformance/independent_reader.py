@@ -37,6 +37,8 @@ FIELDS = {
         "model_us",
         "total_us",
         "error",
+        "scores",
+        "answer",
     ],
     "e": ["sequence", "batch", "source", "recorded_us", "columns"],
     "g": ["sequence", "writer", "count", "reason", "from_us", "to_us"],
@@ -120,8 +122,8 @@ def frame(data: bytes, place: int):
 
 def named(elements):
     kind, *values = elements
-    if kind == "p" and len(values) < len(FIELDS["p"]):
-        values.append("")
+    if kind == "p":
+        values += [{"scores": []}.get(name, "") for name in FIELDS["p"][len(values) :]]
     return kind, dict(zip(FIELDS[kind], values, strict=False))
 
 

@@ -43,6 +43,7 @@ def write(folder, ring, *, seal=True, events=True, name="w"):
             {"numbers": EXTREMES, "categories": ["", "é" * 40], "feature_times_us": []},
             {"error": "row", "score": math.nan, "decision": True},
             {"version": 2, "role": "shadow", "pair": "p", "time_us": 5},
+            {"scores": (0.25, 0.7, 0.05), "answer": "é"},
         ]
         one.append(prediction(sequence, **changes[number % len(changes)]))
         if number % 50 == 0:
@@ -61,7 +62,7 @@ def normal(value):
         return None if math.isnan(value) else value.hex()
     if isinstance(value, dict):
         return {name: normal(one) for name, one in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [normal(one) for one in value]
     return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -76,7 +76,11 @@ def convert(run_id: str, native: bool, folder: Path, as_json: bool) -> None:
 @click.option(
     "--validate-from", type=options.Moment(), help="First moment of the validation rows; by default the last fifth."
 )
-@click.option("--trust-pickle", is_flag=True, help="Read a pickle, in a cage: it runs whatever code is in it.")
+@click.option("--gives", type=click.Choice(["logits", "probabilities", "values"]), help="What a network's output is.")
+@click.option("--network", default="", help="Function or class of the project that weights are of, as MODULE:NAME.")
+@click.option(
+    "--trust-pickle", is_flag=True, help="Read a pickle, or a Lambda layer, in a cage: it runs what it likes."
+)
 @click.option("--without-cage", is_flag=True, help="Read it even where this system gives no full cage.")
 @options.folder
 @options.as_json
@@ -85,12 +89,16 @@ def register(
     model: str,
     as_of: int | None,
     validate_from: int | None,
+    gives: Literal["logits", "probabilities", "values"] | None,
+    network: str,
     trust_pickle: bool,
     without_cage: bool,
     folder: Path,
     as_json: bool,
 ) -> None:
     """Take a model trained elsewhere from FILE as a version of MODEL: judged on this project's rows, proved, signed."""
+    from seakeep.conversion.reading import Reading
+
     project = options.open_project(folder)
     with output.step("data, features, conversion, proof"):
         version, proof = project.files.register(
@@ -98,8 +106,7 @@ def register(
             model,
             as_of_us=as_of,
             validate_from_us=validate_from,
-            trust_pickle=trust_pickle,
-            without_cage=without_cage,
+            reading=Reading(trust_pickle=trust_pickle, without_cage=without_cage, gives=gives or "", network=network),
             actor=options.actor(),
         )
     run = project.stores.runs.get(version.run)

@@ -35,12 +35,19 @@ _GIB = 1024**3
 _NEW_USER_NAMESPACE, _NEW_NETWORK_NAMESPACE = 0x10000000, 0x40000000  # linux/sched.h
 
 
-def enter_cage(*, leave_network: bool = True) -> None:
-    """Limit memory and files, forbid core dumps, and leave the network if this system lets a process do so."""
+def enter_cage(*, leave_network: bool = True, gpu: bool = False) -> None:
+    """Limit memory and files, forbid core dumps, and leave the network if this system lets a process do so.
+
+    Parameters
+    ----------
+    gpu
+        Whether a GPU is to be used: its driver reserves far more addresses than there is memory, so that what can be
+        written is limited in place of them.
+    """
     if leave_network:
         _leave_network()
     limit(resource.RLIMIT_CORE, 0)
-    limit(resource.RLIMIT_AS, 8 * _GIB)
+    limit(resource.RLIMIT_DATA if gpu else resource.RLIMIT_AS, 8 * _GIB)
     limit(resource.RLIMIT_FSIZE, 2 * _GIB)
     limit(resource.RLIMIT_NOFILE, 256)
 
@@ -71,7 +78,7 @@ def run(folder: Path) -> None:
     if request.format == exchange.RUN:
         taken = _emitted(_unpickled(content), request)
     else:
-        taken = registry.take(request.format, content, request.columns)
+        taken = registry.take(request.format, content, request.columns, request.reading)
     # Not before: what cannot be read is told without them.
     from seakeep.conversion.enginesettings import executed
     from seakeep.conversion.outputs import require_served
@@ -108,25 +115,24 @@ def _emitted(estimator: Any, request: Request) -> Taken:
     try:
         return emitted(estimator, Inputs(request.columns, request.columns), request.outputs)
     except ConversionError as error:
-        from seakeep.conversion.outputs import outputs_of, require_served
+        from seakeep.conversion.outputs import served_outputs
 
-        require_served(outputs_of(estimator), type(estimator).__name__, request.outputs)
+        served_outputs(estimator, request.outputs)
         raise ConversionError(error.message, hint="; ".join(filter(None, (error.hint, AS_IT_IS)))) from error
 
 
 def _keep(estimator: Any, own: OwnCode, rows: Rows, request: Request) -> tuple[bytes, ParityProof]:
     """Pack an estimator as it is, and prove it."""
     from seakeep.conversion.nativeproof import packed_model, prove_native, steady
-    from seakeep.conversion.outputs import outputs_of, require_served
+    from seakeep.conversion.outputs import served_outputs
 
-    outputs = outputs_of(estimator)
-    require_served(outputs, type(estimator).__name__, request.outputs)
+    outputs = served_outputs(estimator, request.outputs)
     steady(estimator)
     packed = packed_model(estimator, request.columns, outputs, own)
     return prove_native(estimator, packed, rows, threshold=request.threshold, artefact_sha256=request.artefact_sha256)
 
 
-def main(folder: Path, form: str = "", *, without_cage: bool = False) -> int:
+def main(folder: Path, form: str = "", *, without_cage: bool = False, gpu: bool = False) -> int:
     """Run in the cage; returns the exit status. A fault becomes ``error.json``.
 
     Parameters
@@ -135,10 +141,12 @@ def main(folder: Path, form: str = "", *, without_cage: bool = False) -> int:
         The format of a file made elsewhere; ``""``: the estimator is of a run of this project.
     without_cage
         Read a pickle even where this system gives no full cage.
+    gpu
+        The proof is to be done on a GPU.
     """
     # Only a process of one thread may leave its namespaces: nothing that starts threads is imported before.
     missing = _confine(folder) if form else ""
-    enter_cage(leave_network=not form or bool(missing))
+    enter_cage(leave_network=not form or bool(missing), gpu=gpu)
     hold_to_lifeline()
     import msgspec
 
@@ -227,4 +235,5 @@ def _leave_network() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:3], without_cage="without-cage" in sys.argv[3:]))
+    allowed = sys.argv[3:]
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:3], without_cage="without-cage" in allowed, gpu="gpu" in allowed))

@@ -107,7 +107,7 @@ def convert_file(
     *,
     decision: Decision,
     outputs: Outputs = PROBABILITY,
-    without_cage: bool = False,
+    code: Mapping[str, CodeFile] | None = None,
     timeout_s: int = TIMEOUT_S,
 ) -> Converted:
     """Convert a model that was made elsewhere, in a cage, and prove that it answers alike.
@@ -121,8 +121,8 @@ def convert_file(
         What the threshold follows from on these rows.
     outputs
         What the model must answer.
-    without_cage
-        Read a pickle even where the system gives no full cage.
+    code
+        The project's own modules, by name, one of which may hold the network of weights.
 
     Raises
     ------
@@ -139,7 +139,8 @@ def convert_file(
         cpu_s=2 * timeout_s,
         outputs=outputs,
         format=file.format.name,
-        without_cage=without_cage,
+        reading=file.reading,
+        code=dict(code or {}),
     )
     converted = _converted(file.content, frame, request, timeout_s)
     if file.format.runs_code:
@@ -156,7 +157,8 @@ def _converted(artefact: bytes, frame: Frame, request: exchange.Request, timeout
         exchange.write_rows(folder / exchange.FRAME, Rows(frame.numbers(), frame.categories()))
         (folder / exchange.REQUEST).write_bytes(msgspec.json.encode(request))
         (folder / exchange.SCRATCH).mkdir()
-        how = [] if request.format == exchange.RUN else [request.format, *["without-cage"] * request.without_cage]
+        form = "" if request.format == exchange.RUN else request.format
+        how = [form, *["without-cage"] * request.reading.without_cage, *["gpu"] * (request.engine.accelerator != "cpu")]
         run_caged(folder, "seakeep.conversion.child", arguments=how, timeout_s=timeout_s, threads=int(request.native))
         try:
             proof = msgspec.json.decode(read_bounded(folder / exchange.PROOF, _MOST_TOLD), type=ParityProof)
@@ -225,7 +227,7 @@ def run_caged(folder: Path, module: str, *, arguments: Sequence[str] = (), timeo
         raise ConversionError(
             f"the converter ended {ended}: {tail or 'it said nothing'}",
             hint="if memory or time ran out, convert a smaller model"
-            + "; a damaged file may end the library that reads it: save it again" * bool(arguments),
+            + "; a damaged file may end the library that reads it: save it again" * any(arguments[:1]),
         )
 
 

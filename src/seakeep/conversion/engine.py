@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -24,10 +25,13 @@ class Session(Protocol):
         What the answers are.
     apart
         Whether it waits for another process, and so must not hold up an event loop.
+    device
+        What computes it beside the processor, in words; ``""``: nothing.
     """
 
     outputs: Outputs
     apart: bool
+    device: str
 
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores; see :meth:`seakeep.conversion.session.ScoringSession.score`."""
@@ -43,17 +47,23 @@ class Session(Protocol):
         ...
 
 
-def open_session(model: bytes, *, limit_s: float | None = None) -> ScoringSession | NativeSession:
+def open_session(
+    model: bytes, *, limit_s: float | None = None, engines: Path | None = None
+) -> ScoringSession | NativeSession:
     """Load a model.
 
     Parameters
     ----------
     limit_s
         How long a call of a native one may take, in seconds.
+    engines
+        Folder in which TensorRT keeps the engines that it builds; None: it keeps none.
 
     Raises
     ------
     IntegrityError
         The bytes are no model.
+    PlatformError
+        It is to be computed by what is not usable here.
     """
-    return NativeSession(model, limit_s=limit_s) if engine_of(model) == "native" else ScoringSession(model)
+    return NativeSession(model, limit_s=limit_s) if engine_of(model) == "native" else ScoringSession(model, engines)

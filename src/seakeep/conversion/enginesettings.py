@@ -14,9 +14,12 @@ SETTINGS = "seakeep.engine"
 """The entry of a model's metadata that tells how the engine is to execute it; models that say nothing get the defaults."""
 
 Level = OneOf["basic", "extended", "all"]
+Kind = OneOf["cpu", "cuda", "tensorrt"]
+"""What computes a model."""
+_Rows = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
-class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How the engine executes a model.
 
     Attributes
@@ -25,10 +28,20 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         Of one call. One is fastest for small tabular models and gives the same bits for a row in any batch.
     level
         How far the engine rewrites the graph when it loads it.
+    accelerator
+        What computes it. A machine that has no such thing does not load the model: never is another one taken in silence.
+    half
+        Whether TensorRT may compute in half precision where it finds that faster.
+    usual_rows, most_rows
+        Rows of a batch that TensorRT makes its engine fast for, and that it makes it for at all; a larger batch is parted.
     """
 
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     level: Level = "all"
+    accelerator: Kind = "cpu"
+    half: bool = False
+    usual_rows: _Rows = 64
+    most_rows: _Rows = 1024
 
 
 def settings_of(recipe: Recipe) -> EngineSettings:

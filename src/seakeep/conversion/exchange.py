@@ -11,6 +11,7 @@ import numpy as np
 
 from seakeep.conversion.enginesettings import EngineSettings
 from seakeep.conversion.packed import CodeFile
+from seakeep.conversion.reading import Reading
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
@@ -47,15 +48,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     native
         Keep the estimator as it is, packed to be served natively.
     code
-        The project's own modules, by name, that a native estimator may be built from.
+        The project's own modules, by name, that a native estimator, or a network that comes as its weights, may be built from.
     engine
         How the engine is to execute it.
     format
         What the estimator's file is: :data:`RUN`, or a key of :data:`seakeep.conversion.formats.registry.FORMATS`.
     decision
         What the threshold follows from on the validation rows, in place of ``threshold``.
-    without_cage
-        Read what runs code even where this system gives no full cage.
+    reading
+        How the estimator's file is to be read.
     """
 
     columns: tuple[FeatureColumn, ...]
@@ -68,7 +69,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineSettings = EngineSettings()
     format: str = RUN
     decision: Decision | None = None
-    without_cage: bool = False
+    reading: Reading = Reading()
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

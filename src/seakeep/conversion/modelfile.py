@@ -10,18 +10,32 @@ from pathlib import Path
 
 from seakeep.conversion.formats.format import Format
 from seakeep.conversion.formats.registry import FORMATS, format_of
+from seakeep.conversion.reading import Reading
 from seakeep.errors import ConversionError
 
 MOST_BYTES = 512 * 1024**2
+_PLAIN = Reading()
+_SAID = {
+    "gives": (
+        "what a network gives",
+        "say it: --gives logits (no last activation), --gives probabilities (a sigmoid or softmax), or --gives values",
+    ),
+    "network": (
+        "which network weights are of",
+        "name the function or class of the project's files that gives it: --network module:name",
+    ),
+}
+"""What is said beside a file, by its attribute of :class:`Reading`, and how."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ModelFile:
-    """The bytes of a model file, and the format they are in."""
+    """The bytes of a model file, the format they are in, and how they are to be read."""
 
     name: str
     content: bytes
     format: Format
+    reading: Reading = _PLAIN
 
     @property
     def sha256(self) -> str:
@@ -29,15 +43,20 @@ class ModelFile:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def read_model_file(path: Path, *, trust_pickle: bool = False) -> ModelFile:
+def read_model_file(path: Path, reading: Reading = _PLAIN) -> ModelFile:
     """Read a model file and find out what it is.
 
     Raises
     ------
     ConversionError
-        It is no regular file or too large, in no format that is taken, damaged, named as another format, or a pickle
-        that was not said to be trusted.
+        It is no regular file or too large, in no format that is taken, damaged, named as another format, has code in it
+        and was not said to be trusted, or does not say itself what was not said either.
     """
+    if (path / "saved_model.pb").is_file():
+        raise ConversionError(
+            f"{path.name} is a SavedModel, a graph of TensorFlow in a folder",
+            hint="where TensorFlow is, load the Keras model that it was exported from and save it: model.save('model.keras')",
+        )
     content = read_bounded(path, MOST_BYTES)
     found = format_of(content, path.name)
     suffix = path.suffix.lower()
@@ -46,12 +65,20 @@ def read_model_file(path: Path, *, trust_pickle: bool = False) -> ModelFile:
             f"{path.name} is named {path.suffix}, but its content is {found.told}",
             hint="find out who made it; if that is what it is meant to be, rename it",
         )
-    if found.runs_code and not trust_pickle:
+    if found.runs_code and not reading.trust_pickle:
         raise ConversionError(
             f"{path.name} is {found.told}, which runs whatever code is in it when it is read",
-            hint="save the model as skops or in its framework's own format; if you know who made it: --trust-pickle",
+            hint="save the model without code, as skops or in its framework's own format; if you know who made it: --trust-pickle",
         )
-    return ModelFile(path.name, content, found)
+    for one, (what, hint) in _SAID.items():
+        if bool(getattr(reading, one)) != (one in found.needs):
+            raise ConversionError(
+                f"{path.name} is {found.told}, which does not say {what}"
+                if one in found.needs
+                else f"--{one} says {what}, but {path.name} is {found.told}",
+                hint=hint if one in found.needs else f"leave out --{one}",
+            )
+    return ModelFile(path.name, content, found, reading)
 
 
 def read_bounded(path: Path, most: int) -> bytes:

@@ -110,7 +110,7 @@ def prove_native(
         The file cannot be loaded.
     """
     native = packed.native
-    trained = native_scorer(estimator, native.columns)
+    trained = native_scorer(estimator, native.columns, native.outputs)
     rule = Rule(native.outputs, threshold, 0.0)
     first = _accepted(estimator, native, trained, rows)
     cases = _cases(rows, nearest(rule.margin(first.scores), _NEAR))
@@ -154,15 +154,6 @@ def prove_native(
         host=host_class(),
     )
     return model, proof
-
-
-def _require_width(estimator: Any, first: Answers, native: Native) -> None:
-    width = 1 if native.outputs.single else len(native.outputs.names)
-    if first.scores.shape[1] not in {1, width}:
-        raise ConversionError(
-            f"{type(estimator).__name__} gives {first.scores.shape[1]} numbers a row where {native.outputs.kind} has {width}",
-            hint="fit one estimator for each of the numbers",
-        )
 
 
 def _accepted(estimator: Any, native: Native, trained: Scorer, rows: Rows) -> Answers:

@@ -73,6 +73,7 @@ class NativeSession:
     """
 
     apart = True
+    device = ""
 
     def __init__(self, model: bytes, *, limit_s: float | None = None) -> None:
         keeper = _Keeper(model)

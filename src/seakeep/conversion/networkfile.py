@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seakeep.conversion.networkaudit import audit_keras, audit_pt2
 from seakeep.errors import ConversionError, TrainingError
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def network_format(content: bytes) -> str:
     return "safetensors" if fits and content[8:9] == b"{" and content[7 + length : 8 + length] in {b"}", b" "} else ""
 
 
-def read_network(form: str, content: bytes, *, gives: Gives, module: Any = None) -> Network:
+def read_network(
+    form: str, content: bytes, *, gives: Gives, inputs: int = 0, module: Any = None, code: bool = False
+) -> Network:
     """The network in a file, as an estimator.
 
     Parameters
@@ -57,9 +60,11 @@ def read_network(form: str, content: bytes, *, gives: Gives, module: Any = None)
         One of :data:`FORMATS`, as :func:`network_format` tells it.
     gives
         What its output is; no file says so.
-    module
-        For safetensors, the ``torch.nn.Module`` that the weights are of, with an attribute ``inputs``, the numbers a
-        row has; it stays as it is.
+    module, inputs
+        For safetensors, the ``torch.nn.Module`` that the weights are of, which stays as it is, and how many numbers a row
+        has.
+    code
+        Whether a Keras archive may run the code in it.
 
     Raises
     ------
@@ -67,39 +72,39 @@ def read_network(form: str, content: bytes, *, gives: Gives, module: Any = None)
         Its library is not installed, it is damaged, has parts that are not allowed, or is no network that a
         :class:`~seakeep.training.network.Network` takes.
     """
-    readers = {"pt2": _pt2, "keras": _keras}
     try:
         if form == "safetensors":
-            return _weights(content, gives, module)
-        return readers[form](content, gives)
-    except ConversionError:
+            return _weights(content, gives, module, inputs)
+        return _pt2(content, gives) if form == "pt2" else _keras(content, gives, code=code)
+    except (ConversionError, ImportError):
         raise
     except TrainingError as error:
         raise ConversionError(error.message, hint=error.hint) from error
-    except Exception as error:  # damaged files, and layers of other frameworks, raise what they like
+    except Exception as error:  # damaged files raise what they like
         told = (str(error).strip().splitlines() or [""])[0][:500]
         raise ConversionError(
             f"{FORMATS[form]} cannot be read: {type(error).__name__}: {told}",
-            hint="save it again; layers of TensorFlow alone, such as StringLookup, belong into a scikit-learn step before",
+            hint="save it again",
         ) from error
 
 
 def _pt2(content: bytes, gives: Gives) -> Network:
     from seakeep.training.network import from_pt2, of_program
 
+    audit_pt2(content)
     return of_program(from_pt2(content), gives=gives)
 
 
-def _keras(content: bytes, gives: Gives) -> Network:
-    """Without code that a Lambda layer may carry: ``safe_mode``."""
+def _keras(content: bytes, gives: Gives, *, code: bool) -> Network:
     import keras
 
     from seakeep.training.network import Network
 
+    audit_keras(content)
     with tempfile.TemporaryDirectory(prefix="seakeep-keras-") as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = keras.saving.load_model(path, compile=False, safe_mode=not code)
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None:
         raise ConversionError(
@@ -109,16 +114,16 @@ def _keras(content: bytes, gives: Gives) -> Network:
     return Network(model, gives=gives, inputs=int(shape[1]))
 
 
-def _weights(content: bytes, gives: Gives, module: Any) -> Network:
+def _weights(content: bytes, gives: Gives, module: Any, inputs: int) -> Network:
+    import torch
     from safetensors.torch import load
 
     from seakeep.training.network import Network
 
-    inputs = getattr(module, "inputs", None)
-    if module is None or not isinstance(inputs, int):
+    if not isinstance(module, torch.nn.Module):
         raise ConversionError(
-            "weights alone are no network",
-            hint="give the module that they are of, with its number of inputs as .inputs",
+            f"weights alone are no network, and {type(module).__name__} is no torch.nn.Module",
+            hint="give the module that they are of",
         )
     filled = copy.deepcopy(module)
     missing, unexpected = filled.load_state_dict(load(content), strict=False)

@@ -67,6 +67,22 @@ def require_served(outputs: Outputs, name: str, wanted: Outputs = PROBABILITY) -
         )
 
 
+def served_outputs(estimator: Any, wanted: Outputs = PROBABILITY) -> Outputs:
+    """What an estimator is served as: its own answers, or of several classes the ``wanted`` ones, in their order.
+
+    Raises
+    ------
+    ConversionError
+        It gives something else than the label is declared to be, or knows other classes.
+    """
+    found = outputs_of(estimator)
+    if found.of_classes and wanted.of_classes:
+        declared_order(estimator, wanted)
+        return wanted
+    require_served(found, type(estimator).__name__, wanted)
+    return found
+
+
 def declared_order(estimator: Any, wanted: Outputs) -> tuple[int, ...]:
     """Where the declared classes stand among the estimator's.
 
@@ -80,7 +96,8 @@ def declared_order(estimator: Any, wanted: Outputs) -> tuple[int, ...]:
     except ValueError as error:
         raise ConversionError(
             f"{type(estimator).__name__} is fitted on other classes than are declared: {error}",
-            hint="fit it on frame.label, which holds the classes' places in sk.classes(...), or on their names",
+            hint="fit it on frame.label, which holds the classes' places in sk.classes(...), or on their names; "
+            "a network gives one number for each, in their order",
         ) from error
 
 

@@ -7,6 +7,7 @@ was proved, whatever becomes of the project's files; it is imported in the model
 
 from __future__ import annotations
 
+import hashlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -14,6 +15,7 @@ import io
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -33,6 +35,27 @@ class CodeFile(msgspec.Struct, frozen=True):
 
     path: str
     source: str
+
+
+def own_code(folder: Path, digests: Mapping[str, str], renamed: Mapping[str, str] | None = None) -> dict[str, CodeFile]:
+    """A project's own modules, by name, as far as their files are what they were.
+
+    Parameters
+    ----------
+    digests
+        SHA-256 of files, by their path in the folder.
+    renamed
+        Names of modules that are imported under others, by path.
+    """
+    found: dict[str, CodeFile] = {}
+    for path, sha256 in digests.items():
+        file = folder / path
+        if file.suffix == ".py" and file.is_file():
+            content = file.read_bytes()
+            if hashlib.sha256(content).hexdigest() == sha256:
+                name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+                found[(renamed or {}).get(path, name)] = CodeFile(path, content.decode())
+    return found
 
 
 class Native(msgspec.Struct, frozen=True, kw_only=True):

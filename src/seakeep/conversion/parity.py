@@ -127,7 +127,7 @@ def prove(
         model_sha256=model_sha256,
         artefact_sha256=artefact_sha256,
         digest=digest_of(compared, model_sha256),
-        host=host_class(),
+        host=host_class(session.device),
     )
 
 

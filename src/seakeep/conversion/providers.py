@@ -12,19 +12,19 @@ the CUDA driver API, https://docs.nvidia.com/cuda/cuda-driver-api/; ``getInferLi
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import fcntl
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from typing import Literal as OneOf
 
 import msgspec
 import onnxruntime
 
+from seakeep.conversion.enginesettings import EngineSettings, Kind
 from seakeep.errors import PlatformError
-
-Kind = OneOf["cpu", "cuda", "tensorrt"]
 
 ENGINE_NAMES: dict[Kind, str] = {
     "cpu": "CPUExecutionProvider",
@@ -63,23 +63,6 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
-class Accelerator(msgspec.Struct, frozen=True, kw_only=True):
-    """How a model is to be computed.
-
-    Attributes
-    ----------
-    half
-        Whether in half precision where TensorRT finds that faster.
-    usual_rows, most_rows
-        Rows of a batch that the engine is made fast for, and that it is made for at all.
-    """
-
-    kind: Kind = "cpu"
-    half: bool = False
-    usual_rows: int = 64
-    most_rows: int = 1024
-
-
 def providers(available: Sequence[str] | None = None, *, library: Open = ctypes.CDLL) -> list[Provider]:
     """What is usable here, and why not.
 
@@ -104,16 +87,16 @@ def providers(available: Sequence[str] | None = None, *, library: Open = ctypes.
 
 
 def session_providers(
-    wanted: Accelerator, cache: Path, *, inputs: dict[str, int], library: Open = ctypes.CDLL
+    wanted: EngineSettings, folder: Path | None, *, inputs: Mapping[str, int], library: Open = ctypes.CDLL
 ) -> list[Any]:
     """What the engine is given as ``providers``, with options.
 
     Parameters
     ----------
-    cache
-        Folder for what TensorRT builds; made if it is needed.
+    folder
+        Where TensorRT keeps what it builds of this very model; None: it keeps nothing.
     inputs
-        Columns of the model's inputs, by name: their rows vary from 1 to the most.
+        Columns of the model's inputs of numbers, by name: their rows vary from 1 to the most.
     library
         Opens a shared library.
 
@@ -122,31 +105,52 @@ def session_providers(
     PlatformError
         It is not usable here.
     """
-    if wanted.kind == "cpu":
+    if wanted.accelerator == "cpu":
         return [ENGINE_NAMES["cpu"]]
-    found = next(one for one in providers(library=library) if one.kind == wanted.kind)
+    found = next(one for one in providers(library=library) if one.kind == wanted.accelerator)
     if not found.usable:
-        raise PlatformError(f"{wanted.kind} is not usable here: {found.told}", hint=found.hint)
+        raise PlatformError(f"{wanted.accelerator} is not usable here: {found.told}", hint=found.hint)
     rest: list[Any] = [ENGINE_NAMES["cuda"], ENGINE_NAMES["cpu"]]
-    if wanted.kind == "cuda":
+    if wanted.accelerator == "cuda":
         return rest
-    gpu, release = find_gpu(library), tensorrt_release(library)
-    folder = cache / engine_key(wanted, gpu, release)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return [(ENGINE_NAMES["tensorrt"], _tensorrt_options(wanted, folder, inputs)), *rest]
 
 
-def require_used(wanted: Accelerator, used: Sequence[str]) -> None:
+def require_used(wanted: EngineSettings, used: Sequence[str]) -> None:
     """Raise :class:`PlatformError` if a session does not compute as it was asked to: the engine says nothing itself."""
-    if not used or used[0] != ENGINE_NAMES[wanted.kind]:
-        message = f"the engine computes by {', '.join(used) or 'nothing'} in place of {ENGINE_NAMES[wanted.kind]}"
+    if not used or used[0] != ENGINE_NAMES[wanted.accelerator]:
+        message = (
+            f"the engine computes by {', '.join(used) or 'nothing'} in place of {ENGINE_NAMES[wanted.accelerator]}"
+        )
         raise PlatformError(message, hint="see `seakeep doctor`")
 
 
-def engine_key(wanted: Accelerator, gpu: Gpu | None, release: str) -> str:
-    """The name under which an engine is kept: another GPU, release or range of batches never meets it."""
-    about = msgspec.json.encode([wanted, gpu, release])
-    return hashlib.sha256(about).hexdigest()[:16]
+def device(wanted: EngineSettings, *, library: Open = ctypes.CDLL) -> str:
+    """What computes beside the processor, in words: last bits are promised on the same alone; ``""``: nothing."""
+    if wanted.accelerator == "cpu":
+        return ""
+    release = f"TensorRT {tensorrt_release(library)}" if wanted.accelerator == "tensorrt" else "CUDA"
+    return f"{release}, {_described(find_gpu(library))}"
+
+
+@contextlib.contextmanager
+def engine_folder(
+    wanted: EngineSettings, cache: Path | None, model: bytes, *, library: Open = ctypes.CDLL
+) -> Iterator[Path | None]:
+    """The folder that TensorRT keeps its engine of a model in, ours alone meanwhile: what one builds the others take.
+
+    Another GPU, release, range of batches, precision or model never meets it. None: nothing is to be kept.
+    """
+    if cache is None or wanted.accelerator != "tensorrt":
+        yield None
+        return
+    profile = (wanted.usual_rows, wanted.most_rows, wanted.half)
+    about = (find_gpu(library), tensorrt_release(library), profile, hashlib.sha256(model).hexdigest())
+    folder = cache / hashlib.sha256(msgspec.json.encode(about)).hexdigest()[:32]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
 
 
 def find_gpu(library: Open = ctypes.CDLL) -> Gpu | None:
@@ -189,17 +193,16 @@ def _described(gpu: Gpu | None) -> str:
     return f"{gpu.name}, compute capability {gpu.capability}" if gpu else ""
 
 
-def _tensorrt_options(wanted: Accelerator, folder: Path, inputs: dict[str, int]) -> dict[str, Any]:
+def _tensorrt_options(wanted: EngineSettings, folder: Path | None, inputs: Mapping[str, int]) -> dict[str, Any]:
     def shapes(rows: int) -> str:
         return ",".join(f"{name}:{rows}x{columns}" for name, columns in inputs.items())
 
-    return {
-        "trt_engine_cache_enable": True,
-        "trt_engine_cache_path": str(folder),
-        "trt_timing_cache_enable": True,
-        "trt_timing_cache_path": str(folder),
+    kept = {"trt_engine_cache_path": str(folder), "trt_timing_cache_path": str(folder)} if folder else {}
+    return kept | {
+        "trt_engine_cache_enable": folder is not None,
+        "trt_timing_cache_enable": folder is not None,
         "trt_fp16_enable": wanted.half,
         "trt_profile_min_shapes": shapes(1),
-        "trt_profile_opt_shapes": shapes(wanted.usual_rows),
+        "trt_profile_opt_shapes": shapes(min(wanted.usual_rows, wanted.most_rows)),
         "trt_profile_max_shapes": shapes(wanted.most_rows),
     }

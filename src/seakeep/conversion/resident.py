@@ -47,7 +47,7 @@ def scorer_of(packed: Packed) -> Callable[[Rows], NDArray[np.float64]]:
     OwnCode(packed.code).install()
     _require_versions(packed.native.versions)
     native = packed.native
-    scorer = native_scorer(loads(packed.estimator, native.modules), native.columns)
+    scorer = native_scorer(loads(packed.estimator, native.modules), native.columns, native.outputs)
     width = 1 if native.outputs.single else len(native.outputs.names)
 
     def score(rows: Rows) -> NDArray[np.float64]:

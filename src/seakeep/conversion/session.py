@@ -4,6 +4,8 @@ use it alike, so that equal inputs give equal bits everywhere on one class of ho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -41,28 +43,37 @@ class ScoringSession:
         are ``numbers``, float64 ``(n, numbers)``, and ``categories``, string ``(n, categories)``; an input without
         columns is left out. A model of texts has a third one, ``terms``, which is made here of the categories that
         hold them. Its output is ``score``, float64 ``(n,)`` or ``(n, k)``: what :attr:`outputs` tells.
+    engines
+        Folder in which TensorRT keeps the engines that it builds; None: it keeps none.
 
     Attributes
     ----------
     outputs
         What the answers are.
+    device
+        What computes beside the processor, in words; ``""``: nothing.
 
     Raises
     ------
     IntegrityError
         The bytes are not a model of this form.
+    PlatformError
+        It is to be computed by what is not usable here.
     """
 
     apart = False
     """It does not wait for another process, so there is none to tell of, or to interrupt."""
     state = None
 
-    def __init__(self, model: bytes) -> None:
-        self._session = _opened(model, EngineSettings())
+    def __init__(self, model: bytes, engines: Path | None = None) -> None:
+        self._session, self.device, self._most = _opened(model, EngineSettings(), ["CPUExecutionProvider"]), "", 0
         about = self._session.get_modelmeta().custom_metadata_map
         settings = _told(about.get(SETTINGS, "{}"), EngineSettings)
-        if settings != EngineSettings():
-            self._session = _opened(model, settings)
+        if settings.accelerator != "cpu":
+            self._session, self.device = _accelerated(model, settings, self._session.get_inputs(), engines)
+            self._most = settings.most_rows if settings.accelerator == "tensorrt" else 0
+        elif settings != EngineSettings():
+            self._session = _opened(model, settings, ["CPUExecutionProvider"])
         self._inputs = {value.name for value in self._session.get_inputs()}
         outputs = [value.name for value in self._session.get_outputs()]
         if outputs != [SCORE] or not self._inputs <= {NUMBERS, CATEGORIES, TERMS}:
@@ -86,18 +97,42 @@ class ScoringSession:
         """
         if len(numbers) == 0:
             return np.empty(0 if self.outputs.single else (0, len(self.outputs.names)))
+        if self._most and len(numbers) > self._most:
+            parts = [slice(start, start + self._most) for start in range(0, len(numbers), self._most)]
+            return np.concatenate([self.score(numbers[part], categories[part]) for part in parts])
+        if self._terms is None:
+            return self._run(numbers, categories)
+        split = self._terms.parts(categories)
+        return np.concatenate([self._run(numbers[part], categories[part], terms) for part, terms in split])
+
+    def _run(
+        self, numbers: NDArray[np.float64], categories: NDArray[np.object_], terms: NDArray[np.object_] | None = None
+    ) -> NDArray[np.float64]:
         feeds: dict[str, Any] = {}
         if NUMBERS in self._inputs:
             feeds[NUMBERS] = numbers
         if CATEGORIES in self._inputs:
             feeds[CATEGORIES] = categories
-        if self._terms:
-            feeds[TERMS] = self._terms.of(categories)
+        if terms is not None:
+            feeds[TERMS] = terms
         scores: NDArray[np.float64] = self._session.run([SCORE], feeds)[0]
         return scores
 
 
-def _opened(model: bytes, settings: EngineSettings) -> Any:
+def _accelerated(
+    model: bytes, settings: EngineSettings, inputs: Sequence[Any], engines: Path | None
+) -> tuple[Any, str]:
+    """A session on the accelerator, and what it is in words."""
+    from seakeep.conversion.providers import device, engine_folder, require_used, session_providers
+
+    columns = {one.name: one.shape[1] for one in inputs if one.type != "tensor(string)"}
+    with engine_folder(settings, engines, model) as folder:
+        session = _opened(model, settings, session_providers(settings, folder, inputs=columns))
+    require_used(settings, session.get_providers())
+    return session, device(settings)
+
+
+def _opened(model: bytes, settings: EngineSettings, providers: Sequence[Any]) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
@@ -106,7 +141,7 @@ def _opened(model: bytes, settings: EngineSettings) -> Any:
     )
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # the engine raises its own unrelated types
         message = f"the model cannot be loaded: {error}"
         raise IntegrityError(message, hint="convert the run again") from error

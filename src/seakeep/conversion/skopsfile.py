@@ -27,9 +27,14 @@ TRUSTED = frozenset({
     "numpy.dtype",
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "scipy.interpolate._bsplines.BSpline",
+    "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogLink",
     "sklearn._loss.link.LogitLink",
     "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss.loss.HalfGammaLoss",
+    "sklearn._loss.loss.HalfPoissonLoss",
+    "sklearn._loss.loss.HalfSquaredError",
     "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
@@ -111,7 +116,7 @@ def loads(content: bytes, own: Collection[str] = ()) -> Any:
     except Exception as error:  # damaged archives make it raise what they like
         raise ConversionError(
             f"the skops archive cannot be read: {type(error).__name__}: {str(error)[:500]}",
-            hint="convert the run again",
+            hint="save it again, or convert the run again",
         ) from error
 
 
@@ -130,7 +135,10 @@ def _require_trusted(skops: Any, content: bytes, own: Collection[str]) -> list[s
     if unknown:
         raise ConversionError(
             f"the estimator holds types that are not trusted: {', '.join(unknown)[:1000]}",
-            hint="build it from the classes of scikit-learn, XGBoost, LightGBM and CatBoost, or of the project's own files",
+            hint="use an importable function of NumPy or scikit-learn in place of a lambda"
+            if any("<lambda>" in one for one in unknown)
+            else "build it from scikit-learn's, XGBoost's, LightGBM's and CatBoost's own classes and NumPy's functions"
+            "; what is served natively, from those of the project's own files too",
         )
     return list(found)
 

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 BETWEEN = "\x1f"
 """Stands between the terms of a text; a term that holds it is none of any vocabulary."""
 MOST_LETTERS = 1 << 16
-"""Length of a text: whoever asks chooses it, and its terms take up a hundred times as much."""
+"""Length of a text, times the lengths of its terms in letters: whoever asks chooses it, and its terms take up a hundred times as much."""
+MOST_CELLS = 1 << 20
+"""Rows that are scored together, times the most terms of one of them, or of the vocabulary: each has a place in memory."""
 _SPACES = re.compile(r"\s\s+")
 _ATOM = r"(?:\\[wdsWDS]|\[\^?(?:[^\[\]\\]|\\.)+\])"
 _PATTERN = re.compile(
-    rf"(?:\(\?u\))?(?:\\b)?{_ATOM}{{0,8}}?(?P<last>{_ATOM})(?P<times>[+*]|\{{\d+,\}}|\{{\d+(?:,\d+)?\}})?(?P<end>\\b)?"
+    rf"(?:\(\?u\))?(?:\\b)?{_ATOM}{{0,8}}?(?P<last>{_ATOM})(?P<times>[+*]|\{{\d{{1,2}},\}}|\{{\d{{1,2}}(?:,\d{{1,2}})?\}})?(?P<end>\\b)?"
 )
 
 
@@ -53,6 +55,8 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
         Units in a term.
     ignored
         Words that do not count.
+    vocabulary
+        How many terms the model knows.
     """
 
     column: int
@@ -63,6 +67,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     shortest: int = 1
     longest: int = 1
     ignored: tuple[str, ...] = ()
+    vocabulary: int = 1
 
 
 class Analyses(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,25 +98,45 @@ class Terms:
         if told.unicode != unicodedata.unidata_version:
             message = f"the model splits text by Unicode {told.unicode}; this Python has {unicodedata.unidata_version}"
             raise IntegrityError(message, hint="serve it with the Python it was converted with, or convert it again")
-        self._columns = [(analysis.column, analyser(analysis)) for analysis in told.analyses]
+        self._widest = max(analysis.vocabulary for analysis in told.analyses)
+        self._columns = [(one.column, _most_letters(one), analyser(one)) for one in told.analyses]
 
-    def of(self, categories: NDArray[np.object_]) -> NDArray[np.object_]:
-        """The terms of each text, :data:`BETWEEN` them, object ``(n, analyses)``.
+    def parts(self, categories: NDArray[np.object_]) -> Iterator[tuple[slice, NDArray[np.object_]]]:
+        """Rows that are scored together, with the terms of each of their texts, :data:`BETWEEN` them, object ``(n, analyses)``.
+
+        The graph gives every row as many places as the one with the most terms needs, so a long text is not put together
+        with many short ones.
 
         Raises
         ------
         DataError
-            A text is longer than :data:`MOST_LETTERS`.
+            A text is longer than :data:`MOST_LETTERS` allows.
         """
-        found = np.empty((len(categories), len(self._columns)), dtype=object)
-        for place, (column, analyse) in enumerate(self._columns):
-            texts: list[str] = categories[:, column].tolist()
-            longest = max(map(len, texts), default=0)
-            if longest > MOST_LETTERS:
-                message = f"a text of {longest:,} letters is longer than the {MOST_LETTERS:,} that are split into terms"
-                raise DataError(message, hint="send the part of it that matters")
-            found[:, place] = [BETWEEN.join([term for term in analyse(text) if BETWEEN not in term]) for text in texts]
-        return found
+        rows: list[list[str]] = []
+        start, widest = 0, self._widest
+        for place, texts in enumerate(categories):
+            terms = [self._joined(texts[column], most, analyse) for column, most, analyse in self._columns]
+            count = max(text.count(BETWEEN) for text in terms) + 1
+            if rows and (len(rows) + 1) * max(widest, count) > MOST_CELLS:
+                yield slice(start, place), np.array(rows, dtype=object)
+                rows, start, widest = [], place, self._widest
+            rows.append(terms)
+            widest = max(widest, count)
+        if rows:
+            yield slice(start, len(categories)), np.array(rows, dtype=object)
+
+    @staticmethod
+    def _joined(text: str, most: int, analyse: Callable[[str], Iterable[str]]) -> str:
+        if len(text) > most:
+            message = f"a text of {len(text):,} letters is longer than the {most:,} that are split into terms"
+            raise DataError(message, hint="send the part of it that matters")
+        return BETWEEN.join([term for term in analyse(text) if BETWEEN not in term])
+
+
+def _most_letters(analysis: Analysis) -> int:
+    """How long a text may be: terms of letters overlap, so each length of them takes as much as the text."""
+    lengths = 1 if analysis.units == "word" else analysis.longest - analysis.shortest + 1
+    return MOST_LETTERS // lengths
 
 
 def is_linear(pattern: str) -> bool:

@@ -175,7 +175,13 @@ class BatchScoring:
             route = Route(
                 model=version.model, version=version.number, bundle=version.bundle, role="champion", weight=1.0
             )
-            loaded = load(route, bundles=self._stores.bundles, features=features, decoders=RequestDecoder)
+            loaded = load(
+                route,
+                bundles=self._stores.bundles,
+                features=features,
+                decoders=RequestDecoder,
+                engines=self._home.engines,
+            )
             yield loaded, features, functools.partial(enter_views, loaded.definition, store)
 
     @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import tempfile
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from seakeep.conversion.convert import Converted, convert
 from seakeep.conversion.enginesettings import settings_of_run
 from seakeep.conversion.modelfile import read_model_file
 from seakeep.conversion.optimise.workshop import Request, make_all
-from seakeep.conversion.packed import CodeFile, engine_of
+from seakeep.conversion.packed import CodeFile, engine_of, own_code
+from seakeep.conversion.reading import Reading
 from seakeep.data.version import load
 from seakeep.errors import ConversionError, NotFoundError, TrainingError
 from seakeep.features.frame import Frame
@@ -68,17 +68,15 @@ class Builder:
         *,
         as_of_us: int | None,
         validate_from_us: int | None,
-        trust_pickle: bool,
-        without_cage: bool,
+        reading: Reading,
         actor: str,
     ) -> tuple[Version, ParityProof]:
         """Judge a model file on the project's own rows, and register what it was converted to."""
-        read_model_file(path, trust_pickle=trust_pickle)  # what cannot be taken is told before the data are read
+        read_model_file(path, reading)  # what cannot be taken is told before the data are read
         request = msgspec.structs.replace(
             self._taken(model, as_of_us, validate_from_us),
             given=str(path.absolute()),
-            trust_pickle=trust_pickle,
-            without_cage=without_cage,
+            reading=reading,
         )
         with tempfile.TemporaryDirectory(prefix="seakeep-train-") as folder:
             into = Path(folder)
@@ -214,16 +212,7 @@ class Builder:
 
     def _code(self, run: Run) -> dict[str, CodeFile]:
         """The project's modules, by name, as far as they are what they were when the run was made."""
-        found: dict[str, CodeFile] = {}
-        settings = self._loaded.settings.project
-        for path, sha256 in run.code.items():
-            file = self._loaded.folder / path
-            if file.suffix == ".py" and file.is_file():
-                content = file.read_bytes()
-                if hashlib.sha256(content).hexdigest() == sha256:
-                    name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-                    found[MODULE if path == settings.module else name] = CodeFile(path, content.decode())
-        return found
+        return own_code(self._loaded.folder, run.code, {self._loaded.settings.project.module: MODULE})
 
     def _newest(self) -> Run:
         runs = self._stores.runs.list()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seakeep.conversion.reading import Reading
 from seakeep.records.version import ParityProof, Version
 
 if TYPE_CHECKING:
     from seakeep.project.build import Builder
+
+_PLAIN = Reading()
 
 
 class ModelFiles:
@@ -24,8 +27,7 @@ class ModelFiles:
         *,
         as_of_us: int | None = None,
         validate_from_us: int | None = None,
-        trust_pickle: bool = False,
-        without_cage: bool = False,
+        reading: Reading = _PLAIN,
         actor: str = "",
     ) -> tuple[Version, ParityProof]:
         """Judge a model file on the project's own rows, prove what it was converted to, and register the version.
@@ -33,16 +35,14 @@ class ModelFiles:
         Parameters
         ----------
         path
-            A skops archive, an XGBoost model in JSON or UBJSON, a LightGBM model in text, a CatBoost model, an ONNX model
-            of the served form, or a pickle. Its content decides which.
+            A skops archive, an XGBoost model in JSON or UBJSON, a LightGBM model in text, a CatBoost model, a network as
+            ``.pt2``, ``.keras`` or safetensors, an ONNX model of the served form, or a pickle. Its content decides which.
         model
             Which declared model it is: its inputs, in order, are those that the file must take.
         as_of_us, validate_from_us
             As in training: which rows judge it, and beside what baselines.
-        trust_pickle
-            Read a pickle, which runs what code it likes, in a cage.
-        without_cage
-            Do so even where the system gives no full cage.
+        reading
+            What is said of the file beside its bytes: what its owner allows, and what a network gives.
 
         Raises
         ------
@@ -56,7 +56,6 @@ class ModelFiles:
             model,
             as_of_us=as_of_us,
             validate_from_us=validate_from_us,
-            trust_pickle=trust_pickle,
-            without_cage=without_cage,
+            reading=reading,
             actor=actor,
         )

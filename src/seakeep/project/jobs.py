@@ -19,6 +19,9 @@ from pathlib import Path
 import msgspec
 
 from seakeep.backends.files.datasets import FileDatasetStore
+from seakeep.conversion.modelfile import read_model_file
+from seakeep.conversion.packed import own_code
+from seakeep.conversion.reading import Reading
 from seakeep.data.version import DatasetStore, load, snapshot
 from seakeep.errors import (
     ConfigError,
@@ -35,7 +38,7 @@ from seakeep.features.frame import Frame
 from seakeep.features.join import training_frame
 from seakeep.features.prune import without
 from seakeep.features.resolve import resolve
-from seakeep.project.judge import Allowed, judge_file
+from seakeep.project.judge import judge_file
 from seakeep.project.load import LoadedProject, load_project, sources_of
 from seakeep.records.dataset import DatasetVersion
 from seakeep.records.model import Model
@@ -89,8 +92,8 @@ class TrainRequest(msgspec.Struct, frozen=True, kw_only=True):
         on any number of cores and fastest for small data.
     given
         Path of a model file that is judged in place of a training; ``""``: train.
-    trust_pickle, without_cage
-        Whether that file may be a pickle, and may be read even where this system gives no full cage.
+    reading
+        How that file is to be read.
     """
 
     run: str
@@ -105,8 +108,7 @@ class TrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     without: tuple[str, ...] = ()
     threads: int = 1
     given: str = ""
-    trust_pickle: bool = False
-    without_cage: bool = False
+    reading: Reading = Reading()
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,16 +266,17 @@ def run_training(request: TrainRequest, into: Path) -> None:
     tables = load(version, FileDatasetStore(Path(request.data)))
     frame = training_frame(definition, tables, as_of_us=version.as_of_us)
     set_seeds(request.seed)
+    code = code_digests(folder, leave_out=(folder / project.settings.project.home,))
     given: Given | None = None
     if request.given:
         fitted, given = judge_file(
             model,
             frame,
-            Path(request.given),
+            read_model_file(Path(request.given), request.reading),
             into=into,
             validate_from_us=request.validate_from_us,
             seed=request.seed,
-            allowed=Allowed(pickle=request.trust_pickle, without_cage=request.without_cage),
+            code=own_code(folder, code),
         )
     else:
         fitted = fit(
@@ -289,7 +292,7 @@ def run_training(request: TrainRequest, into: Path) -> None:
         seed=request.seed,
         as_of_us=version.as_of_us,
         dataset=version.id,
-        code=code_digests(folder, leave_out=(folder / project.settings.project.home,)),
+        code=code,
         definition=definition,
         environment=environment(),
         trainer=request.trainer,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from seakeep.conversion.convert import Converted, convert_file
-from seakeep.conversion.modelfile import ModelFile, read_model_file
+from seakeep.conversion.modelfile import ModelFile
+from seakeep.conversion.packed import CodeFile
 from seakeep.errors import ConversionError
 from seakeep.features.frame import Frame
 from seakeep.records.model import Model
@@ -21,18 +23,22 @@ from seakeep.training.split import default_validate_from
 MODEL, PROOF = "model.onnx", "parity.json"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Allowed:
-    """What was said to be allowed: to read a pickle, and to do so even where this system gives no full cage."""
-
-    pickle: bool = False
-    without_cage: bool = False
-
-
 def judge_file(
-    model: Model, frame: Frame, path: Path, *, into: Path, validate_from_us: int, seed: int, allowed: Allowed
+    model: Model,
+    frame: Frame,
+    file: ModelFile,
+    *,
+    into: Path,
+    validate_from_us: int,
+    seed: int,
+    code: Mapping[str, CodeFile] | None = None,
 ) -> tuple[Fitted, Given]:
     """Convert a model file with its proof, which are kept in a folder, and judge it on the rows that validate.
+
+    Parameters
+    ----------
+    code
+        The project's own modules, by name, one of which may hold the network of weights.
 
     Raises
     ------
@@ -41,13 +47,10 @@ def judge_file(
     ParityError
         The converted model does not answer as the file's.
     """
-    file = read_model_file(path, trust_pickle=allowed.pickle)
     validate_from_us = validate_from_us or default_validate_from(frame)
     learn, validate = sides_of(model, frame, validate_from_us)
     outputs = model.definition.label.outputs
-    converted = convert_file(
-        file, validate, decision=model.definition.decision, outputs=outputs, without_cage=allowed.without_cage
-    )
+    converted = convert_file(file, validate, decision=model.definition.decision, outputs=outputs, code=code)
     scores = _scores(converted, validate)
     wrong = ~np.isfinite(scores) if not outputs.yes_or_no else ~((scores >= 0) & (scores <= 1))
     if wrong.any():

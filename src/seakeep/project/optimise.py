@@ -43,6 +43,7 @@ from seakeep.training.split import calibration_split
 from seakeep.training.threshold import choose_threshold
 
 if TYPE_CHECKING:
+    from seakeep.conversion.providers import Provider
     from seakeep.conversion.session import ScoringSession
 
 Progress = Callable[[float, str], None]
@@ -50,12 +51,17 @@ Progress = Callable[[float, str], None]
 MOST_BATCH = 100_000
 DROPPED = (0.25, 0.5)
 """Parts of the inputs that are left out, the least important first."""
+MOST_ROWS = 1024
+"""Rows of a batch that an engine of TensorRT is built for; for larger ones where more are asked for."""
 _IMPORTANCE_ROWS = 5_000
-_NOT_HERE = {
-    "native runtime": "not tried: models are served by the inference engine alone",
-    "fp16": "not tried: it is faster on GPUs alone, and models are served on the CPU",
+_NOT_HERE = {"native runtime": "not tried: a model is served so where that is asked for (seakeep convert --native)"}
+"""Formats that a search does not try."""
+_ACCELERATED: dict[str, dict[str, bool | int | str]] = {
+    "cuda": {"accelerator": "cuda"},
+    "tensorrt": {"accelerator": "tensorrt"},
+    "tensorrt half": {"accelerator": "tensorrt", "half": True},
 }
-"""Formats that a search would try where they are served."""
+"""Settings of the engine, by name, for what computes beside the processor."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +154,7 @@ class Optimiser:
         tell(0.0, "rows")
         source = self._source(self._resolve(reference))
         tell(0.1, "candidates")
-        entries, unmade = self._entries(source, tell)
+        entries, unmade = self._entries(source, limits.batch, tell)
         tell(0.6, "measurements")
         table = _Table(source, entries, unmade, limits)
         found = search(table.source, table.candidates, limits, table.times)
@@ -197,7 +203,7 @@ class Optimiser:
             test=test,
         )
 
-    def _entries(self, source: Source, tell: Progress) -> tuple[dict[str, Entry], dict[str, str]]:
+    def _entries(self, source: Source, batch: int, tell: Progress) -> tuple[dict[str, Entry], dict[str, str]]:
         """Candidates by name, and why others could not be made."""
         from seakeep.conversion.session import ScoringSession
 
@@ -206,12 +212,20 @@ class Optimiser:
         made = [(one, run.definition) for one in make_all(request, source.artefact, source.learn, source.calibrate)]
         tell(0.4, "fewer inputs")
         made += self._fewer_inputs(source)
-        entries, unmade = {}, dict(_NOT_HERE)
+        recipes, untried = accelerated(batch)
+        if recipes:
+            asked = msgspec.structs.replace(request, recipes=recipes)
+            made += [(one, run.definition) for one in make_all(asked, source.artefact, source.learn, source.calibrate)]
+        entries, unmade = {}, _NOT_HERE | untried
         for one, definition in made:
             if one.fault:
                 unmade[one.recipe.told] = one.fault
                 continue
-            session = ScoringSession(one.model)
+            try:
+                session = ScoringSession(one.model)
+            except SeakeepError as fault:  # an accelerator may take it or not
+                unmade[one.recipe.told] = f"not made: {fault.message}"
+                continue
             scores = assess.score(session, source.validate, definition.columns)
             told = scores[np.isfinite(scores)]
             if not len(told):
@@ -398,6 +412,23 @@ class _Table:
             fault=fault,
             pareto=best,
         )
+
+
+def accelerated(batch: int) -> tuple[tuple[Recipe, ...], dict[str, str]]:
+    """How a model can be computed by this machine's GPU in calls of ``batch`` rows, and why not otherwise, by name."""
+    from seakeep.conversion.providers import providers
+
+    found: dict[object, Provider] = {one.kind: one for one in providers()}
+    recipes, untried = [], {}
+    rows = {"usual_rows": batch, "most_rows": max(batch, MOST_ROWS)}
+    for told, settings in _ACCELERATED.items():
+        provider = found[settings["accelerator"]]
+        if provider.usable:
+            built_for = rows if provider.kind == "tensorrt" else {}
+            recipes.append(Recipe(by="engine", told=told, settings={**settings, **built_for}))
+        else:
+            untried[told] = f"not tried: {provider.told}"
+    return tuple(recipes), untried
 
 
 def check(limits: Limits) -> None:

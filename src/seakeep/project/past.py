@@ -245,7 +245,7 @@ class Past:
         return Executable(
             number=version.number,
             threshold=bundle.threshold,
-            scorer=open_session(bundle.model),
+            scorer=open_session(bundle.model, engines=self._home.engines),
             outputs=bundle.definition.label.outputs,
             inputs=InputSource(
                 bundle.definition,

@@ -196,12 +196,14 @@ class Watcher:
         """Execute a recorded prediction again."""
         prediction = self._policies.reveal_prediction(query.find(self._home.predictions, prediction_id))
         bundle = self._stores.bundles.open(prediction.bundle)
+        session = open_session(bundle.model, engines=self._home.engines)
+        host = host_class(session.device)
         return reexecute(
             prediction,
             bundle.definition,
             bundle.digest,
-            open_session(bundle.model),
-            environment=environment_of(bundle.proof, host=host_class(), versions=installed(bundle.proof.versions)),
+            session,
+            environment=environment_of(bundle.proof, host=host, versions=installed(bundle.proof.versions)),
         )
 
     def parity(self, version: Version, sample: int) -> ParityReport:
@@ -245,7 +247,8 @@ class Watcher:
         """The rows a version was judged on, scored by it, and their outcomes; with categories as its records have them."""
         if bundle.digest not in self._references:
             frame = self._builder.validation(bundle.run)
-            score = open_session(bundle.model).score(frame.numbers(), frame.categories())
+            session = open_session(bundle.model, engines=self._home.engines)
+            score = session.score(frame.numbers(), frame.categories())
             frame = dataclasses.replace(frame, values=self._policies.as_written(bundle.definition, frame.values))
             self._references[bundle.digest] = _as_predictions(frame, score, bundle), _as_outcomes(frame)
         return self._references[bundle.digest]

@@ -82,6 +82,7 @@ def context(folder: Path, index: int, port: int, beside: Path | None = None) -> 
         spans=_spans(settings) if settings.observe.traces and not beside else None,
         lifeline=0,
         costs=FileCosts(home.costs, host=f"{host_class()}, {ENGINE}"),
+        engines=home.engines,
     )
 
 

@@ -46,7 +46,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     by: str
     told: str
-    settings: dict[str, int | str] = {}
+    settings: dict[str, bool | int | str] = {}
     without: tuple[str, ...] = ()
 
 

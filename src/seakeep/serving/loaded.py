@@ -7,6 +7,7 @@ import hashlib
 import math
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -123,6 +124,7 @@ def load(
     decoders: RequestDecoders,
     costs: CostStore | None = None,
     limit_s: float = LIMIT_S,
+    engines: Path | None = None,
 ) -> LoadedVersion:
     """Verify a version, load it, warm it up, measure it, and have its features kept; to be called off the event loop.
 
@@ -132,11 +134,15 @@ def load(
         What was measured before; a version that is not in it is measured. None: nothing is measured, nobody waits.
     limit_s
         How long a native model may take for a batch before its process is ended, in seconds.
+    engines
+        Folder in which TensorRT keeps the engines that it builds; None: it keeps none.
 
     Raises
     ------
     IntegrityError
         The bundle does not verify, is of another model, or its model cannot score.
+    PlatformError
+        Its model is to be computed by what is not usable here.
     """
     from seakeep.conversion.engine import open_session
 
@@ -145,7 +151,7 @@ def load(
     if definition.name != route.model:
         message = f"bundle {route.bundle[:12]} is of model {definition.name!r}, not of {route.model!r}"
         raise IntegrityError(message, hint="put the version into the registry again")
-    session = open_session(bundle.model, limit_s=limit_s)
+    session = open_session(bundle.model, limit_s=limit_s, engines=engines)
     if session.outputs != definition.label.outputs:
         told = f"{session.outputs.kind}, not with the {definition.label.outputs.kind} of its label"
         message = f"the model of {route.model}:{route.version} answers with {told}"

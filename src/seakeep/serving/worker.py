@@ -95,6 +95,8 @@ class WorkerContext:
         None: it lives on its own.
     costs
         What models cost by the size of a batch; None: they are not measured.
+    engines
+        Folder in which TensorRT keeps the engines that it builds; None: it keeps none.
     """
 
     index: int
@@ -115,6 +117,7 @@ class WorkerContext:
     spans: SpanSink | None = None
     lifeline: int | None = None
     costs: CostStore | None = None
+    engines: Path | None = None
 
 
 def run_worker(context: WorkerContext) -> None:
@@ -222,6 +225,7 @@ class Worker:
             decoders=context.request_decoders,
             costs=context.costs,
             limit_s=max(LIMIT_S, 2.0 * settings.hang_s),
+            engines=context.engines,
         )
         self._loader = Loader(context.routing, load_one, self._put_in_force, loading)
         self._protocol = OpenInference(

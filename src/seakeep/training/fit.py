@@ -213,7 +213,8 @@ def _of_classes(estimator: Any, frame: Frame, outputs: Outputs) -> NDArray[np.fl
     except ValueError as error:
         raise TrainingError(
             f"{name} is fitted on other classes than are declared: {error}",
-            hint="fit it on frame.label, which holds the classes' places in sk.classes(...), or on their names",
+            hint="fit it on frame.label, which holds the classes' places in sk.classes(...), or on their names; "
+            "a network gives one number for each, in their order",
         ) from error
     told = np.asarray(estimator.predict_proba(frame.to_pandas()), dtype=np.float64)
     if told.shape != (len(frame), len(order)):

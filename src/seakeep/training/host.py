@@ -9,9 +9,9 @@ _CPUINFO = Path("/proc/cpuinfo")
 _VECTORS = ("avx512f", "avx2", "avx", "sse4_2", "sve", "asimd")
 
 
-def host_class() -> str:
-    """The class of this host; see :func:`cpu_class`."""
-    return cpu_class(_CPUINFO)
+def host_class(device: str = "") -> str:
+    """The class of this host, see :func:`cpu_class`, and of the ``device`` that computes beside its processor, if any does."""
+    return ", ".join(filter(None, (cpu_class(_CPUINFO), device)))
 
 
 def cpu_class(cpuinfo: Path) -> str:

@@ -141,3 +141,14 @@ def test_a_pickle_is_read_without_a_cage_only_if_that_is_said(monkeypatch, tmp_p
     ran.clear()
     assert child.main(tmp_path, "onnx") == 0
     assert ran == [tmp_path]
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_where_a_gpu_is_asked_for_what_can_be_written_is_limited_in_place_of_addresses(gpu):
+    code = (
+        "import resource, sys; from seakeep.conversion.child import enter_cage; "
+        f"enter_cage(leave_network=False, gpu={gpu}); "
+        "print(*(resource.getrlimit(one)[0] == 8 * 1024**3 for one in (resource.RLIMIT_AS, resource.RLIMIT_DATA)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [str(not gpu), str(gpu)]

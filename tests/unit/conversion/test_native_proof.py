@@ -7,20 +7,23 @@ import sys
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
+from sklearn.tree import DecisionTreeClassifier
 
 from seakeep.conversion import nativeproof, resident
 from seakeep.conversion.convert import convert
 from seakeep.conversion.engine import open_session
 from seakeep.conversion.native import frame_of, native_scorer
 from seakeep.conversion.nativeproof import packed_model, prove_native, steady
+from seakeep.conversion.outputs import served_outputs
 from seakeep.conversion.packed import CodeFile, OwnCode, unpack
 from seakeep.conversion.rows import Rows
 from seakeep.errors import ConversionError, IntegrityError
 from seakeep.records.feature import FeatureColumn
-from seakeep.records.outputs import Outputs
+from seakeep.records.outputs import NEVER, Outputs, classes
 
 pytest.importorskip("skops")
 
@@ -57,6 +60,14 @@ class Here:
 
     def close(self):
         """There is no process."""
+
+
+class Whole(Here):
+    """One that gives every number of a row."""
+
+    def __init__(self, model):
+        score = resident.scorer_of(unpack(model))
+        self.score = lambda numbers, categories: score(Rows(numbers, categories))
 
 
 def fitted(estimator, rows):
@@ -116,6 +127,28 @@ def test_a_model_whose_answer_depends_on_the_rows_beside_is_asked_for_each_row_a
     assert (scores == 0.5).all(), "each row is its own mean"
 
 
+@pytest.mark.parametrize("labels", [[0.0, 1.0, 2.0], ["south", "east", "north"]])
+def test_of_classes_the_declared_ones_are_served_in_their_order_whatever_the_estimators_own(monkeypatch, rows, labels):
+    """Trained on the classes' places or on their names; where it knows others, it is refused by name."""
+    monkeypatch.setattr(nativeproof, "NativeSession", Whole)
+    monkeypatch.setattr(nativeproof, "_POOL", 20)
+    monkeypatch.setattr(nativeproof, "_BASE", 1)
+    data = frame_of(rows, COLUMNS).to_pandas()[["a"]]
+    codes = np.digitize(rows.numbers[:, 0], [-0.5, 0.5])
+    trees = DecisionTreeClassifier(max_depth=2, random_state=0)
+    model = make_pipeline(make_column_transformer(("passthrough", ["a"])), trees).fit(data, np.array(labels)[codes])
+    outputs = served_outputs(model, classes("south", "east", "north"))
+    packed = packed_model(model, COLUMNS, outputs, OwnCode({}))
+    content, proof = prove_native(model, packed, rows, threshold=NEVER, artefact_sha256="")
+    assert proof.passed
+    assert unpack(content).native.outputs == classes("south", "east", "north")
+    served = Whole(content).score(rows.numbers, rows.categories)
+    place = [model.classes_.tolist().index(one) for one in labels]
+    assert served.tobytes() == np.ascontiguousarray(model.predict_proba(data)[:, place]).tobytes()
+    with pytest.raises(ConversionError, match=r"other classes than are declared: .*west"):
+        served_outputs(model, classes("south", "east", "north", "west"))
+
+
 def test_a_model_that_accepts_no_row_is_refused(proved, rows, forest):
     fitted(forest, rows)
     packed = packed_model(forest, COLUMNS, Outputs(), OwnCode({}))
@@ -148,14 +181,16 @@ def test_an_estimator_with_the_projects_own_function_is_kept_proved_and_asked_in
         import helpers
 
         halve = FunctionTransformer(helpers.halved)
-        estimator = fitted(make_pipeline(halve, OrdinalEncoder(), RandomForestClassifier(3, random_state=0)), rows)
+        # A tree that refuses nothing: one that refuses is asked for each row again, which is proved above.
+        codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+        estimator = fitted(make_pipeline(halve, codes, DecisionTreeClassifier(max_depth=3, random_state=0)), rows)
         artefact = pickle.dumps(estimator)
         expected = native_scorer(estimator, COLUMNS)(rows.numbers, rows.categories)
     finally:
         sys.meta_path.remove(own)
         sys.modules.pop("helpers")
     sha256 = hashlib.sha256(artefact).hexdigest()
-    frame = frame_of(rows, COLUMNS)
+    frame = frame_of(rows.take(np.arange(6)), COLUMNS)
     converted = convert(artefact, frame, threshold=0.5, artefact_sha256=sha256, native=OWN)
     assert converted.proof.passed
     assert unpack(converted.model).code == OWN

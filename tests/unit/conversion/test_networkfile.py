@@ -26,9 +26,7 @@ def keras(tmp_path, monkeypatch):
 
 def layer():
     torch.manual_seed(0)
-    module = torch.nn.Linear(3, 1)
-    module.inputs = 3
-    return module
+    return torch.nn.Linear(3, 1)
 
 
 def saved(model, folder):
@@ -60,19 +58,17 @@ def test_weights_need_their_module():
     assert network_format(content) == "safetensors"
     other = layer()
     torch.nn.init.zeros_(other.weight)
-    read = read_network("safetensors", content, gives="logits", module=other)
+    read = read_network("safetensors", content, gives="logits", inputs=3, module=other)
     np.testing.assert_array_equal(read.predict_proba(ROWS), expected())
     assert not other.weight.any()  # stays as it was
     with pytest.raises(ConversionError, match="weights alone are no network"):
-        read_network("safetensors", content, gives="logits")
+        read_network("safetensors", content, gives="logits", inputs=3)
     other = torch.nn.Bilinear(3, 3, 1)
-    other.inputs = 3
     with pytest.raises(ConversionError, match="cannot be read"):
-        read_network("safetensors", content, gives="logits", module=other)
+        read_network("safetensors", content, gives="logits", inputs=3, module=other)
     other = torch.nn.Sequential(torch.nn.Linear(3, 1))
-    other.inputs = 3
     with pytest.raises(ConversionError, match=r"without 0.bias, 0.weight, beside it bias, weight"):
-        read_network("safetensors", content, gives="logits", module=other)
+        read_network("safetensors", content, gives="logits", inputs=3, module=other)
 
 
 def test_a_keras_archive_is_read_without_the_code_that_it_may_carry(keras, tmp_path):
@@ -119,5 +115,5 @@ def test_damaged_files_are_told_with_what_to_do(keras):
         ("safetensors", b"\x02" + b"\0" * 7 + b"{"),
     ):
         with pytest.raises(ConversionError, match="cannot be read") as refusal:
-            read_network(form, content, gives="logits", module=layer())
+            read_network(form, content, gives="logits", inputs=3, module=layer())
         assert refusal.value.hint

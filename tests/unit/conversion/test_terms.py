@@ -13,6 +13,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from seakeep.conversion import terms
 from seakeep.conversion.emit import text as emitter
 from seakeep.conversion.emit.model import emit
 from seakeep.conversion.native import native_scorer
@@ -63,22 +64,37 @@ def test_terms_are_those_of_scikit_learn(chosen, texts):
         assert sorted(found(text)) == sorted(expected(text))
 
 
+def split(told, *rows):
+    """The parts that rows of texts are scored in: where each ends, and its terms."""
+    categories = np.array(rows, dtype=object)
+    return [(part.stop, terms.tolist()) for part, terms in Terms(Analyses(analyses=told)).parts(categories)]
+
+
 def test_a_matrix_of_texts_becomes_one_of_terms():
-    categories = np.array([["x", "Late and cold"], ["y", ""], ["z", f"a{BETWEEN}b"]], dtype=object)
-    told = Analyses(analyses=(Analysis(column=1), Analysis(column=1, units="char", shortest=2, longest=2)))
-    found = Terms(told).of(categories)
-    assert found.shape == (3, 2)
-    assert found[0, 0].split(BETWEEN) == ["late", "and", "cold"]
-    assert found[1].tolist() == ["", ""]
-    assert found[2].tolist() == ["", ""], "a term that holds what stands between terms is none"
+    told = (Analysis(column=1), Analysis(column=1, units="char", shortest=2, longest=2))
+    ((stop, found),) = split(told, ["x", "Late and cold"], ["y", ""], ["z", f"a{BETWEEN}b"])
+    assert stop == len(found) == 3
+    assert found[0][0].split(BETWEEN) == ["late", "and", "cold"]
+    assert found[1] == ["", ""]
+    assert found[2] == ["", ""], "a term that holds what stands between terms is none"
+    assert split(told) == []
 
 
 def test_a_text_of_any_length_is_not_split():
-    told = Terms(Analyses(analyses=(Analysis(column=0),)))
-    assert told.of(np.array([["a" * MOST_LETTERS]], dtype=object))[0, 0]
-    with pytest.raises(DataError, match="longer than") as refusal:
-        told.of(np.array([["short"], ["a" * (MOST_LETTERS + 1)]], dtype=object))
-    assert refusal.value.hint
+    words, letters = (Analysis(column=0),), (Analysis(column=0, units="char", shortest=2, longest=5),)
+    for told, most in ((words, MOST_LETTERS), (letters, MOST_LETTERS // 4)):
+        assert split(told, ["a" * most])
+        with pytest.raises(DataError, match="longer than") as refusal:
+            split(told, ["short"], ["a" * (most + 1)])
+        assert refusal.value.hint
+
+
+def test_a_long_text_does_not_make_short_ones_long(monkeypatch):
+    monkeypatch.setattr(terms, "MOST_CELLS", 100)
+    told = (Analysis(column=0, vocabulary=10),)
+    short, long = ["good boat"], ["good boat " * 40]
+    assert [stop for stop, _ in split(told, *[short] * 25)] == [10, 20, 25], "each row has a place for every term known"
+    assert [stop for stop, _ in split(told, short, short, long, short, long)] == [2, 3, 4, 5]
 
 
 def test_other_tables_of_unicode_are_refused():

@@ -14,12 +14,14 @@ from sklearn.tree import DecisionTreeRegressor
 
 from seakeep.cli.build import run_summary
 from seakeep.clock import DAY_US, FixedClock, parse_moment
+from seakeep.conversion.modelfile import read_model_file
 from seakeep.conversion.native import frame_of
+from seakeep.conversion.reading import Reading
 from seakeep.conversion.rows import Rows
 from seakeep.conversion.session import ScoringSession
 from seakeep.errors import ConversionError, TrainingError
 from seakeep.project import jobs, open_project
-from seakeep.project.judge import Allowed, judge_file, kept
+from seakeep.project.judge import judge_file, kept
 from seakeep.records.feature import FeatureColumn
 from seakeep.records.outputs import NEVER
 
@@ -72,6 +74,28 @@ def test_a_file_becomes_a_version_that_is_promoted_as_any_other(shop, tmp_path, 
 
 
 @pytest.mark.slow
+def test_weights_of_a_network_in_the_project_become_a_version(shop, tmp_path, seakeep):
+    torch = pytest.importorskip("torch", reason="needs the extra `torch`")
+    save = pytest.importorskip("safetensors.torch", reason="needs the extra `torch`").save_file
+    net = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        net.weight[:], net.bias[:] = torch.tensor([[0.02, 0.0]]), -0.5
+    save(net.state_dict(), tmp_path / "m.safetensors")
+    folder = shop(NUMBERS, GATES, ("features=[recent, request]", "features=[request]"))
+    (folder / "nets.py").write_text("import torch\n\ndef small():\n    return torch.nn.Linear(2, 1)\n")
+    said = ("--gives", "logits", "--network", "nets:small", "--as-of", "2024-04-09")
+    command = ("register", tmp_path / "m.safetensors", "--model", "returned", *said, "--project", folder, "--json")
+    shown = json.loads(seakeep(*command).out)
+    assert shown["proof"]["passed"]
+    assert shown["proof"]["mutants_caught"] == shown["proof"]["mutants"] > 0
+    assert any("in this order, is not checked" in warning for warning in shown["warnings"])
+    project = open_project(folder, clock=NOW)
+    run = project.stores.runs.get(shown["version"]["run"])
+    assert (run.given.format, "nets.py" in run.code) == ("safetensors", True)
+    assert run.metrics["roc_auc"].value > 0.55
+
+
+@pytest.mark.slow
 def test_a_pickle_that_is_trusted_comes_with_its_caveat_and_of_a_number_too(shop, tmp_path, data):
     joblib.dump(DecisionTreeRegressor(max_depth=3).fit(*data), tmp_path / "m.joblib")
     number = ('sk.col("returned") > 0, delay="1d")', 'sk.col("returned") * 1.5, delay="1d", answers=sk.number())')
@@ -86,11 +110,10 @@ def test_a_pickle_that_is_trusted_comes_with_its_caveat_and_of_a_number_too(shop
     fitted, told = judge_file(
         model,
         frame,
-        tmp_path / "m.joblib",
+        read_model_file(tmp_path / "m.joblib", Reading(trust_pickle=True, without_cage=True)),
         into=tmp_path / "into",
         validate_from_us=0,
         seed=0,
-        allowed=Allowed(pickle=True, without_cage=True),
     )
     assert told.format == "pickle"
     assert "only as true as whoever made the pickle" in fitted.warnings[1]
@@ -119,7 +142,7 @@ def test_a_pickle_is_refused_before_the_data_are_read(shop, tmp_path):
     (tmp_path / "m.pkl").write_bytes(pickle.dumps({}))
     project = open_project(shop(), clock=NOW)
     with pytest.raises(ConversionError, match=r"named \.json, but its content is a pickle"):
-        project.files.register(tmp_path / "model.json", trust_pickle=True)
+        project.files.register(tmp_path / "model.json", reading=Reading(trust_pickle=True))
     with pytest.raises(ConversionError, match="runs whatever code") as told:
         project.files.register(tmp_path / "m.pkl")
     assert "--trust-pickle" in told.value.hint

@@ -9,10 +9,12 @@ import pytest
 from tests import flights
 
 from seakeep.cli.build import run_summary
+from seakeep.conversion import providers
+from seakeep.conversion.enginesettings import EngineSettings, settings_of
 from seakeep.conversion.optimise.workshop import Made
 from seakeep.errors import ConfigError, ConversionError, NotFoundError, ParityError, RerunMismatch
 from seakeep.project import build, optimise
-from seakeep.project.optimise import check
+from seakeep.project.optimise import accelerated, check
 from seakeep.records.optimise import Limits, Recipe
 from seakeep.records.run import Metric
 from seakeep.registry.bundle import parse_bundle
@@ -48,6 +50,7 @@ def project(flights_root, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, flights.opened(folder) as opened:
         patch.setattr(optimise, "make_all", made)
         patch.setattr(optimise, "DROPPED", ())
+        patch.setattr(providers, "find_gpu", lambda *_: None)
         patch.setattr(optimise.assess, "InTurn", Given)
         run = opened.stores.runs.list()[0]
         learnt = opened._builder.learnt(run)
@@ -129,7 +132,9 @@ def test_the_table_holds_the_source_all_candidates_and_what_was_not_tried(found)
     assert told[HALF.told].size_bytes < told["the source"].size_bytes
     assert told[FEW.told].flips > told[HALF.told].flips > 0
     assert told[FEW.told].pareto
-    assert {"native runtime", "fp16"} == {one.told for one in found.attempts if one.fault.startswith("not tried")}
+    untried = {one.told: one.fault for one in found.attempts if one.fault.startswith("not tried")}
+    assert set(untried) == {"native runtime", "cuda", "tensorrt", "tensorrt half"}
+    assert untried["tensorrt half"] == f"not tried: {providers.providers()[2].told}"
     assert found.known_by == "roc_auc"
     assert found.confirmed.rows > 1_000
 
@@ -174,11 +179,10 @@ def test_what_the_test_rows_or_the_proof_refute_is_passed_over(project, found, m
     monkeypatch.setattr(optimise._Table, "confirm", refuted)
     monkeypatch.setattr(project._builder, "proved", unproved)
     before = state(project)
-    dry = project.optimiser.search(f"{flights.MODEL}:1", LOOSE, dry_run=True)
-    assert dry.chosen == HALF.told
-    assert dry.attempts[2].fault == "on the test rows it may lose 9.0000, above 0.5"
     told = project.optimiser.search(f"{flights.MODEL}:1", LOOSE)
     assert told.chosen == ""
+    assert told.attempts[2].fault == "on the test rows it may lose 9.0000, above 0.5"
+    assert told.attempts[1].told == HALF.told
     assert told.attempts[1].fault == "its proof failed: it answers otherwise"
     assert state(project) == before
 
@@ -213,3 +217,18 @@ def test_limits_that_are_none_are_refused_before_anything_is_read(limits, messag
     with pytest.raises(ConfigError, match=message) as caught:
         check(limits)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(("usable", "tried"), [((), 0), (("cuda",), 1), (("cuda", "tensorrt"), 3)])
+def test_what_a_machine_can_compute_by_is_tried_and_why_not_otherwise(usable, tried, monkeypatch):
+    kinds = ("cpu", "cuda", "tensorrt")
+    found = [providers.Provider(kind=kind, usable=kind in usable, told=f"about {kind}") for kind in kinds]
+    monkeypatch.setattr(providers, "providers", lambda: found)
+    recipes, untried = accelerated(5_000)
+    assert len(recipes) == tried
+    assert [one.told for one in recipes] + list(untried) == ["cuda", "tensorrt", "tensorrt half"]
+    assert all(fault == f"not tried: about {told.partition(' ')[0]}" for told, fault in untried.items())
+    if tried == 3:
+        assert settings_of(recipes[0]) == EngineSettings(accelerator="cuda")
+        half = EngineSettings(accelerator="tensorrt", half=True, usual_rows=5_000, most_rows=5_000)
+        assert settings_of(recipes[2]) == half

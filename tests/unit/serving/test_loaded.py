@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tests.serving_rig import COLUMNS, definition, onnx_model
 
-from seakeep.errors import IntegrityError, RowError
+from seakeep.errors import IntegrityError, PlatformError, RowError
 from seakeep.records.feature import FeatureColumn
 from seakeep.records.release import Route
 from seakeep.serving.batching import ALONE, Cost, Plan, plan
@@ -196,3 +196,14 @@ def test_a_row_without_a_readable_key_is_the_client_s_fault(rig, row):
 def test_a_model_whose_rows_have_no_key_gives_none(rig):
     keyless = msgspec.structs.replace(definition(), request=msgspec.structs.replace(definition().request, key=""))
     assert rig.load(rig.put(1, of=keyless)).key_of(msgspec.Raw(b"7")) == ""
+
+
+def test_a_version_whose_accelerator_is_not_here_is_refused_with_what_is_missing(rig):
+    from seakeep.conversion.enginesettings import EngineSettings, executed
+    from seakeep.conversion.providers import providers
+
+    if providers()[1].usable:
+        pytest.skip("CUDA is usable here")
+    with pytest.raises(PlatformError, match="cuda is not usable here") as caught:
+        rig.load(rig.put(1, model=executed(onnx_model(), EngineSettings(accelerator="cuda"))))
+    assert caught.value.hint

@@ -81,7 +81,7 @@ def _counted(graph: Graph, step: Any, table: Table, where: str) -> tuple[str, li
     counts = graph.double(
         graph.node(
             "TfIdfVectorizer",
-            _split(graph, _analysis(step, column, where)),
+            _split(graph, _analysis(step, column, len(vocabulary), where)),
             mode="TF",
             min_gram_length=1,
             max_gram_length=1,
@@ -105,7 +105,7 @@ def _split(graph: Graph, analysis: Analysis) -> str:
     return graph.nodes("StringSplit", 2, graph.shape(column, -1), delimiter=BETWEEN)[0]
 
 
-def _analysis(step: Any, column: Column, where: str) -> Analysis:
+def _analysis(step: Any, column: Column, vocabulary: int, where: str) -> Analysis:
     own = [name for name in ("preprocessor", "tokenizer") if getattr(step, name) is not None]
     own += [name for name in ("analyzer", "strip_accents") if callable(getattr(step, name))]
     require(
@@ -138,6 +138,7 @@ def _analysis(step: Any, column: Column, where: str) -> Analysis:
         shortest=int(shortest),
         longest=int(longest),
         ignored=tuple(sorted(ignored or ())),
+        vocabulary=vocabulary,
     )
 
 

@@ -25,7 +25,7 @@ def zip_entries(content: bytes, name: str) -> frozenset[str]:
     Raises
     ------
     ConversionError
-        It is damaged, or would unpack to more than a gibibyte or 20,000 files.
+        It is damaged, has two parts of one name, or would unpack to more than a gibibyte or 20,000 files.
     """
     if not content.startswith(b"PK"):
         return frozenset()
@@ -40,7 +40,10 @@ def zip_entries(content: bytes, name: str) -> frozenset[str]:
             f"{name} would unpack to {unpacked:,} bytes in {len(entries):,} files",
             hint=f"a model may have {_MOST_UNPACKED:,} bytes in {_MOST_ENTRIES:,} files",
         )
-    return frozenset(entry.filename for entry in entries)
+    names = frozenset(entry.filename for entry in entries)
+    if len(names) < len(entries):
+        raise damaged(name, "zip archive", "it has two parts of one name")  # libraries differ in which they read
+    return names
 
 
 def require_shallow(content: bytes, name: str) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from seakeep.conversion.formats.format import Format, Taken, emitted, match_inputs
+from seakeep.conversion.reading import Reading
 from seakeep.records.feature import FeatureColumn
 
 _CLASSES = {"Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll"}
 
 
-def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
+def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -> Taken:
     from catboost import CatBoost, CatBoostClassifier, CatBoostRegressor
 
     model = CatBoost()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from seakeep.conversion.reading import Reading
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
 from seakeep.records.outputs import PROBABILITY, Outputs
@@ -56,6 +57,8 @@ class Format:
         :class:`ConversionError` for a file of this format that is damaged or has no measure.
     take
         Reads the bytes, in the cage, for a model of these inputs.
+    needs
+        What the file cannot say itself: names of attributes of :class:`~seakeep.conversion.reading.Reading`.
     runs_code
         Whether reading it runs code that is in the file.
     caveat
@@ -67,7 +70,8 @@ class Format:
     suffixes: tuple[str, ...]
     extra: str
     recognise: Callable[[bytes, str], bool]
-    take: Callable[[bytes, Sequence[FeatureColumn]], Taken]
+    take: Callable[[bytes, Sequence[FeatureColumn], Reading], Taken]
+    needs: tuple[str, ...] = ()
     runs_code: bool = False
     caveat: str = ""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from seakeep.conversion.formats.bounds import damaged
 from seakeep.conversion.formats.format import Format, Taken, emitted, match_inputs
+from seakeep.conversion.reading import Reading
 from seakeep.errors import ConversionError
 from seakeep.records.feature import FeatureColumn
 
@@ -23,7 +24,7 @@ def _is_text(content: bytes, name: str) -> bool:
     return True
 
 
-def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
+def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -> Taken:
     from lightgbm import Booster
 
     booster = Booster(model_str=content.decode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seakeep.conversion.formats.format import Format, Taken
+from seakeep.conversion.reading import Reading
 from seakeep.records.feature import FeatureColumn
 
 _FIELDS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26})  # of ModelProto
@@ -40,7 +41,7 @@ def _varint(content: bytes, at: int) -> tuple[int, int]:
     return 0, -1
 
 
-def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
+def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -> Taken:
     from seakeep.conversion.onnxgraph import imported
     from seakeep.conversion.session import ScoringSession
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 
 from seakeep.conversion.formats.format import Format, Taken, fitted
+from seakeep.conversion.reading import Reading
 from seakeep.records.feature import FeatureColumn
 
 _COMPRESSED = (
@@ -28,7 +29,7 @@ def _is_pickle(content: bytes, _name: str) -> bool:
     return content.startswith(_COMPRESSED) or (head[:1] in {b"(", b"c", b"]", b"}"} and content.endswith(b"."))
 
 
-def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
+def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -> Taken:
     import joblib
 
     return fitted(joblib.load(io.BytesIO(content)), columns)

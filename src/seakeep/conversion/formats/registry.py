@@ -5,10 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from seakeep.conversion.formats import catboostfile, lightgbmfile, onnxfile, picklefile, skopsfile, xgboostfile
+from seakeep.conversion.formats import (
+    catboostfile,
+    lightgbmfile,
+    networks,
+    onnxfile,
+    picklefile,
+    skopsfile,
+    xgboostfile,
+)
 from seakeep.conversion.formats.bounds import zip_entries
 from seakeep.conversion.formats.format import Format, Taken
-from seakeep.errors import ConversionError
+from seakeep.conversion.reading import Reading
+from seakeep.errors import ConversionError, SeakeepError
 from seakeep.records.feature import FeatureColumn
 
 FORMATS: dict[str, Format] = {
@@ -19,11 +28,16 @@ FORMATS: dict[str, Format] = {
         lightgbmfile.FORMAT,
         xgboostfile.JSON,
         xgboostfile.UBJ,
+        networks.PT2,
+        networks.KERAS_CODE,
+        networks.KERAS,
         onnxfile.FORMAT,
+        networks.SAFETENSORS,
         picklefile.FORMAT,  # last: its oldest forms begin as other files may
     )
 }
 _MOST_NOTES = 10
+_PLAIN = Reading()
 
 
 def format_of(content: bytes, name: str) -> Format:
@@ -46,20 +60,20 @@ def format_of(content: bytes, name: str) -> Format:
     )
 
 
-def take(form: str, content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
+def take(form: str, content: bytes, columns: Sequence[FeatureColumn], reading: Reading = _PLAIN) -> Taken:
     """The model in a file, in the cage alone.
 
     Raises
     ------
-    ConversionError
+    SeakeepError
         Its library is not installed, it is damaged or holds what is not trusted, or has other inputs than the model.
     """
     chosen = FORMATS[form]
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
-            taken = chosen.take(content, columns)
-        except ConversionError:
+            taken = chosen.take(content, columns, reading)
+        except SeakeepError:
             raise
         except ImportError as error:
             raise ConversionError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from seakeep.conversion.formats.bounds import require_shallow
 from seakeep.conversion.formats.format import Format, Taken, emitted, match_inputs
+from seakeep.conversion.reading import Reading
 from seakeep.records.feature import FeatureColumn
 
 _CLASSES = ("binary:", "multi:")
@@ -26,7 +27,7 @@ def _is_ubj(content: bytes, _name: str) -> bool:
     return content.startswith(b"{L") and b"learner" in content[:64]
 
 
-def _take(content: bytes, columns: Sequence[FeatureColumn]) -> Taken:
+def _take(content: bytes, columns: Sequence[FeatureColumn], _reading: Reading) -> Taken:
     from xgboost import Booster, XGBClassifier, XGBRegressor
 
     booster = Booster()

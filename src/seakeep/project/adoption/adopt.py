@@ -117,7 +117,7 @@ def adopt(
     )
 
 
-def _prove(folder: Path, plan: Plan, reference: dict[int, float]) -> proof.Difference:
+def _prove(folder: Path, plan: Plan, reference: dict[int, write.Answer]) -> proof.Difference:
     faults = check(folder)
     if faults:
         raise AdoptionError(f"the project would have a fault: {faults[0].message}", hint=faults[0].hint)

@@ -26,9 +26,11 @@ from unittest import mock
 import msgspec
 import numpy as np
 
+from seakeep.conversion.outputs import ask
 from seakeep.errors import AdoptionError
 from seakeep.project.adoption.notebook import UNKNOWN, Notebook
 from seakeep.project.adoption.plan import Plan
+from seakeep.records.outputs import Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +50,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     cell: int
     line: int
     occurrence: int
-    number: bool
+    outputs: Outputs
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +65,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Seen:
-    """Inputs that the notebook's own model was given, and its answers: columns, and float64 ``(n,)``."""
+    """Inputs that the notebook's own model was given, and its answers: columns, and float64 ``(n, k)``."""
 
     columns: list[NDArray[Any]]
     scores: NDArray[np.float64]
@@ -105,7 +107,7 @@ def run_original(notebook: Notebook, plan: Plan, files: Sequence[str], *, into: 
         cell=where.cell,
         line=where.line,
         occurrence=plan.occurrence,
-        number=plan.number,
+        outputs=plan.outputs,
     )
     (into / REQUEST).write_bytes(msgspec.json.encode(request))
     status = _run_child(into, work, timeout_s)
@@ -263,12 +265,12 @@ def run_cells(request: Request) -> tuple[Outcome, dict[str, NDArray[Any]]]:
         return Outcome(fitted=False, cell=cell, line=line, message=message), {}
     model, inputs = notes.fits[request.occurrence]
     given = [inputs, *notes.asked, *(value for name, value in names.items() if not name.startswith("__"))]
-    arrays = _answers(model, given, inputs, number=request.number)
+    arrays = _answers(model, given, inputs, request.outputs)
     kept = sum(name.endswith(".width") for name in arrays)
     return Outcome(fitted=True, kept=kept, cell=cell, line=line, message=message), arrays
 
 
-def _answers(model: Any, given: list[Any], inputs: Any, *, number: bool) -> dict[str, NDArray[Any]]:
+def _answers(model: Any, given: list[Any], inputs: Any, outputs: Outputs) -> dict[str, NDArray[Any]]:
     """Every table that has the shape of the model's inputs, with the model's answers; those of its fit come first."""
     arrays: dict[str, NDArray[Any]] = {}
     names = list(getattr(inputs, "columns", ()))
@@ -278,12 +280,12 @@ def _answers(model: Any, given: list[Any], inputs: Any, *, number: bool) -> dict
         if not alike or list(getattr(value, "columns", ())) != names or any(one is value for one in done):
             continue
         try:
-            scores = model.predict(value) if number else model.predict_proba(value)[:, 1]
+            scores = ask(model, outputs)(value).reshape(len(value), -1)
         except Exception:  # noqa: BLE001, S112 -- it only looks like an input
             continue
         columns = [value.iloc[:, j] if names else value[:, j] for j in range(value.shape[1])]
         arrays |= {f"{len(done)}.{j}": plain(column) for j, column in enumerate(columns)}
-        arrays[f"{len(done)}.scores"] = np.asarray(scores, dtype=np.float64).ravel()
+        arrays[f"{len(done)}.scores"] = scores
         arrays[f"{len(done)}.width"] = np.array(len(columns))
         done.append(value)
     return arrays

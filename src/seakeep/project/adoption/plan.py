@@ -15,6 +15,7 @@ from seakeep.project.adoption.interpret import Interpreter
 from seakeep.project.adoption.notebook import Place
 from seakeep.project.adoption.values import Fit, Frame, Made, Opaque, Series, Source, Step
 from seakeep.records.expression import Binary, Column, Constant, Node, columns_of
+from seakeep.records.outputs import OutputKind, Outputs, classes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,8 +58,8 @@ class Plan:
         How features become the estimator's inputs.
     whole
         Transformers of all of them at once, before the estimator.
-    label, number
-        What is predicted, and whether it is a number.
+    label, outputs
+        What is predicted, and what is answered of it.
     threshold
         From which score on the notebook says "yes"; None: it does not say.
     train, judge
@@ -75,7 +76,7 @@ class Plan:
     blocks: tuple[Block, ...]
     whole: tuple[Made, ...]
     label: Node
-    number: bool
+    outputs: Outputs
     threshold: float | None
     train: NDArray[np.int64]
     judge: NDArray[np.int64]
@@ -99,7 +100,7 @@ def plan_of(reader: Interpreter, name: str = "") -> Plan:
     """
     fit = _chosen(reader, name)
     made, inputs, label = fit.made, _table(fit), _label(fit)
-    number = _kind(fit, label)
+    kind = _kind(fit, label)
     if not np.array_equal(inputs.rows, label.rows):
         raise _refusal(fit.place, "the inputs and the outcome are not of the same rows")
     if len(np.unique(inputs.rows)) < len(inputs.rows):
@@ -132,6 +133,10 @@ def plan_of(reader: Interpreter, name: str = "") -> Plan:
             "split the rows first, as with train_test_split(..., random_state=0)",
         )
     source = _source(reader, fit, [label.node, *(node for node, _ in columns.values())])
+    several = kind == "probabilities"
+    outcome, outputs = (
+        _classes(fit, label, source) if several else (_label_node(label, source, kind), Outputs(kind=kind))
+    )
     return Plan(
         fit=fit,
         occurrence=[one for one in reader.fits if one.place == fit.place].index(fit),
@@ -140,9 +145,9 @@ def plan_of(reader: Interpreter, name: str = "") -> Plan:
         named=named,
         blocks=tuple(blocks),
         whole=tuple(step.made for step in inputs.whole),
-        label=_label_node(label, source, number=number),
-        number=number,
-        threshold=_threshold(reader, fit, told),
+        label=outcome,
+        outputs=outputs,
+        threshold=_threshold(reader, fit, told) if outputs.yes_or_no else None,
         train=inputs.rows,
         judge=fresh,
         inputs=(inputs, *others),
@@ -204,37 +209,48 @@ def _label(fit: Fit) -> Series:
     return value
 
 
-def _kind(fit: Fit, label: Series) -> bool:
-    """Whether the model predicts a number; refused if it is neither that nor one of two classes with probabilities."""
+def _kind(fit: Fit, label: Series) -> OutputKind:
+    """What the model answers; refused if it is neither a number nor the probabilities of classes."""
     from sklearn.base import is_classifier, is_regressor
 
     model = fit.made.built
     if is_regressor(model):
-        return True
+        return "value"
     if not is_classifier(model):
         raise _refusal(fit.place, f"{fit.made.path} is neither a classifier nor a regressor")
-    classes = label.data.dropna().unique()
-    if len(classes) != 2:
-        raise _refusal(
-            fit.place,
-            f"the outcome has {len(classes)} classes, and Seakeep serves models of two, or of a number",
-            "ask one yes-or-no question, as in y == 'the class that matters'",
-        )
+    count = len(label.data.dropna().unique())
+    if count < 2:
+        raise _refusal(fit.place, f"the outcome has {count} classes, and nothing is left to predict", "keep more rows")
     if not hasattr(model, "predict_proba"):
         raise _refusal(
             fit.place,
             f"{fit.made.path} gives no probabilities",
             "use one that does, or CalibratedClassifierCV around it",
         )
-    return False
+    return "probability" if count == 2 else "probabilities"
 
 
-def _label_node(label: Series, source: Source, *, number: bool) -> Node:
-    if not number:
+def _classes(fit: Fit, label: Series, source: Source) -> tuple[Node, Outputs]:
+    """The column of the classes' names, and these in the order of what the notebook makes of them: its estimator's order."""
+    count, names = len(label.data.unique()), columns_of(label.node)
+    if len(names) == 1 and methods.is_text(source.data[names[0]]) and not label.data.isna().any():
+        texts = source.data[names[0]].iloc[label.rows].tolist()
+        pairs = set(zip(label.data.tolist(), texts, strict=True))
+        if len(pairs) == len(set(texts)) == count and all(isinstance(one, str) and one for one in texts):
+            return Column(names[0]), classes(*(text for _, text in sorted(pairs)))
+    raise _refusal(
+        fit.place,
+        f"the outcome has {count} classes, which are not the names of a text column, each for itself",
+        "let a column of the table hold the classes' names; or ask one yes-or-no question, as in y == 3",
+    )
+
+
+def _label_node(label: Series, source: Source, kind: OutputKind) -> Node:
+    if kind != "value":
         plain = _one_text(label, source)
         if plain is not None:
             return plain
-    if number or set(label.data.dropna().unique().tolist()) <= {0, 1}:
+    if kind == "value" or set(label.data.dropna().unique().tolist()) <= {0, 1}:
         return label.node
     highest = max(label.data.dropna().unique().tolist())  # the class whose probability is the second
     return Binary("eq", label.node, Constant(highest if isinstance(highest, str) else float(highest)))

@@ -13,7 +13,7 @@ from seakeep.errors import AdoptionError
 from seakeep.project.adoption.original import Original, Seen, plain
 from seakeep.project.adoption.plan import Plan
 from seakeep.project.adoption.values import Frame
-from seakeep.project.adoption.write import REFERENCE
+from seakeep.project.adoption.write import REFERENCE, Answer
 from seakeep.project.load import load_project
 from seakeep.project.project import open_project
 from seakeep.records.outputs import TOLERANCE
@@ -54,25 +54,25 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(
-    reference: Mapping[int, float], answers: Mapping[int, float], *, tolerance: float = TOLERANCE
+    reference: Mapping[int, Answer], answers: Mapping[int, Answer], *, tolerance: float = TOLERANCE
 ) -> Difference:
     """Compare two models' answers by row; equal is what differs by no more than a share ``tolerance``."""
     rows = sorted(reference)
     theirs = np.array([reference[row] for row in rows])
-    ours = np.array([answers.get(row, np.nan) for row in rows])
+    ours = np.array([answers.get(row, (np.nan,) * theirs.shape[1]) for row in rows])
     away = np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))
     away[np.isnan(ours) & np.isnan(theirs)] = 0.0
-    beyond = np.flatnonzero(~(away <= tolerance))
+    beyond = np.argwhere(~(away <= tolerance))
     first = ""
     if len(beyond):
-        at = int(beyond[0])
-        first = f"row {rows[at]}: {theirs[at].item()} in the notebook, {ours[at].item()} in the project"
+        at, place = beyond[0]
+        first = f"row {rows[at]}: {theirs[at, place]} in the notebook, {ours[at, place]} in the project"
     return Difference(
         rows=len(rows), different_rows=len(rows), largest=float(np.nanmax(away, initial=0.0)), first=first
     )
 
 
-def reference_of(plan: Plan, original: Original) -> dict[int, float]:
+def reference_of(plan: Plan, original: Original) -> dict[int, Answer]:
     """What the notebook's model answers, by row of the table.
 
     Raises
@@ -89,11 +89,11 @@ def reference_of(plan: Plan, original: Original) -> dict[int, float]:
             line=place.line,
             hint="the column comes by a way that is not followed; compute it with plain pandas",
         )
-    found: dict[int, float] = {}
+    found: dict[int, Answer] = {}
     for frame in plan.inputs:
         for seen in original.seen:
             if not differing(frame, seen):
-                found |= dict(zip(frame.rows.tolist(), seen.scores.tolist(), strict=True))
+                found |= _by_row(frame.rows, seen.scores)
     return {row: score for row, score in found.items() if row in set(plan.train.tolist()) | set(plan.judge.tolist())}
 
 
@@ -127,14 +127,20 @@ def against_reference(folder: Path) -> Difference:
     from seakeep.conversion.native import native_scorer
 
     frame, learn = _frames(folder)
-    estimator = load_project(folder).model().train(learn)
-    scores = np.ravel(native_scorer(estimator, frame.columns)(frame.numbers(), frame.categories()))
+    model = load_project(folder).model()
+    scorer = native_scorer(model.train(learn), frame.columns, model.definition.label.outputs)
+    scores = scorer(frame.numbers(), frame.categories())
     with (folder / REFERENCE).open(newline="", encoding="utf-8") as file:
-        reference = {int(row["row"]): float(row["score"]) for row in csv.DictReader(file)}
-    return compare(reference, dict(zip(map(int, frame.key), scores.tolist(), strict=True)))
+        _, *lines = csv.reader(file)
+    reference = {int(row): tuple(map(float, told)) for row, *told in lines}
+    return compare(reference, _by_row(frame.key.astype(np.int64), scores))
 
 
-def served_answers(folder: Path, rows: list[int]) -> tuple[dict[int, float], float]:
+def _by_row(rows: NDArray[np.int64], scores: NDArray[np.float64]) -> dict[int, Answer]:
+    return dict(zip(rows.tolist(), map(tuple, scores.reshape(len(rows), -1).tolist()), strict=True))
+
+
+def served_answers(folder: Path, rows: list[int]) -> tuple[dict[int, Answer], float]:
     """Train and convert a project, and give the answers of the model that would be served, by row.
 
     Beside them the tolerance of the model's class: XGBoost, for one, adds its leaves up in single precision.
@@ -154,7 +160,7 @@ def served_answers(folder: Path, rows: list[int]) -> tuple[dict[int, float], flo
     at = {int(key): place for place, key in enumerate(frame.key)}
     asked = frame.select(np.array([at[row] for row in rows], dtype=np.int64))
     scores: NDArray[np.float64] = ScoringSession(bundle.model).score(asked.numbers(), asked.categories())
-    return dict(zip(rows, scores.tolist(), strict=True)), max(TOLERANCE, proof.tolerance)
+    return _by_row(np.array(rows, dtype=np.int64), scores), max(TOLERANCE, proof.tolerance)
 
 
 def _frames(folder: Path) -> tuple[FeatureFrame, FeatureFrame]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +23,15 @@ if TYPE_CHECKING:
 
 TABLE, TRAIN, REFERENCE, TESTS = "rows.parquet", "train.py", "tests/reference.csv", "tests/test_project.py"
 KEY, TIME = "row", "asked"
+Answer = tuple[float, ...]
+"""What a model answers of a row: one number, or the probability of each class."""
 
+_ANSWERS = {"probability": "", "value": ", answers=sk.number()", "probabilities": ", answers=sk.classes({})"}
 _FIRST = "2000-01-01T00:00:00Z"
 _LEARNT_US, _JUDGED_US, _END_US = 2 * DAY_US, 4 * DAY_US, 5 * DAY_US
 
 
-def write(plan: Plan, name: str, folder: Path, *, notebook: str, reference: dict[int, float]) -> tuple[Path, ...]:
+def write(plan: Plan, name: str, folder: Path, *, notebook: str, reference: dict[int, Answer]) -> tuple[Path, ...]:
     """Write all files of the project into an empty folder.
 
     Parameters
@@ -43,7 +48,7 @@ def write(plan: Plan, name: str, folder: Path, *, notebook: str, reference: dict
             texts.PROJECT: _project(plan, name, notebook, table),
             TRAIN: _train(plan, notebook),
             TESTS: _TESTS.format(notebook=notebook, rows=len(plan.train) + len(plan.judge)),
-            REFERENCE: _reference(reference),
+            REFERENCE: _reference(plan, reference),
             ".gitignore": texts.IGNORED,
         },
     )
@@ -107,8 +112,12 @@ def _frame(columns: Table) -> Any:
     return pd.DataFrame(columns)
 
 
-def _reference(reference: dict[int, float]) -> str:
-    return "row,score\n" + "".join(f"{row},{score!r}\n" for row, score in sorted(reference.items()))
+def _reference(plan: Plan, reference: dict[int, Answer]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", *(plan.outputs.names or ["score"])])
+    writer.writerows([row, *map(repr, scores)] for row, scores in sorted(reference.items()))
+    return text.getvalue()
 
 
 # project.py
@@ -121,7 +130,7 @@ def _project(plan: Plan, name: str, notebook: str, table: Table) -> str:
         "# judges by, so that `seakeep train` learns from the same rows. Your own rows come with times of their own.\n"
     )
     expressions = {name: symbols.source(node) for name, node in plan.features.items()}
-    answers = ", answers=sk.number()" if plan.number else ""
+    answers = _ANSWERS[plan.outputs.kind].format(", ".join(map(texts.quoted, plan.outputs.names)))
     decision = f"sk.Threshold({plan.threshold!r})" if plan.threshold is not None else ""
     asked = {one: texts.last(table, one) for one in _read(plan, plan.features.values())}
     outcome = {one: texts.last(table, one) for one in _read(plan, [plan.label])}

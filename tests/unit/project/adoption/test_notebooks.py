@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from tests.flights import forgotten, run
+from tests.flights import forgotten
 from tests.simulated_notebooks import FOLDER, REFUSED, ROWS, TAKEN, put, table, write_tables
 
 from seakeep.errors import AdoptionError, ConfigError
@@ -16,6 +16,7 @@ from seakeep.project.adoption import original, proof
 from seakeep.project.adoption.adopt import adopt, read
 from seakeep.project.adoption.write import TRAIN, write
 from seakeep.project.check import check
+from seakeep.records.outputs import classes
 
 PAGE = Path(__file__).parents[4] / "docs" / "adopt.md"
 
@@ -64,7 +65,7 @@ def originals(plans, tmp_path_factory):
         place = plan.fit.place
         request = original.Request(
             cells=[(cell.number, cell.code) for cell in notebook.cells],
-            cell=place.cell, line=place.line, occurrence=plan.occurrence, number=plan.number,
+            cell=place.cell, line=place.line, occurrence=plan.occurrence, outputs=plan.outputs,
         )  # fmt: skip
         (folder / name / original.REQUEST).write_bytes(msgspec.json.encode(request))
     given = [str(folder / name) for name in sorted(TAKEN)]
@@ -95,7 +96,7 @@ def test_those_that_cannot_be_adopted_say_where_and_why(plans):
     places = {name: place[:2] for name, place in told.items()}
     assert places == {
         "every_row": (2, 1), "from_a_database": (2, 2), "from_a_url": (1, 5), "no_seed": (1, 6), "own_class": (2, 1),
-        "own_lambda": (2, 1), "three_classes": (2, 2), "words": (1, 5),
+        "own_lambda": (2, 1), "words": (1, 5),
     }  # fmt: skip
     assert all(reason and hint for _, _, reason, hint in told.values()), told
 
@@ -155,13 +156,30 @@ def test_a_run_that_gives_other_inputs_is_told_with_row_and_column(plans, origin
     assert (caught.value.cell, caught.value.line) == (2, 2)
 
 
+def test_several_classes_are_declared_by_their_names_in_the_order_of_what_the_notebook_makes_of_them(plans, tmp_path):
+    _, _, plan = plans["three_classes"]
+    assert plan.outputs == classes("basic", "plus", "pro")
+    path = put("three_classes", tmp_path)
+    text = path.read_text("utf-8")
+
+    def asked(outcome):
+        path.write_text(text.replace('df[\\"plan\\"]', outcome.replace('"', '\\"')), "utf-8")
+        return read(path)[2].outputs
+
+    assert asked('df["plan"].map({"basic": 2, "plus": 0, "pro": 1})') == classes("plus", "pro", "basic")
+    assert asked('df["plan"].map({"basic": 2, "plus": 2, "pro": 1})').yes_or_no
+    with pytest.raises(AdoptionError, match="classes, which are not the names of a text column") as caught:
+        asked('df["complaints"]')
+    assert (caught.value.cell, caught.value.line) == (2, 2)
+
+
 def test_answers_that_differ_name_the_first_row():
-    found = proof.compare({1: 0.5, 7: 0.25, 9: 0.1}, {1: 0.5, 7: 0.26, 9: 0.2})
+    found = proof.compare({1: (0.5,), 7: (0.25,), 9: (0.1,)}, {1: (0.5,), 7: (0.26,), 9: (0.2,)})
     assert not found.equal
     assert found.first == "row 7: 0.25 in the notebook, 0.26 in the project"
     assert found.largest == pytest.approx(0.1)
-    assert not proof.compare({1: 0.5}, {}).equal
-    assert proof.compare({1: 0.5}, {1: 0.5 + 1e-6}, tolerance=1e-5).equal
+    assert not proof.compare({1: (0.5, 0.5)}, {}).equal
+    assert proof.compare({1: (0.5,)}, {1: (0.5 + 1e-6,)}, tolerance=1e-5).equal
 
 
 def test_nothing_is_written_over(tmp_path):
@@ -186,14 +204,16 @@ def test_a_notebook_that_fails_by_itself_is_told_with_its_line(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_notebook_becomes_a_project_whose_own_tests_pass(tmp_path):
+def test_a_notebook_becomes_a_project_whose_own_tests_pass(tmp_path, seakeep, monkeypatch):
     put("inline_dummies", tmp_path)
-    done = run(tmp_path, "adopt", "inline_dummies.ipynb", "--into", "shop", "--json")
-    assert done.code == 0, done
+    monkeypatch.chdir(tmp_path)
+    done = seakeep("adopt", "inline_dummies.ipynb", "--into", "shop", "--json")
+    sys.modules.pop("train", None)
     told = json.loads(done.out)
     assert told["difference"]["rows"] == told["difference"]["different_rows"] == ROWS
     assert told["difference"]["largest"] <= 1e-12
     folder = tmp_path / "shop"
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # those of this suite, which its tests do not need
     assert {str(Path(one).relative_to("shop")) for one in told["files"]} == {
         "seakeep.toml", "project.py", TRAIN, "rows.parquet", "tests/reference.csv", "tests/test_project.py", ".gitignore",
     }  # fmt: skip
