@@ -138,6 +138,7 @@ def test_runs_and_registered_models_of_a_real_store(tmp_path, monkeypatch, boost
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file://{tmp_path / 'store'}")
     monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     mlflow = pytest.importorskip("mlflow")
     pytest.importorskip("skops")
     line = LogisticRegression(C=2).fit(TABLE[NUMBERS], TABLE["left"])
