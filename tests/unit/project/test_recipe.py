@@ -50,7 +50,7 @@ def test_the_written_lines_make_an_estimator_that_learns_with_missing_and_unseen
 
 
 @pytest.mark.parametrize("estimator", list(ESTIMATORS)[::2])
-@pytest.mark.parametrize(("categories", "numbers"), [([], ["x"]), (["c"], [])], ids=["texts", "numbers"])
+@pytest.mark.parametrize(("categories", "numbers"), [([], ["x"]), (["c"], [])], ids=["numbers", "texts"])
 def test_they_learn_as_well_without_inputs_of_a_kind_as_a_search_for_fewer_tries(estimator, categories, numbers):
     recipe = recipe_for(estimator, categories=True, numbers=True)
     scope = {"frame": Given(categories, numbers)}
