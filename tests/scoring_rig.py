@@ -135,4 +135,4 @@ def answers(count: int = 3, start: int = 0) -> Answers:
     """Of the job of five rows."""
     keys = [f"k{start + at}" for at in range(count)]
     scores = np.linspace(0.1, 0.9, count)
-    return Answers(keys, scores, scores > 0.5, ["[]"] * count, [""] * count, [""] * count, {})
+    return Answers(keys, {"score": scores, "decision": scores > 0.5}, ["[]"] * count, [""] * count, [""] * count, {})

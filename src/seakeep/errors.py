@@ -86,14 +86,14 @@ class ProjectFaults(ConfigError):
 
 
 class AdoptionError(ConfigError):
-    """A notebook cannot be made a project.
+    """A notebook, a model file or a run cannot be made a project.
 
     Parameters
     ----------
     message
         The reason.
     cell, line
-        Number of the code cell and of the line in it, from 1; 0 where the reason is the notebook as a whole.
+        Number of the code cell and of the line in it, from 1; 0 where the reason is the whole of it.
     """
 
     code = "adoption"
@@ -162,6 +162,20 @@ class ConversionError(SeakeepError):
     """The estimator cannot be emitted exactly."""
 
     code = "conversion"
+
+
+class InputsError(ConversionError):
+    """A model file was fitted on other inputs than the model has.
+
+    Parameters
+    ----------
+    names
+        Those of the file, in its order; empty: it has none.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", names: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.names = names
 
 
 class ParityError(ConversionError):

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from tests.flights import Server, wait_for
+from tests.scoring_rig import read, write_lines
 from tests.simulated_parcels import (
     CLASS_MODEL,
     CLASSES,
@@ -31,6 +32,7 @@ from seakeep.dashboard.records import RecordedPages
 from seakeep.diagnosis.render import render_brief
 from seakeep.errors import ConflictError, NotFoundError
 from seakeep.project import open_project, stream
+from seakeep.project.batch import ScoreOptions
 from seakeep.project.check import check
 from seakeep.recorder import query
 from seakeep.recorder.compaction import compact
@@ -287,3 +289,28 @@ def test_parquet_keeps_every_bit(life):
     (found,) = life.project.recorder.of_key("by-hand")
     assert (found.answer, found.scores) == ("east", tuple(life.by_hand["probabilities"].values()))
     assert life.project.past.replay().holds
+
+
+def test_files_are_scored_as_the_service_answered_each_row(life, tmp_path):
+    """Law 4, that batch is HTTP, for classes: every live answer of the champion, under the names that it has there."""
+    file = write_lines(tmp_path / "by-hand.jsonl", [ROW, {**ROW, "weight": "heavy"}])
+    files, options = [str(file), str(life.folder / "parcels.csv")], ScoreOptions(history=True)
+    scored = life.project.batch.score(life.champion.ref, files, tmp_path / "to", options)
+    first, refused, *found = read(tmp_path / "to")
+    assert list(first)[3:6] == ["class", "probability", "probabilities"]
+    assert {name: first[name] for name in life.by_hand if name != "id"} == {
+        name: value for name, value in life.by_hand.items() if name != "id"
+    }
+    assert list(first["probabilities"]) == list(CLASSES)
+    assert scored.refused == 1
+    assert refused["class"] is refused["probability"] is refused["probabilities"] is None
+    assert "'weight'" in refused["error"]
+    by_key = {one["key"]: one for one in found}
+    live = life.table.select(life.table.version == life.champion.number)
+    live = live.select(np.isin(live.key.astype(str), list(by_key)))
+    answered = [by_key[key] for key in live.key.tolist()]
+    assert len(answered) > 300
+    assert [one["class"] for one in answered] == [CLASSES[place] for place in live.scores.argmax(axis=1)]
+    assert [one["probability"] for one in answered] == live.scores.max(axis=1).tolist()
+    of_each = np.array([list(one["probabilities"].values()) for one in answered])
+    assert of_each.tobytes() == live.scores.tobytes()

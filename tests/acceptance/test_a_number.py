@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from tests.flights import Server, wait_for
+from tests.scoring_rig import read, write_lines
 from tests.simulated_parcels import END_US, LIVE_US, MODEL, ROLLOUT_US, SLOW_US, write_project
 from tests.unit.dashboard.conftest import ask
 
@@ -24,6 +25,7 @@ from seakeep.errors import ConflictError, NotFoundError
 from seakeep.monitoring.history import History
 from seakeep.monitoring.quality import realised
 from seakeep.project import open_project, stream
+from seakeep.project.batch import ScoreOptions
 from seakeep.project.check import check
 from seakeep.recorder import query
 from seakeep.recorder.query import Query
@@ -293,3 +295,21 @@ def test_versions_of_different_kinds_are_not_compared(life):
     (found,) = [one for one in project.gates(version.ref) if one.gate == "champion"]
     assert not found.passed
     assert "it answers with a value" in found.observed
+
+
+def test_files_are_scored_as_the_service_answered_each_row(life, tmp_path):
+    """Law 4, that batch is HTTP, for numbers: every live answer of the champion, under the name it has there."""
+    file = write_lines(tmp_path / "by-hand.jsonl", [ROW, {**ROW, "weight": "heavy"}])
+    files, options = [str(file), str(life.folder / "parcels.csv")], ScoreOptions(history=True)
+    scored = life.project.batch.score(life.champion.ref, files, tmp_path / "to", options)
+    first, refused, *found = read(tmp_path / "to")
+    assert {name: first[name] for name in life.by_hand if name != "id"} == {
+        name: value for name, value in life.by_hand.items() if name != "id"
+    }
+    assert not {"score", "decision", "class"} & set(first)
+    assert (scored.refused, refused["value"]) == (1, None)
+    by_key = {one["key"]: one["value"] for one in found}
+    live = life.table.select(life.table.version == life.champion.number)
+    kept = np.isin(live.key.astype(str), list(by_key))
+    assert kept.sum() > 300
+    assert np.array([by_key[key] for key in live.key[kept].tolist()]).tobytes() == live.score[kept].tobytes()

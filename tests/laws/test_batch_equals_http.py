@@ -1,4 +1,7 @@
-"""Law 4: files of rows are scored as the service answers each row: the same bits, decisions and words."""
+"""Law 4: files of rows are scored as the service answers each row: the same bits, decisions and words.
+
+For numbers and classes it is held in ``tests/acceptance``, where their services live.
+"""
 
 import json
 

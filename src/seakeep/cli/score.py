@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     "--history", is_flag=True, help="Features as known at each row's time, also where the service let the past go."
 )
 @click.option(
+    "--delimiter", default=",", show_default=True, help="What separates the cells of CSV; '\\t' is a tabulator."
+)
+@click.option(
     "--part-rows",
     type=click.IntRange(min=1),
     default=100_000,
@@ -51,6 +54,7 @@ def score(
     keep: tuple[str, ...],
     moment_us: int | None,
     history: bool,
+    delimiter: str,
     part_rows: int,
     folder: Path,
     as_json: bool,
@@ -64,7 +68,14 @@ def score(
     project = options.open_project(folder)
     began_s = time.perf_counter()
     with _progress() as show:
-        chosen = ScoreOptions(keep=keep, part_rows=part_rows, moment_us=moment_us, history=history, on_progress=show)
+        chosen = ScoreOptions(
+            keep=keep,
+            part_rows=part_rows,
+            moment_us=moment_us,
+            history=history,
+            delimiter=delimiter.replace(r"\t", "\t"),
+            on_progress=show,
+        )
         found = project.batch.score(reference, inputs, to, chosen)
     output.data(found, score_text(found, to), as_json=as_json)
     output.done(

@@ -88,11 +88,12 @@ def run(folder: Path) -> None:
 
     emission = dataclasses.replace(taken.emission, model=executed(taken.emission.model, request.engine))
     threshold = request.threshold
-    require_served(emission.outputs, taken.name, request.outputs)
+    outputs = emission.outputs if request.any_outputs else request.outputs
+    require_served(emission.outputs, taken.name, outputs)
     rows = exchange.read_rows(folder / exchange.FRAME)
     if request.decision is not None:
         scores = ScoringSession(emission.model).score(rows.numbers, rows.categories)
-        threshold = choose_threshold(request.decision, scores, request.outputs)
+        threshold = choose_threshold(request.decision, scores, outputs)
     proof = prove(taken.trained, emission, rows, threshold=threshold, artefact_sha256=request.artefact_sha256)
     _write(folder, emission.model, taken.notes, proof)
 
@@ -152,7 +153,7 @@ def main(folder: Path, form: str = "", *, without_cage: bool = False, gpu: bool 
 
     from seakeep.conversion.exchange import ERROR, Failure
     from seakeep.conversion.formats.registry import FORMATS
-    from seakeep.errors import ConversionError, SeakeepError
+    from seakeep.errors import ConversionError, InputsError, SeakeepError
 
     try:
         if missing and FORMATS[form].runs_code and not without_cage:
@@ -162,7 +163,9 @@ def main(folder: Path, form: str = "", *, without_cage: bool = False, gpu: bool 
             )
         run(folder)
     except SeakeepError as fault:
-        (folder / ERROR).write_bytes(msgspec.json.encode(Failure(message=fault.message, hint=fault.hint)))
+        inputs = fault.names if isinstance(fault, InputsError) else None
+        failure = Failure(message=fault.message, hint=fault.hint, inputs=inputs)
+        (folder / ERROR).write_bytes(msgspec.json.encode(failure))
         return 1
     return 0
 

@@ -23,7 +23,7 @@ from seakeep.conversion.modelfile import ModelFile, read_bounded
 from seakeep.conversion.packed import CodeFile
 from seakeep.conversion.process import ONE_THREAD
 from seakeep.conversion.rows import Rows
-from seakeep.errors import ConversionError, ParityError
+from seakeep.errors import ConversionError, InputsError, ParityError
 from seakeep.records.outputs import PROBABILITY, Outputs
 from seakeep.records.version import ParityProof
 
@@ -105,8 +105,8 @@ def convert_file(
     file: ModelFile,
     frame: Frame,
     *,
-    decision: Decision,
-    outputs: Outputs = PROBABILITY,
+    decision: Decision | None = None,
+    outputs: Outputs | None = PROBABILITY,
     code: Mapping[str, CodeFile] | None = None,
     timeout_s: int = TIMEOUT_S,
 ) -> Converted:
@@ -118,16 +118,18 @@ def convert_file(
     Parameters
     ----------
     decision
-        What the threshold follows from on these rows.
+        What the threshold follows from on these rows; None: it is 0.5.
     outputs
-        What the model must answer.
+        What the model must answer; None: whatever it answers is taken, and its metadata tell it.
     code
         The project's own modules, by name, one of which may hold the network of weights.
 
     Raises
     ------
+    InputsError
+        It has other inputs.
     ConversionError
-        The file cannot be read, has no exact emitter, or does not fit the model's inputs.
+        The file cannot be read, has no exact emitter, or does not answer what it must.
     ParityError
         The converted model does not answer alike.
     """
@@ -137,7 +139,8 @@ def convert_file(
         decision=decision,
         artefact_sha256=file.sha256,
         cpu_s=2 * timeout_s,
-        outputs=outputs,
+        outputs=outputs or PROBABILITY,
+        any_outputs=outputs is None,
         format=file.format.name,
         reading=file.reading,
         code=dict(code or {}),
@@ -218,6 +221,8 @@ def run_caged(folder: Path, module: str, *, arguments: Sequence[str] = (), timeo
             failure = msgspec.json.decode(told, type=exchange.Failure)
         except msgspec.DecodeError as error:
             raise ConversionError("the converter failed and told nothing readable", hint="convert again") from error
+        if failure.inputs is not None:
+            raise InputsError(failure.message, hint=failure.hint, names=failure.inputs)
         raise ConversionError(failure.message, hint=failure.hint)
     if process.returncode != 0:
         with talk.open("rb") as said:

@@ -45,6 +45,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         Seconds of processor time the converter may use.
     outputs
         What the model must answer.
+    any_outputs
+        Take whatever it answers in place of ``outputs``.
     native
         Keep the estimator as it is, packed to be served natively.
     code
@@ -64,6 +66,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     artefact_sha256: str
     cpu_s: int
     outputs: Outputs = PROBABILITY
+    any_outputs: bool = False
     native: bool = False
     code: dict[str, CodeFile] = {}
     engine: EngineSettings = EngineSettings()
@@ -73,10 +76,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a conversion failed."""
+    """Why a conversion failed; where the inputs differ, with those of the file."""
 
     message: str
     hint: str = ""
+    inputs: tuple[str, ...] | None = None
 
 
 def write_rows(path: Path, rows: Rows) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.extmath import softmax
 
 from seakeep.errors import ConversionError
 
@@ -91,7 +92,7 @@ class _Int8(BaseEstimator):  # type: ignore[misc]
 
 
 class _Int8Classifier(ClassifierMixin, _Int8):  # type: ignore[misc]
-    """Of the classes 0 and 1."""
+    """Of the classes 0 and 1, or of several."""
 
     def fit(self, network: Any, rows: NDArray[np.float64] | None) -> Self:
         """As its base."""
@@ -99,15 +100,18 @@ class _Int8Classifier(ClassifierMixin, _Int8):  # type: ignore[misc]
         return super().fit(network, rows)
 
     def predict_proba(self, inputs: Any) -> NDArray[np.float64]:
-        """Probabilities of both, ``(n, 2)``."""
+        """Probabilities of each, ``(n, classes)``."""
         raw = self.output(inputs)
+        if self.out_activation_ == "softmax":
+            return np.asarray(softmax(raw), dtype=np.float64)
         with np.errstate(over="ignore"):
             second = 1 / (1 + np.exp(-raw))
         return np.column_stack([1 - second, second])
 
     def predict(self, inputs: Any) -> NDArray[Any]:
         """The more probable class."""
-        chosen = (self.predict_proba(inputs)[:, 1] > 0.5).astype(int)
+        told = self.predict_proba(inputs)
+        chosen = told.argmax(axis=1) if told.shape[1] > 2 else (told[:, 1] > 0.5).astype(int)
         return np.asarray(np.asarray(self.classes_)[chosen])
 
 

@@ -10,7 +10,7 @@ import msgspec
 from seakeep.conversion.emit.model import Emission
 from seakeep.conversion.session import CATEGORIES, NUMBERS, SCORE, TERMS, TEXTS, ScoringSession
 from seakeep.conversion.terms import Analyses, Analysis, is_linear
-from seakeep.errors import ConversionError
+from seakeep.errors import ConversionError, IntegrityError
 from seakeep.records.feature import FeatureColumn
 
 OPSETS = {"": range(9, 26), "ai.onnx.ml": range(1, 6)}
@@ -46,7 +46,10 @@ def imported(content: bytes, columns: Sequence[FeatureColumn]) -> Emission:
     ):
         if fault:
             raise ConversionError(f"the ONNX model {fault}", hint=f"give one that takes {_wanted(columns)}")
-    outputs = ScoringSession(content).outputs
+    try:
+        outputs = ScoringSession(content).outputs
+    except IntegrityError as error:  # told as if it were one of ours
+        raise ConversionError(f"an ONNX model cannot be loaded: {error.__cause__}", hint="export it again") from error
     return Emission(columns=tuple(columns), outputs=outputs, model=content, tolerance=0.0)
 
 

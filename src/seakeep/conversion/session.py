@@ -87,6 +87,10 @@ class ScoringSession:
         """What the engine is busy with cannot be interrupted."""
         return False
 
+    @staticmethod
+    def close() -> None:
+        """Nothing of it goes on where it is let go."""
+
     def score(self, numbers: NDArray[np.float64], categories: NDArray[np.object_]) -> NDArray[np.float64]:
         """Scores, float64 ``(n,)``, of ``numbers`` ``(n, numbers)`` and ``categories`` ``(n, categories)``.
 

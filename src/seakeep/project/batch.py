@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from seakeep.records.scoring import InputFile, Scored, ScoringPlan
     from seakeep.records.version import Version
     from seakeep.registry.bundle import Bundle
-    from seakeep.scoring.inputs import Held, TableFile
+    from seakeep.scoring.forms import Held
+    from seakeep.scoring.inputs import TableFile
     from seakeep.serving.loaded import LoadedVersion
 
 _NEVER = 2**62
@@ -45,6 +46,8 @@ class ScoreOptions:
     history
         Whether features are those that were known at each row's moment, by the version's dataset and the recorded events,
         also where the service has let go of what it needs no more.
+    delimiter
+        What separates the cells of CSV: one character.
     on_progress
         Is told how many rows are done, and of how many.
     """
@@ -53,6 +56,7 @@ class ScoreOptions:
     part_rows: int = 100_000
     moment_us: int | None = None
     history: bool = False
+    delimiter: str = ","
     on_progress: Callable[[int, int], None] = lambda _done, _rows: None
 
 
@@ -99,18 +103,19 @@ class BatchScoring:
         from seakeep.scoring.engine import engine
         from seakeep.scoring.inputs import Inputs
         from seakeep.scoring.output import Output
-        from seakeep.scoring.score import Answerer, score
+        from seakeep.scoring.score import Answerer, refuse_alike, score
         from seakeep.serving.batch import BatchRunner
 
         options = options or ScoreOptions()
         version = self._resolve(reference)
         definition = self._stores.bundles.open(version.bundle).definition
         with engine() as connection, Output(to, connection) as output:
-            reader = Inputs(connection, _read_table)
+            reader = Inputs(connection, _read_table, options.delimiter)
             plan = self._plan(
                 version, reader.find(inputs, output.plan.tables if output.plan else {}), output.plan, options
             )
             _refuse_own(to, plan.inputs)
+            refuse_alike(definition.label.outputs.names)
             files = [reader.held(one, definition) for one in plan.inputs]
             plan = _settled(plan, files, definition.request.time)
             output.begin(plan)
@@ -151,6 +156,7 @@ class BatchScoring:
             history=options.history,
             inputs=tuple(inputs),
             tables=tables,
+            delimiter=options.delimiter,
         )
 
     @contextlib.contextmanager

@@ -143,7 +143,7 @@ class Builder:
             threshold=run.threshold,
             artefact_sha256=run.artefact,
             outputs=run.definition.label.outputs,
-            native=self._code(run) if native else None,
+            native=self.code(run) if native else None,
             engine=settings_of_run(run),
         )
 
@@ -204,13 +204,14 @@ class Builder:
             outputs=run.definition.label.outputs,
             recipes=(origin.recipe,),
             seed=origin.seed,
+            code=self.code(source),
         )
         (made,) = make_all(request, self.estimator(source), self.learnt(source), calibrate)
         if made.fault:
             raise ConversionError(f"run {run.id}: {made.fault}", hint=f"restore what run {source.id} was trained with")
         return msgspec.structs.replace(run, artefact=digest(made.artefact), environment=environment())
 
-    def _code(self, run: Run) -> dict[str, CodeFile]:
+    def code(self, run: Run) -> dict[str, CodeFile]:
         """The project's modules, by name, as far as they are what they were when the run was made."""
         return own_code(self._loaded.folder, run.code, {self._loaded.settings.project.module: MODULE})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import tempfile
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 
 from seakeep.clock import Clock, TimeOrderedIds
+from seakeep.conversion.engine import open_session
 from seakeep.conversion.optimise import assess
 from seakeep.conversion.optimise.search import (
     SOURCE,
@@ -25,6 +27,7 @@ from seakeep.conversion.optimise.search import (
     search,
 )
 from seakeep.conversion.optimise.workshop import Made, Request, make_all
+from seakeep.conversion.packed import engine_of
 from seakeep.errors import ConfigError, ConversionError, SeakeepError, TrainingError
 from seakeep.features.frame import Frame
 from seakeep.project.build import ESTIMATOR, VALIDATION, Builder
@@ -43,8 +46,8 @@ from seakeep.training.split import calibration_split
 from seakeep.training.threshold import choose_threshold
 
 if TYPE_CHECKING:
+    from seakeep.conversion.engine import Session
     from seakeep.conversion.providers import Provider
-    from seakeep.conversion.session import ScoringSession
 
 Progress = Callable[[float, str], None]
 """Takes the part that is done, 0 to 1, and what is going on."""
@@ -54,8 +57,10 @@ DROPPED = (0.25, 0.5)
 MOST_ROWS = 1024
 """Rows of a batch that an engine of TensorRT is built for; for larger ones where more are asked for."""
 _IMPORTANCE_ROWS = 5_000
-_NOT_HERE = {"native runtime": "not tried: a model is served so where that is asked for (seakeep convert --native)"}
-"""Formats that a search does not try."""
+NATIVE = Recipe(by="native", told="native runtime")
+"""The source's own estimator, served by its framework: nothing is made, the run is converted otherwise."""
+ENGINE = Recipe(by="engine", told="inference engine")
+"""What a native source is beside it: converted, and executed as usual."""
 _ACCELERATED: dict[str, dict[str, bool | int | str]] = {
     "cuda": {"accelerator": "cuda"},
     "tensorrt": {"accelerator": "tensorrt"},
@@ -70,6 +75,8 @@ class Source:
 
     Attributes
     ----------
+    session
+        The loaded model, in whatever executes it.
     learn
         Labelled rows that it was trained on.
     validate, calibrate, test
@@ -78,6 +85,7 @@ class Source:
 
     version: Version
     bundle: Bundle
+    session: Session
     run: Run
     artefact: bytes
     learn: Frame
@@ -102,7 +110,7 @@ class Entry:
     artefact: bytes
     model: bytes
     definition: ModelDefinition
-    session: ScoringSession
+    session: Session
     scores: assess.Scores
 
 
@@ -129,7 +137,7 @@ class Optimiser:
         actor: str = "",
         on_progress: Progress | None = None,
     ) -> Optimised:
-        """Try formats, fewer trees, students and fewer inputs, and register the fastest that keeps the limits.
+        """Try other ways to execute it, fewer trees, students and fewer inputs, and register the fastest that keeps the limits.
 
         A candidate is chosen on the earlier half of the source's validation rows by the pessimistic ends of what was
         measured, never if it may be slower than the source, and must keep the limit on the loss on the later half too.
@@ -152,12 +160,13 @@ class Optimiser:
         check(limits)
         tell = on_progress or (lambda _part, _what: None)
         tell(0.0, "rows")
-        source = self._source(self._resolve(reference))
-        tell(0.1, "candidates")
-        entries, unmade = self._entries(source, limits.batch, tell)
-        tell(0.6, "measurements")
-        table = _Table(source, entries, unmade, limits)
-        found = search(table.source, table.candidates, limits, table.times)
+        with contextlib.ExitStack() as sessions:
+            source = self._source(self._resolve(reference), sessions)
+            tell(0.1, "candidates")
+            entries, unmade = self._entries(source, limits.batch, tell, sessions)
+            tell(0.6, "measurements")
+            table = _Table(source, entries, unmade, limits)
+            found = search(table.source, table.candidates, limits, table.times)
         tell(0.7, "choice")
         faults: dict[str, str] = {}
         for name in found.ranking:
@@ -181,7 +190,7 @@ class Optimiser:
         made = table.told(found, faults)
         return made if found.source_keeps else msgspec.structs.replace(made, refusal=table.refusal(found, faults))
 
-    def _source(self, version: Version) -> Source:
+    def _source(self, version: Version, sessions: contextlib.ExitStack) -> Source:
         bundle = self._stores.bundles.open(version.bundle)
         run = self._stores.runs.get(version.run)
         if run.given:
@@ -195,6 +204,7 @@ class Optimiser:
         return Source(
             version=version,
             bundle=bundle,
+            session=_opened(bundle.model, sessions),
             run=run,
             artefact=self._builder.estimator(run),
             learn=self._builder.learnt(run),
@@ -203,31 +213,40 @@ class Optimiser:
             test=test,
         )
 
-    def _entries(self, source: Source, batch: int, tell: Progress) -> tuple[dict[str, Entry], dict[str, str]]:
+    def _entries(
+        self, source: Source, batch: int, tell: Progress, sessions: contextlib.ExitStack
+    ) -> tuple[dict[str, Entry], dict[str, str]]:
         """Candidates by name, and why others could not be made."""
-        from seakeep.conversion.session import ScoringSession
-
         run = source.run
-        request = Request(artefact_sha256=run.artefact, outputs=run.definition.label.outputs, seed=run.seed)
+        request = Request(
+            artefact_sha256=run.artefact,
+            outputs=run.definition.label.outputs,
+            seed=run.seed,
+            code=self._builder.code(run),
+        )
         made = [(one, run.definition) for one in make_all(request, source.artefact, source.learn, source.calibrate)]
         tell(0.4, "fewer inputs")
         made += self._fewer_inputs(source)
         recipes, untried = accelerated(batch)
+        if engine_of(source.bundle.model) == "native":
+            recipes = (ENGINE, *recipes)
+        else:
+            made.append((self._native(source), run.definition))
         if recipes:
             asked = msgspec.structs.replace(request, recipes=recipes)
             made += [(one, run.definition) for one in make_all(asked, source.artefact, source.learn, source.calibrate)]
-        entries, unmade = {}, _NOT_HERE | untried
+        entries, unmade = {}, dict(untried)
         for one, definition in made:
             if one.fault:
                 unmade[one.recipe.told] = one.fault
                 continue
             try:
-                session = ScoringSession(one.model)
+                session = _opened(one.model, sessions)
             except SeakeepError as fault:  # an accelerator may take it or not
                 unmade[one.recipe.told] = f"not made: {fault.message}"
                 continue
             scores = assess.score(session, source.validate, definition.columns)
-            told = scores[np.isfinite(scores)]
+            told = scores[assess.answered(scores)]
             if not len(told):
                 unmade[one.recipe.told] = "answers no row"
                 continue
@@ -242,18 +261,23 @@ class Optimiser:
             )
         return entries, unmade
 
+    def _native(self, source: Source) -> Made:
+        """The source's estimator as its own framework executes it: the model that ``seakeep convert --native`` makes."""
+        run = source.run
+        try:
+            kept = self._builder.proved(run, source.artefact, self._builder.validation(run), native=True)
+        except SeakeepError as fault:
+            return Made(recipe=NATIVE, fault=f"not made: {fault.message}")
+        return Made(recipe=NATIVE, artefact=source.artefact, model=kept.model)
+
     def _fewer_inputs(self, source: Source) -> list[tuple[Made, ModelDefinition]]:
         """The project's own training, with the inputs alone that matter."""
-        from seakeep.conversion.session import ScoringSession
-
         run = source.run
         if run.origin is not msgspec.UNSET:
             return []  # it was not the project's training that made it
         columns, rows = run.definition.columns, source.calibrate
         few = rows.select(np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _IMPORTANCE_ROWS)).astype(np.int64)))
-        worth = assess.importances(
-            ScoringSession(source.bundle.model), few, columns, run.definition.label.outputs, run.seed
-        )
+        worth = assess.importances(source.session, few, columns, run.definition.label.outputs, run.seed)
         ordered = sorted(worth, key=lambda name: worth[name])
         made = []
         for dropped in dict.fromkeys(int(part * len(columns)) for part in DROPPED):
@@ -271,15 +295,24 @@ class Optimiser:
                 artefact_sha256=trained.run.artefact,
                 outputs=trained.run.definition.label.outputs,
                 recipes=(Recipe(by="engine", told=recipe.told),),
+                code=self._builder.code(trained.run),
             )
             (made,) = make_all(request, trained.artefact, trained.validate, trained.validate)
+        except TrainingError as fault:
+            told = f"not made: {fault.message}; its columns are those of frame.columns, of which train is to choose"
+            return Made(recipe=recipe, fault=told), source.run.definition
         except SeakeepError as fault:
             return Made(recipe=recipe, fault=f"not made: {fault.message}"), source.run.definition
         return dataclasses.replace(made, recipe=recipe), trained.run.definition
 
     def _register(self, source: Source, entry: Entry, made: Optimised, actor: str) -> Version:
-        """Prove a candidate against its own estimator, and keep it as a run and a version of its own."""
+        """Prove a candidate against its own estimator, and keep it as a run and a version of its own.
+
+        The native runtime has the source's own run, of which it is another version: nothing was made.
+        """
         started, run = time.perf_counter(), source.run
+        if entry.recipe == NATIVE:
+            return self._builder.convert(run.id, actor=actor, native=True)[0]
         validate = dataclasses.replace(source.validate, columns=entry.definition.columns)
         if not np.isfinite(entry.scores.score).all():
             raise TrainingError(f"{source.version.ref} refuses some of its own validation rows", hint="train again")
@@ -336,14 +369,11 @@ class _Table:
     """The candidates of a search beside their source: what is measured of them, and how it is told."""
 
     def __init__(self, source: Source, entries: dict[str, Entry], unmade: dict[str, str], limits: Limits) -> None:
-        from seakeep.conversion.session import ScoringSession
-
         self._from, self._entries, self._unmade, self._limits = source, entries, unmade, limits
         definition = source.run.definition
-        session = ScoringSession(source.bundle.model)
         self._outputs = definition.label.outputs
         self._scores = assess.Scores(
-            score=assess.score(session, source.validate, definition.columns), threshold=source.run.threshold
+            score=assess.score(source.session, source.validate, definition.columns), threshold=source.run.threshold
         )
         self._earlier = source.validate.time_us <= source.calibrate.time_us.max()
         self._found = {name: self._beside(one.scores, test=False) for name, one in entries.items()}
@@ -352,7 +382,7 @@ class _Table:
         self.candidates: list[Candidate] = [
             assess.candidate(name, len(entries[name].model), found) for name, found in self._found.items()
         ]
-        models = {SOURCE: (session, definition.columns)}
+        models = {SOURCE: (source.session, definition.columns)}
         models |= {name: (one.session, one.definition.columns) for name, one in entries.items()}
         self.times = assess.InTurn(models, source.calibrate, batch=limits.batch)
 
@@ -412,6 +442,13 @@ class _Table:
             fault=fault,
             pareto=best,
         )
+
+
+def _opened(model: bytes, sessions: contextlib.ExitStack) -> Session:
+    """A loaded model; what executes it ends with the search."""
+    session = open_session(model)
+    sessions.callback(session.close)
+    return session
 
 
 def accelerated(batch: int) -> tuple[tuple[Recipe, ...], dict[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-import json
 from typing import Any
 
 from seakeep.errors import ConfigError
@@ -17,6 +16,8 @@ class Recipe:
 
     Attributes
     ----------
+    categories, numbers
+        Whether there are inputs of the kind.
     missing
         Whether the estimator takes missing numbers and codes of categories as they are (as trees do).
     number
@@ -25,17 +26,19 @@ class Recipe:
 
     imports: tuple[str, ...]
     call: str
+    categories: bool
+    numbers: bool
     missing: bool
     number: bool = False
 
-    def body(self, categories: list[str], numbers: list[str]) -> list[str]:
-        """Lines that bind ``model`` to an estimator which has not been fitted."""
+    def body(self) -> list[str]:
+        """Lines that bind ``model`` to an estimator which has not been fitted, for the columns that ``frame`` has."""
         if not self.missing:
-            return _scaled(categories, numbers, self.call)
-        if not categories:
+            return _scaled(self.call, categories=self.categories, numbers=self.numbers)
+        if not self.categories:
             return [f"model = {self.call}"]
         return [
-            f"categories = {json.dumps(categories)}",
+            _of_kind("categories", "category"),
             'codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)',
             'columns = ColumnTransformer([("codes", codes, categories)], remainder="passthrough")',
             f'model = Pipeline([("columns", columns), ("model", {self.call})])',
@@ -77,7 +80,12 @@ def recipe_for(estimator: str, *, categories: bool, numbers: bool) -> Recipe:
         imports += ["from sklearn.compose import ColumnTransformer", "from sklearn.pipeline import Pipeline"]
         imports.append("from sklearn.preprocessing import OrdinalEncoder")
     return Recipe(
-        imports=tuple(imports), call=f"{name}({'random_state=0' if seeded else ''})", missing=missing, number=number
+        imports=tuple(imports),
+        call=f"{name}({'random_state=0' if seeded else ''})",
+        categories=categories,
+        numbers=numbers,
+        missing=missing,
+        number=number,
     )
 
 
@@ -107,17 +115,21 @@ def _takes_missing(kind: Any) -> bool:
         return False
 
 
-def _scaled(categories: list[str], numbers: list[str], call: str) -> list[str]:
+def _of_kind(name: str, kind: str) -> str:
+    return f'{name} = [column.name for column in frame.columns if column.kind == "{kind}"]'
+
+
+def _scaled(call: str, *, categories: bool, numbers: bool) -> list[str]:
     lines, steps = [], []
     if numbers:
         lines += [
-            f"numbers = {json.dumps(numbers)}",
+            _of_kind("numbers", "number"),
             'scale = Pipeline([("fill", SimpleImputer()), ("scale", StandardScaler())])',
         ]
         steps.append('("scale", scale, numbers)')
     if categories:
         lines += [
-            f"categories = {json.dumps(categories)}",
+            _of_kind("categories", "category"),
             'codes = OneHotEncoder(handle_unknown="ignore", sparse_output=False)',
         ]
         steps.append('("codes", codes, categories)')

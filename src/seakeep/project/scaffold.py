@@ -48,7 +48,9 @@ def init(folder: Path, table: Path, estimator: str, *, label: str, time: str, ke
     values = as_table(table)
     columns = Columns(label=label, time=time, key=key)
     choice = choose_columns(values, columns, number=predicts_number(estimator))
-    recipe = recipe_for(estimator, categories=bool(choice.categories), numbers=bool(choice.numbers))
+    recipe = recipe_for(
+        estimator, categories=bool(choice.categories), numbers=bool(choice.numbers or choice.time_parts)
+    )
     folder.mkdir(parents=True, exist_ok=True)
     name = texts.project_name(folder.resolve().name)
     where = os.path.relpath(table, folder.resolve())
@@ -68,7 +70,7 @@ def _project(name: str, where: str, choice: Choice, recipe: Recipe, values: Tabl
         "" if columns.key else _numbered_rows(where),
         f"tables = {{rows: {table}, outcomes: {table}}}\n",
         _features(choice),
-        _train(choice, recipe),
+        _train(recipe),
         texts.model(name, _label(choice)),
         _calls(name, values, choice),
     ]
@@ -99,10 +101,8 @@ def _features(choice: Choice) -> str:
     )
 
 
-def _train(choice: Choice, recipe: Recipe) -> str:
-    categories = [name for name, column in choice.inputs.items() if column in choice.categories]
-    numbers = [name for name, column in choice.inputs.items() if column in choice.numbers] + list(choice.time_parts)
-    body = "".join(f"    {line}\n" for line in recipe.body(categories, numbers))
+def _train(recipe: Recipe) -> str:
+    body = "".join(f"    {line}\n" for line in recipe.body())
     return f"\ndef train(frame):\n{body}    return model.fit(frame.to_pandas(), frame.label)\n\n"
 
 

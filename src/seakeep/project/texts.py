@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import keyword
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,8 +60,15 @@ def sources(time: str, key: str) -> str:
 
 
 def features(expressions: Mapping[str, str], left_out: Mapping[str, str]) -> str:
-    """Request features, each with the source of its expression, and the columns that are none, with the reason."""
-    lines = ["features = sk.RequestFeatures(", *(f"    {name}={text}," for name, text in expressions.items()), ")"]
+    """Request features, each with the source of its expression, and the columns that are none, with the reason.
+
+    A feature may be called what is no name in Python.
+    """
+    lines = ["features = sk.RequestFeatures("]
+    for name, text in expressions.items():
+        plain = name.isidentifier() and not keyword.iskeyword(name)
+        lines.append(f"    {name}={text}," if plain else f"    **{{{quoted(name)}: {text}}},")
+    lines.append(")")
     if left_out:
         lines.append("# Left out:")
         lines += [f"#   {quoted(column)}: {reason}" for column, reason in left_out.items()]

@@ -48,6 +48,8 @@ class ScoringPlan(msgspec.Struct, frozen=True, kw_only=True):
         Whether features are those known at each row's moment, also where the service let what is old go.
     tables
         Version of each Delta table, by its path.
+    delimiter
+        What separates the cells of CSV.
     """
 
     model: str
@@ -59,6 +61,7 @@ class ScoringPlan(msgspec.Struct, frozen=True, kw_only=True):
     history: bool = False
     inputs: tuple[InputFile, ...]
     tables: dict[str, int] = {}
+    delimiter: str = ","
 
     @property
     def rows(self) -> int:

@@ -7,6 +7,7 @@ where the model reads one. Infinity is no JSON number: it stays a text, which is
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -15,6 +16,8 @@ from seakeep.records.source import ColumnSchema, Kind
 TEXT: Final = "text without a type"
 """The type of what is text in the file whatever it means: cells of CSV, partitions of Delta tables."""
 JSON: Final = "JSON"
+NOTHING: Final = '"NULL"'
+"""DuckDB's type of a column of Parquet that was written without one, since nothing is in it."""
 
 _WHOLE = {f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")}
 _FAMILIES = (("DECIMAL", "decimal"), ("ENUM", "text"), ("TIMESTAMP", "moment"))
@@ -41,7 +44,7 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def row_object(columns: Sequence[ColumnSchema], types: Mapping[str, str]) -> str:
+def row_object(columns: Sequence[ColumnSchema], types: Mapping[str, str], places: Mapping[str, str]) -> str:
     """A row as text of JSON, with those of the columns that there are.
 
     Parameters
@@ -49,28 +52,66 @@ def row_object(columns: Sequence[ColumnSchema], types: Mapping[str, str]) -> str
     columns
         What a request may hold.
     types
-        What the file holds: names of DuckDB's types, :data:`TEXT` or :data:`JSON`. They fit (:func:`fits`).
+        What the file holds: names of DuckDB's types, or :data:`TEXT`. They fit (:func:`fits`).
+    places
+        The expression that reads each column.
     """
     pairs = [
-        f"{literal(one.name)}, {_cell(one.kind, types[one.name], quoted(one.name))}"
+        f"{literal(one.name)}, {_cell(one.kind, types[one.name], places[one.name])}"
         for one in columns
         if one.name in types
     ]
     return f"CAST(json_object({', '.join(pairs)}) AS VARCHAR)"
 
 
+def row_of_object(columns: Sequence[ColumnSchema], row: str) -> str:
+    """A row that is an object already, as it stands; if it names other columns too, without them.
+
+    What is no object, or has a name twice, stays so for the decoder to refuse.
+
+    Parameters
+    ----------
+    row
+        The expression of the object, of DuckDB's type JSON.
+    """
+    known = f"[{', '.join(literal(one.name) for one in columns)}]"
+    keys = f"json_keys({row})"
+    paths = f"[{', '.join(_path(literal(one.name)) for one in columns)}]"
+    heads = f"[{', '.join(literal(json.dumps(one.name) + ':') for one in columns)}]"
+    once = f"list_transform(json_extract({row}, {paths}), lambda cell, place: {heads}[place] || CAST(cell AS VARCHAR))"
+    pair = f"CAST(to_json(name) AS VARCHAR) || ':' || CAST(json_extract({row}, {_path('name')}) AS VARCHAR)"
+    twice = f"[{pair} for name in {keys} if list_contains({known}, name)]"
+    return (
+        f"CASE WHEN list_has_all({known}, {keys}) THEN CAST({row} AS VARCHAR) "
+        f"WHEN len({keys}) = len(list_distinct({keys})) THEN '{{' || coalesce(array_to_string({once}, ','), '') || '}}' "
+        f"ELSE '{{' || array_to_string({twice}, ',') || '}}' END"
+    )
+
+
+def cell_of_object(name: str, row: str) -> str:
+    """A cell of a row that is an object, as text; a text without its quotation marks."""
+    return f"json_extract_string({row}, {_path(literal(name))})"
+
+
+def _path(name: str) -> str:
+    """Where a name stands in an object: an expression, for the names of objects are no words of our own."""
+    return f"""('$."' || replace(replace({name}, '\\', '\\\\'), '"', '\\"') || '"')"""
+
+
 def fits(kind: Kind, held: str) -> bool:
     """Whether a column of this type can be what a column of this kind is read from."""
-    return held in {TEXT, JSON} or _family(held) in _TYPED[kind]
+    return held in {TEXT, JSON, NOTHING} or _family(held) in _TYPED[kind]
 
 
 def _cell(kind: Kind, held: str, value: str) -> str:
-    if held == JSON:
-        return value
+    if held == NOTHING:
+        return "NULL"
     return (_TEXTS[kind] if held == TEXT else _TYPED[kind][_family(held)])(value)
 
 
 def _family(held: str) -> str:
+    if held.endswith("]"):  # a list of it
+        return ""
     found = next((family for start, family in _FAMILIES if held.startswith(start)), "")
     return found or _FAMILY.get(held, "")
 
@@ -89,6 +130,15 @@ def _double(value: str) -> str:
         f"CASE WHEN isnan({double}) THEN NULL WHEN isinf({double}) THEN to_json(CAST({value} AS VARCHAR)) "
         f"ELSE to_json({double}) END"
     )
+
+
+def _decimal(value: str) -> str:
+    """By its digits, as whoever reads a request takes them: a quotient need not be the nearest double."""
+    return f"to_json(CAST(CAST({value} AS VARCHAR) AS DOUBLE))"
+
+
+def _whole_decimal(value: str) -> str:
+    return f"CASE WHEN {value} = floor({value}) THEN to_json(CAST({value} AS HUGEINT)) ELSE {_decimal(value)} END"
 
 
 def _whole(value: str) -> str:
@@ -124,8 +174,8 @@ def _bool_text(value: str) -> str:
 
 
 _TYPED: dict[Kind, dict[str, Callable[[str], str]]] = {
-    "float": {"whole": _as_is, "real": _double, "decimal": _double},
-    "int": {"whole": _as_is, "real": _whole, "decimal": _whole},
+    "float": {"whole": _as_is, "real": _double, "decimal": _decimal},
+    "int": {"whole": _as_is, "real": _whole, "decimal": _whole_decimal},
     "bool": {"bool": _as_is},
     "string": {"text": _text},
     "time": {"moment": _moment, "whole": _as_is, "text": _text},

@@ -13,7 +13,8 @@ from seakeep.errors import DataError, did_you_mean
 from seakeep.records.model import ModelDefinition
 from seakeep.records.scoring import Format, InputFile
 from seakeep.records.source import ColumnSchema
-from seakeep.scoring.cells import JSON, TEXT, fits, literal, quoted, row_object
+from seakeep.scoring.cells import JSON, NOTHING, TEXT, fits, row_object, row_of_object
+from seakeep.scoring.forms import OBJECT, Held, fault, held, other_delimiter, relation_of
 
 TABLE_LOG = "_delta_log"
 """The folder in a Delta table that tells what belongs to it."""
@@ -37,21 +38,6 @@ Row = tuple[str, *tuple[str | None, ...]]
 """A row as a client would send it, as text of JSON, and then the columns that the output repeats, as text."""
 
 
-class Held(NamedTuple):
-    """What a file holds.
-
-    Attributes
-    ----------
-    relation
-        The SQL that reads it.
-    types
-        By column: a name of DuckDB's, or what :mod:`seakeep.scoring.cells` calls a cell that has none.
-    """
-
-    relation: str
-    types: Mapping[str, str]
-
-
 class Inputs:
     """Finds and reads files.
 
@@ -61,10 +47,20 @@ class Inputs:
         See :mod:`seakeep.scoring.engine`.
     read_table
         Reads the log of a Delta table.
+    delimiter
+        What separates the cells of CSV.
+
+    Raises
+    ------
+    DataError
+        The delimiter is none.
     """
 
-    def __init__(self, connection: Any, read_table: TableReader) -> None:
-        self._connection, self._read_table = connection, read_table
+    def __init__(self, connection: Any, read_table: TableReader, delimiter: str = ",") -> None:
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+            message = f"{delimiter!r} cannot separate cells"
+            raise DataError(message, hint="give one character, such as ';'")
+        self._connection, self._read_table, self._delimiter = connection, read_table, delimiter
 
     def find(self, given: Sequence[str], tables: Mapping[str, int]) -> tuple[list[InputFile], dict[str, int]]:
         """All files that are meant, in order, read once for their digest and the number of their rows.
@@ -109,12 +105,12 @@ class Inputs:
         Raises
         ------
         DataError
-            A column that must be there is not, one has a type that no value of it could be read from, or there is none.
+            A column that must be there is not, is there twice, or has a type that no value of it could be read from, or there
+            is none.
         """
         with self._reading(file) as cursor:
-            described = cursor.execute(f"describe select * from {_relation(file)}").fetchall()  # noqa: S608 -- quoted
-        types = {name: {"csv": TEXT, "json": JSON}.get(file.format, str(kind)) for name, kind, *_ in described}
-        types.update(dict.fromkeys(file.constants, TEXT))
+            found = held(cursor, file, self._delimiter)
+        types = found.types
         for column in request_columns(definition):
             name = column.name
             if name in types and not fits(column.kind, types[name]):
@@ -126,12 +122,11 @@ class Inputs:
                 )
             if name not in types and not column.nullable and name != definition.request.time:
                 message = f"{file.name} has no column {name!r}, which {definition.name} needs"
-                raise DataError(message, hint=did_you_mean(name, types))
+                raise DataError(message, hint=other_delimiter(list(types)) or did_you_mean(name, types))
         if not any(column.name in types for column in request_columns(definition)):
             names = ", ".join(column.name for column in request_columns(definition))
             raise DataError(f"{file.name} has none of the columns {names}", hint=did_you_mean("", types))
-        relation = _relation(file, types if file.format == "json" else ())
-        return Held(relation, types)
+        return found
 
     @contextlib.contextmanager
     def rows(
@@ -144,8 +139,10 @@ class Inputs:
         DataError
             The file cannot be read to its end, or changes while it is read.
         """
-        again = [_repeated(name, what.types[name]) for name in kept]
-        chosen = ", ".join([row_object(columns, what.types), *again])
+        again = [f"CAST({what.places[name]} AS VARCHAR)" for name in kept]
+        objects = file.format == "json"
+        row = row_of_object(columns, OBJECT) if objects else row_object(columns, what.types, what.places)
+        chosen = ", ".join([row, *again])
         before = Path(file.name).stat()
         with self._reading(file) as cursor:
             stream = cursor.execute(f"select {chosen} from {what.relation} offset {start}")  # noqa: S608 -- quoted
@@ -153,7 +150,7 @@ class Inputs:
 
             def take(count: int) -> list[Row]:
                 nonlocal left
-                with _guarded(file):
+                with self._guarded(file):
                     found: list[Row] = stream.fetchmany(count)
                 left -= len(found)
                 after = Path(file.name).stat()
@@ -179,13 +176,28 @@ class Inputs:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         found = InputFile(name=str(path), format=form, bytes=size, sha256=sha256, rows=0, constants=constants)
         with self._reading(found) as cursor:
-            (rows,) = cursor.execute(f"select count(*) from {_relation(found)}").fetchone()  # noqa: S608 -- quoted
+            relation = relation_of(cursor, found, self._delimiter)
+            # Of texts each cell is looked at: only then is it known that all are UTF-8.
+            counted = "count(*), count(columns(*))" if form == "csv" else "count(*)"
+            rows, *_ = cursor.execute(f"select {counted} from {relation}").fetchone()  # noqa: S608 -- quoted
         return InputFile(name=str(path), format=form, bytes=size, sha256=sha256, rows=rows, constants=constants)
 
     @contextlib.contextmanager
     def _reading(self, file: InputFile) -> Iterator[Any]:
-        with _guarded(file), self._connection.cursor() as cursor:
+        with self._guarded(file), self._connection.cursor() as cursor:
             yield cursor
+
+    @contextlib.contextmanager
+    def _guarded(self, file: InputFile) -> Iterator[None]:
+        """What DuckDB cannot read is told as a fault of the file, in our words: its advice is of options that we do not have."""
+        import duckdb
+
+        try:
+            yield
+        except duckdb.Error as error:
+            with self._connection.cursor() as cursor:
+                told = fault(cursor, file, self._delimiter, str(error))
+            raise told from error
 
 
 def _meant(given: str) -> list[Path]:
@@ -219,40 +231,4 @@ def request_columns(definition: ModelDefinition) -> tuple[ColumnSchema, ...]:
 
 def kept_type(held_type: str) -> str:
     """The type in which the output repeats a column."""
-    return "VARCHAR" if held_type in {TEXT, JSON} else held_type
-
-
-def _repeated(name: str, held_type: str) -> str:
-    return f"{quoted(name)} ->> '$'" if held_type == JSON else f"CAST({quoted(name)} AS VARCHAR)"
-
-
-def _relation(file: InputFile, as_json: Mapping[str, str] | Sequence[str] = ()) -> str:
-    """The SQL that reads a file, with its constants."""
-    path = literal(glob.escape(file.name))
-    if file.format == "csv":
-        read = f"read_csv({path}, all_varchar = true, header = true)"
-    elif file.format == "json":
-        columns = ", ".join(f"{literal(name)}: 'JSON'" for name in as_json)
-        read = f"read_json({path}, format = 'newline_delimited'{f', columns = {{{columns}}}' if columns else ''})"
-    else:
-        read = f"read_parquet({path}, hive_partitioning = false)"
-    if not file.constants:
-        return read
-    added = [
-        f"CAST({'NULL' if value is None else literal(value)} AS VARCHAR) AS {quoted(name)}"
-        for name, value in file.constants.items()
-    ]
-    return f"(select *, {', '.join(added)} from {read})"  # noqa: S608 -- quoted
-
-
-@contextlib.contextmanager
-def _guarded(file: InputFile) -> Iterator[None]:
-    """What DuckDB cannot read is told as a fault of the file."""
-    import duckdb
-
-    try:
-        yield
-    except duckdb.Error as error:
-        told = str(error).split("\n", maxsplit=1)[0]
-        message = f"cannot read {file.name}: {told}"
-        raise DataError(message, hint="check that the file is whole and of its suffix's form") from error
+    return "VARCHAR" if held_type in {TEXT, JSON, NOTHING} else held_type

@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -38,10 +38,9 @@ class Answers(NamedTuple):
 
     Attributes
     ----------
-    scores
-        float64 ``(n,)``; where there is an error it does not count.
-    decisions
-        Bool ``(n,)``; None: the model decides nothing.
+    given
+        The answers, by column of the output: ``(n,)``, or for a struct each of its fields so. Where there is an error they do
+        not count.
     unknown
         Names of the views that knew nothing of the row's entity, as JSON.
     errors, hints
@@ -51,8 +50,7 @@ class Answers(NamedTuple):
     """
 
     keys: list[str]
-    scores: NDArray[np.float64]
-    decisions: NDArray[np.bool_] | None
+    given: Mapping[str, NDArray[Any] | Mapping[str, NDArray[Any]]]
     unknown: list[str]
     errors: list[str]
     hints: list[str]
@@ -226,24 +224,21 @@ def _shown(value: object) -> str:
 def _write(cursor: Any, path: Path, at: tuple[int, int], plan: ScoringPlan, answers: Answers) -> None:
     """One Parquet file; the same bytes for the same answers."""
     count = len(answers.keys)
-    score = "value" if answers.decisions is None else "score"
     columns: dict[str, Any] = {
         "input_row": np.arange(at[1], at[1] + count, dtype=np.int64),
         "key": _texts(answers.keys),
-        score: answers.scores,
         "unknown": _texts(answers.unknown),
         "error": _texts(answers.errors),
         "hint": _texts(answers.hints),
     }
-    chosen = [
-        f"{literal(plan.inputs[at[0]].name)} AS input_file",
-        "input_row",
-        "key",
-        f"CASE WHEN error = '' THEN {score} END AS {score}",
-    ]
-    if answers.decisions is not None:
-        columns["decision"] = answers.decisions
-        chosen.append("CASE WHEN error = '' THEN decision END AS decision")
+    chosen = [f"{literal(plan.inputs[at[0]].name)} AS input_file", "input_row", "key"]
+    for name, given in answers.given.items():
+        fields = given if isinstance(given, Mapping) else {"": given}
+        places = {field: f"{name} {place}" for place, field in enumerate(fields)}
+        columns.update((places[field], values) for field, values in fields.items())
+        packed = ", ".join(f"{quoted(field)} := {quoted(place)}" for field, place in places.items())
+        value = f"struct_pack({packed})" if fields is given else quoted(places[""])
+        chosen.append(f"CASE WHEN error = '' THEN {value} END AS {quoted(name)}")
     chosen += [
         f"CAST({plan.version} AS INTEGER) AS version",
         "CAST(CAST(unknown AS JSON) AS VARCHAR[]) AS unknown",
@@ -258,7 +253,8 @@ def _write(cursor: Any, path: Path, at: tuple[int, int], plan: ScoringPlan, answ
     cursor.execute(f"copy ({query}) to {literal(str(path))} (format parquet, compression zstd)")
 
 
-NAMES = ("input_file", "input_row", "key", "score", "value", "decision", "version", "unknown", "error", "hint")
+ANSWERS = ("score", "decision", "value", "class", "probability", "probabilities")
+NAMES = ("input_file", "input_row", "key", *ANSWERS, "version", "unknown", "error", "hint")
 """Columns of our own; none that is kept may have such a name."""
 
 

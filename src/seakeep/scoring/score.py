@@ -8,19 +8,22 @@ each row has the answer, or the error, that it would have had as a request of it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from seakeep.errors import UnavailableError
+from seakeep.errors import DataError, UnavailableError
+from seakeep.records.outputs import Outputs
 from seakeep.records.scoring import Scored, ScoringPlan
-from seakeep.scoring.inputs import Held, Inputs, Row, kept_type, request_columns
+from seakeep.scoring.forms import Held
+from seakeep.scoring.inputs import Inputs, Row, kept_type, request_columns
 from seakeep.scoring.output import Answers, Output
 from seakeep.serving.batch import Batch, BatchRunner
 from seakeep.serving.errors import ErrorBody, told
 from seakeep.serving.inference import Call, Part
 from seakeep.serving.loaded import LoadedVersion
-from seakeep.serving.v1 import Answer
+from seakeep.serving.v1 import Answer, ClassAnswer
 
 BLOCK = 2048
 """Rows that are read and answered at once."""
@@ -120,6 +123,46 @@ def score(
     return output.finish(plan)
 
 
+def answers_by_column(outputs: Outputs, found: Sequence[Answer]) -> dict[str, Any]:
+    """Answers as columns, under the names that they have over HTTP; a refused row has anything.
+
+    Returns
+    -------
+    dict
+        Of a probability ``score`` and ``decision``; of a number ``value``; of classes ``class``, ``probability`` and
+        ``probabilities``, which holds by name what each class has.
+    """
+    scores = np.array([answer.score for answer in found], dtype=np.float64)
+    if outputs.yes_or_no:
+        return {"score": scores, "decision": np.array([answer.decision for answer in found], dtype=np.bool_)}
+    if not outputs.of_classes:
+        return {"value": scores}
+    told = [answer if isinstance(answer, ClassAnswer) else None for answer in found]
+    classes = np.empty(len(told), dtype=object)
+    classes[:] = [answer and answer.answer for answer in told]
+    of_each = {
+        name: np.array([answer.probabilities[name] if answer else np.nan for answer in told], dtype=np.float64)
+        for name in outputs.names
+    }
+    return {"class": classes, "probability": scores, "probabilities": of_each}
+
+
+def refuse_alike(names: Sequence[str]) -> None:
+    """Refuse names of classes of which no columns can be made.
+
+    Raises
+    ------
+    DataError
+        Two differ in nothing but case.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            message = f"the classes {other!r} and {name!r} differ in nothing but case, and fields of a column cannot"
+            raise DataError(message, hint="give the classes of the label other names")
+
+
 class _Gathering:
     """The answers of one part."""
 
@@ -139,15 +182,13 @@ class _Gathering:
 
     def answers(self) -> Answers:
         found = [answer for answer, _ in self._answers]
-        decides = self._answerer.version.outputs.yes_or_no
         kept = {
             name: (kept_type(self._what.types[name]), [row[place] for row in self._kept])
             for place, name in enumerate(self._plan.keep, 1)
         }
         return Answers(
             keys=[answer.key for answer in found],
-            scores=np.array([answer.score for answer in found], dtype=np.float64),
-            decisions=np.array([answer.decision for answer in found], dtype=np.bool_) if decides else None,
+            given=answers_by_column(self._answerer.version.outputs, found),
             unknown=[msgspec.json.encode(answer.unknown).decode() if answer.unknown else "[]" for answer in found],
             errors=[error.error if error else "" for _, error in self._answers],
             hints=[error.hint if error else "" for _, error in self._answers],

@@ -39,7 +39,7 @@ METRICS_OF: dict[str, tuple[str, ...]] = {
     "value": ("mae", "rmse", "bias"),
 }
 """Names of the metrics of :func:`evaluate` by what the scores are."""
-KNOWN_BY = {"probability": "roc_auc", "value": "rmse"}
+KNOWN_BY = {"probability": "roc_auc", "probabilities": "roc_auc", "value": "rmse"}
 """The metric that a model is known by where one must stand for all, by what the scores are."""
 RESAMPLES = 300
 _MIN_DAYS = 10

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from seakeep.conversion import cage, child, exchange, syscalls
+from seakeep.conversion import cage, child, convert, exchange, syscalls
+from seakeep.errors import InputsError
 
 ORDINARY = """
 import ctypes, json, os, socket, sys
@@ -138,6 +139,17 @@ def test_a_pickle_is_read_without_a_cage_only_if_that_is_said(monkeypatch, tmp_p
         told = msgspec.json.decode((tmp_path / exchange.ERROR).read_bytes(), type=exchange.Failure)
         assert told.message == "there is no cage to read a pickle in: this system has none"
         assert "another format" in told.hint
+
+    def other_inputs(_folder):
+        raise InputsError("other inputs", hint="declare them", names=("a", "b"))
+
+    monkeypatch.setattr(child, "run", other_inputs)
+    assert child.main(tmp_path, "onnx") == 1
+    # Which inputs the file has is known in the cage alone: its parent learns them.
+    with pytest.raises(InputsError, match="other inputs") as differing:
+        convert.run_caged(tmp_path, "keyword", timeout_s=60)
+    assert (differing.value.names, differing.value.hint) == (("a", "b"), "declare them")
+    monkeypatch.setattr(child, "run", ran.append)
     ran.clear()
     assert child.main(tmp_path, "onnx") == 0
     assert ran == [tmp_path]

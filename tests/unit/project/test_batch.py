@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.flights import MODEL, copy, opened, stage
@@ -10,6 +11,8 @@ from tests.scoring_rig import content, read, write
 from seakeep.clock import parse_moment
 from seakeep.errors import DataError, NotFoundError, PlatformError
 from seakeep.project.batch import ScoreOptions
+from seakeep.records.model import ModelDefinition
+from seakeep.records.outputs import classes
 from seakeep.scoring.output import SUCCESS
 
 pytestmark = pytest.mark.slow
@@ -137,3 +140,24 @@ def test_history_needs_all_recorded_events(project, rows, refused, monkeypatch, 
     )
     with pytest.raises(DataError, match="recorded events were let go of"):
         project.batch.score(MODEL, [rows()], tmp_path / "out", ScoreOptions(history=True))
+
+
+def test_a_delimiter_is_of_the_job(project, rows, tmp_path):
+    plain = rows()
+    file = tmp_path / "in.csv"
+    write(file, f"select * from '{plain}'")
+    file.write_text(file.read_text().replace(",", ";"))
+    options = ScoreOptions(delimiter=";", keep=["carrier"])
+    scored = project.batch.score(MODEL, [str(file)], tmp_path / "out", options)
+    project.batch.score(MODEL, [plain], tmp_path / "plain")
+    assert scored.plan.delimiter == ";"
+    found = [{name: one[name] for name in ("key", "score", "error")} for one in read(tmp_path / "out")]
+    assert found == [{name: one[name] for name in ("key", "score", "error")} for one in read(tmp_path / "plain")]
+    with pytest.raises(DataError, match="has no column") as raised:
+        project.batch.score(MODEL, [str(file)], tmp_path / "other")
+    assert "--delimiter" in raised.value.hint
+
+
+def test_classes_that_no_column_could_name_are_refused(refused, rows, monkeypatch):
+    monkeypatch.setattr(ModelDefinition, "label", SimpleNamespace(outputs=classes("East", "west", "east")))
+    refused(rows(), match="'East' and 'east' differ in nothing but case")

@@ -50,6 +50,8 @@ def project(flights_root, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, flights.opened(folder) as opened:
         patch.setattr(optimise, "make_all", made)
         patch.setattr(optimise, "DROPPED", ())
+        unkept = Made(recipe=optimise.NATIVE, fault="not made: not here")
+        patch.setattr(optimise.Optimiser, "_native", lambda *_: unkept)
         patch.setattr(providers, "find_gpu", lambda *_: None)
         patch.setattr(optimise.assess, "InTurn", Given)
         run = opened.stores.runs.list()[0]
@@ -133,7 +135,8 @@ def test_the_table_holds_the_source_all_candidates_and_what_was_not_tried(found)
     assert told[FEW.told].flips > told[HALF.told].flips > 0
     assert told[FEW.told].pareto
     untried = {one.told: one.fault for one in found.attempts if one.fault.startswith("not tried")}
-    assert set(untried) == {"native runtime", "cuda", "tensorrt", "tensorrt half"}
+    assert set(untried) == {"cuda", "tensorrt", "tensorrt half"}
+    assert told["native runtime"].fault == "not made: not here"
     assert untried["tensorrt half"] == f"not tried: {providers.providers()[2].told}"
     assert found.known_by == "roc_auc"
     assert found.confirmed.rows > 1_000

@@ -113,7 +113,7 @@ def test_errors_stand_where_there_is_no_answer(output, tmp_path):
     with output() as opened:
         opened.begin(PLAN_OF_FIVE)
         given = answers()._replace(
-            scores=np.array([0.5, np.nan, 0.25]),
+            given={"score": np.array([0.5, np.nan, 0.25]), "decision": np.array([False, True, True])},
             errors=["", "row 0: no", ""],
             hints=["", "send it", ""],
             unknown=["[]", "[]", '["carrier","o\'x"]'],
@@ -127,3 +127,17 @@ def test_errors_stand_where_there_is_no_answer(output, tmp_path):
     assert [(one["error"], one["hint"]) for one in found] == [(None, None), ("row 0: no", "send it"), (None, None)]
     assert found[2]["unknown"] == ["carrier", "o'x"]
     assert [str(one["fare"]) for one in found] == ["1.50", "None", "2.00"]
+
+
+def test_an_answer_of_several_numbers_is_one_column_with_a_field_each(output, tmp_path):
+    of_each = {"it's": np.array([0.25, np.nan, 0.5]), 'x "y"': np.array([0.75, np.nan, 0.5])}
+    words = np.array(["it's", None, 'x "y"'], dtype=object)
+    with output() as opened:
+        opened.begin(PLAN_OF_FIVE)
+        given = {"class": words, "probability": of_each["it's"], "probabilities": of_each}
+        opened.add((0, 0), PLAN_OF_FIVE, answers()._replace(given=given, errors=["", "row 0: no", ""]))
+    found = read(tmp_path / "out")
+    assert [(one["class"], one["probability"]) for one in found] == [("it's", 0.25), (None, None), ('x "y"', 0.5)]
+    assert [one["probabilities"] for one in found] == [
+        {"it's": 0.25, 'x "y"': 0.75}, None, {"it's": 0.5, 'x "y"': 0.5},
+    ]  # fmt: skip

@@ -14,7 +14,7 @@ from onnx import TensorProto
 
 from seakeep.conversion.emit.column import Table
 from seakeep.conversion.emit.graph import Graph
-from seakeep.conversion.emit.pointwise import logistic
+from seakeep.conversion.emit.pointwise import logistic, softmax
 from seakeep.conversion.emit.registry import ROUNDED, Scored, finite, predictor
 from seakeep.conversion.int8 import CLASSIFIER, INPUT_STEPS, LARGEST, REGRESSOR
 
@@ -24,8 +24,11 @@ _ZERO = 128
 
 @predictor(CLASSIFIER)
 def classes(graph: Graph, step: Any, table: Table, where: str) -> Scored:
-    """The logistic function of the one output."""
-    return Scored(tolerance=ROUNDED, positive=logistic(graph, _output(graph, step, table, where)))
+    """The logistic function of the one output, or the softmax of several."""
+    output, width = _output(graph, step, table, where), len(step.last_intercept_)
+    if width > 1:
+        return Scored(tolerance=ROUNDED, classes=width, probabilities=softmax(graph, output, width))
+    return Scored(tolerance=ROUNDED, positive=logistic(graph, output))
 
 
 @predictor(REGRESSOR)

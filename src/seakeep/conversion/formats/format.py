@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from seakeep.conversion.reading import Reading
-from seakeep.errors import ConversionError
+from seakeep.errors import InputsError
 from seakeep.records.feature import FeatureColumn
 from seakeep.records.outputs import PROBABILITY, Outputs, coded
 
@@ -146,14 +146,15 @@ def match_inputs(names: Sequence[str], count: int, columns: Sequence[FeatureColu
 
     Raises
     ------
-    ConversionError
+    InputsError
         They differ in number, name or order.
     """
     wanted = [column.name for column in columns]
     if count != len(wanted):
-        raise ConversionError(
+        raise InputsError(
             f"the file's model was fitted on {count} inputs; the model's are {len(wanted)}: {', '.join(wanted)}",
             hint="declare in project.py the features it was fitted on, in their order",
+            names=tuple(names),
         )
     if not names:
         note = f"the file names no inputs: that it takes {', '.join(wanted)}, in this order, is not checked"
@@ -161,9 +162,10 @@ def match_inputs(names: Sequence[str], count: int, columns: Sequence[FeatureColu
     known = [{one.replace(" ", space) for one in (name, name.rpartition(".")[2])} for name in wanted]
     if not all(name in some for name, some in zip(names, known, strict=True)):
         same = all(any(name in some for some in known) for name in names)
-        raise ConversionError(
+        raise InputsError(
             f"the file's model was fitted on {', '.join(names)}; the model's inputs are {', '.join(wanted)}",
             hint="declare the features in the file's order" if same else "declare the features under the file's names",
+            names=tuple(names),
         )
     named = tuple(msgspec.structs.replace(column, name=name) for column, name in zip(columns, names, strict=True))
     return Inputs(tuple(columns), named)

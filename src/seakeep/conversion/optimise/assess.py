@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seakeep.conversion.compare import Rule
 from seakeep.conversion.latency import Scorer, Side, times_in_turn
 from seakeep.conversion.optimise.search import Candidate
 from seakeep.features.frame import Frame
@@ -29,7 +30,7 @@ class Scores:
     Attributes
     ----------
     score
-        float64 ``(n,)``; NaN where the model refuses the row.
+        float64 ``(n,)``, of classes ``(n, classes)``; NaN where the model refuses the row.
     threshold
         From which on it says "yes".
     """
@@ -53,7 +54,7 @@ class Beside:
     metric, source
         What the model is known by, and the source's.
     flips
-        Rows whose decision differs.
+        Rows whose decision differs: the yes or no by each one's own threshold, or the class.
     refused
         Rows that it refuses and the source does not.
     """
@@ -73,11 +74,11 @@ def beside(rows: Frame, own: Scores, source: Scores, outputs: Outputs = PROBABIL
     rows
         Labelled rows, of which the source answers at least one.
     """
-    answered = np.isfinite(source.score)
-    both = answered & np.isfinite(own.score)
+    answers = answered(source.score)
+    both = answers & answered(own.score)
     if not both.any():
         nothing = Metric(value=np.inf, low=np.inf, high=np.inf)
-        return Beside(loss=nothing, metric=None, source=None, flips=0, refused=int(answered.sum()))
+        return Beside(loss=nothing, metric=None, source=None, flips=0, refused=int(answers.sum()))
     label, time_us = rows.label[both], rows.time_us[both]
     scored = Scored(label=label, score=own.score[both], time_us=time_us, outputs=outputs)
     other = dataclasses.replace(scored, score=source.score[both])
@@ -86,9 +87,18 @@ def beside(rows: Frame, own: Scores, source: Scores, outputs: Outputs = PROBABIL
         loss=paired_loss(scored, other.score, seed=seed),
         metric=evaluate(scored, threshold=own.threshold, seed=seed).get(known_by),
         source=evaluate(other, threshold=source.threshold, seed=seed).get(known_by),
-        flips=int(((scored.score >= own.threshold) != (other.score >= source.threshold)).sum()),
-        refused=int((answered & ~both).sum()),
+        flips=int((_decisions(scored, own.threshold) != _decisions(other, source.threshold)).sum()),
+        refused=int((answers & ~both).sum()),
     )
+
+
+def answered(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Rows, ``(n,)``, of scores ``(n,)`` or ``(n, classes)`` that the model does not refuse."""
+    return np.asarray(np.isfinite(scores.reshape(len(scores), -1)).all(axis=1), dtype=np.bool_)
+
+
+def _decisions(rows: Scored, threshold: float) -> NDArray[np.int64]:
+    return Rule(rows.outputs, threshold, 0.0).decide(rows.score.reshape(len(rows.score), -1))
 
 
 def candidate(name: str, size_bytes: int, found: Beside) -> Candidate:
@@ -98,7 +108,7 @@ def candidate(name: str, size_bytes: int, found: Beside) -> Candidate:
 
 
 def score(model: Scorer, rows: Frame, columns: Sequence[FeatureColumn]) -> NDArray[np.float64]:
-    """A model's answers to rows that have at least its columns, ``(n,)``."""
+    """A model's answers to rows that have at least its columns, ``(n,)`` or ``(n, classes)``."""
     own = dataclasses.replace(rows, columns=tuple(columns))
     return model.score(own.numbers(), own.categories())
 
@@ -144,12 +154,12 @@ def importances(
     """
     rng = np.random.default_rng(seed)
     base = score(model, rows, columns)
-    both = np.isfinite(base)
+    both = answered(base)
     found = {}
     for column in columns:
         shuffled = dict(rows.values) | {column.name: rng.permutation(rows.values[column.name])}
         worse = score(model, dataclasses.replace(rows, values=shuffled), columns)
-        kept = both & np.isfinite(worse)
+        kept = both & answered(worse)
         scored = Scored(label=rows.label[kept], score=worse[kept], time_us=rows.time_us[kept], outputs=outputs)
         found[column.name] = paired_loss(scored, base[kept], resamples=1).value if kept.any() else np.inf
     return found

@@ -48,7 +48,7 @@ class Material:
     seed: int
 
     def learnt(self, most: int) -> tuple[Frame, NDArray[np.float64]]:
-        """At most so many evenly spread training rows, and the source's answers to them, float64 ``(n,)``."""
+        """At most so many evenly spread training rows, and the source's answers to them, float64 ``(n,)`` or ``(n, classes)``."""
         chosen = np.unique(np.linspace(0, len(self.learn) - 1, min(most, len(self.learn))).astype(np.int64))
         rows = self.learn.select(chosen)
         return rows, predict(self.source, rows, self.outputs)

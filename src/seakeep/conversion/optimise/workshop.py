@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seakeep.conversion.child import enter_cage, limit, load
+from seakeep.conversion.packed import CodeFile, OwnCode
 from seakeep.errors import SeakeepError
 from seakeep.records.optimise import Recipe
 from seakeep.records.outputs import PROBABILITY, Outputs
@@ -41,13 +42,20 @@ _GRACE_S = 120
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What to make: these recipes, or what the makers propose if there are none."""
+    """What to make: these recipes, or what the makers propose if there are none.
+
+    Attributes
+    ----------
+    code
+        The project's own modules that the source may be built from, by name.
+    """
 
     artefact_sha256: str
     outputs: Outputs = PROBABILITY
     recipes: tuple[Recipe, ...] = ()
     seed: int = 0
     budget_s: float = BUDGET_S
+    code: dict[str, CodeFile] = {}
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +128,8 @@ def run(folder: Path) -> None:
     request = msgspec.json.decode((folder / REQUEST).read_bytes(), type=Request)
     until_s += request.budget_s
     limit(resource.RLIMIT_CPU, 2 * (int(request.budget_s) + _GRACE_S))
+    if request.code:
+        OwnCode(request.code).install()
     material = Material(
         source=load(folder / SOURCE, request.artefact_sha256),
         outputs=request.outputs,
@@ -147,7 +157,7 @@ def _made(folder: Path, place: int, recipe: Recipe, material: Material) -> str:
 
     try:
         estimator = make(recipe, material)
-        emission = emit(estimator, material.learn.columns)
+        emission = emit(estimator, material.learn.columns, material.outputs)
         require_served(emission.outputs, type(estimator).__name__, material.outputs)
         model = executed(emission.model, settings_of(recipe))
         artefact = to_bytes(estimator)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from seakeep.errors import AdoptionError, ConfigError
+from seakeep.errors import AdoptionError
 from seakeep.project import texts
 from seakeep.project.adoption import proof, write
 from seakeep.project.adoption.interpret import Interpreter
@@ -83,8 +82,7 @@ def adopt(
     ConfigError
         The notebook cannot be read, or the folder is not empty.
     """
-    if into.exists() and any(into.iterdir()):
-        raise ConfigError(f"{into} is not empty", hint="choose another folder; nothing was written")
+    write.require_empty(into)
     with step("read the notebook"):
         notebook, reader, plan = read(path, model=model)
     with tempfile.TemporaryDirectory(prefix="seakeep-adopt-") as folder:
@@ -100,14 +98,10 @@ def adopt(
         )
         with step("train, convert and compare"):
             difference = _prove(made, plan, reference)
-        names = [file.relative_to(made) for file in files]
-        for name in names:
-            target = into / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(made / name, target)
+        written = write.deliver(files, made, into)
     return Adopted(
         folder=str(into),
-        files=tuple(str(into / name) for name in names),
+        files=written,
         model=plan.fit.made.path,
         fitted=str(plan.fit.place),
         rows_trained=len(plan.train),

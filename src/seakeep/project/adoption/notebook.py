@@ -63,6 +63,16 @@ class Notebook:
     told: tuple[str, ...]
 
 
+def is_notebook(path: Path) -> bool:
+    """Whether a file is a notebook, or is called one."""
+    if path.suffix.lower() == ".ipynb":
+        return True
+    if path.stat().st_size > _LARGEST:
+        return False
+    content = path.read_bytes()
+    return content.lstrip()[:1] == b"{" and b'"nbformat"' in content and b'"cells"' in content
+
+
 def read_notebook(path: Path) -> Notebook:
     """Read a notebook.
 

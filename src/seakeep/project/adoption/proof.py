@@ -54,9 +54,19 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(
-    reference: Mapping[int, Answer], answers: Mapping[int, Answer], *, tolerance: float = TOLERANCE
+    reference: Mapping[int, Answer],
+    answers: Mapping[int, Answer],
+    *,
+    tolerance: float = TOLERANCE,
+    source: str = "the notebook",
 ) -> Difference:
-    """Compare two models' answers by row; equal is what differs by no more than a share ``tolerance``."""
+    """Compare two models' answers by row; equal is what differs by no more than a share ``tolerance``.
+
+    Parameters
+    ----------
+    source
+        Whose answers the reference holds, in words.
+    """
     rows = sorted(reference)
     theirs = np.array([reference[row] for row in rows])
     ours = np.array([answers.get(row, (np.nan,) * theirs.shape[1]) for row in rows])
@@ -66,7 +76,7 @@ def compare(
     first = ""
     if len(beyond):
         at, place = beyond[0]
-        first = f"row {rows[at]}: {theirs[at, place]} in the notebook, {ours[at, place]} in the project"
+        first = f"row {rows[at]}: {theirs[at, place]} in {source}, {ours[at, place]} in the project"
     return Difference(
         rows=len(rows), different_rows=len(rows), largest=float(np.nanmax(away, initial=0.0)), first=first
     )
@@ -93,7 +103,7 @@ def reference_of(plan: Plan, original: Original) -> dict[int, Answer]:
     for frame in plan.inputs:
         for seen in original.seen:
             if not differing(frame, seen):
-                found |= _by_row(frame.rows, seen.scores)
+                found |= by_row(frame.rows, seen.scores)
     return {row: score for row, score in found.items() if row in set(plan.train.tolist()) | set(plan.judge.tolist())}
 
 
@@ -125,18 +135,27 @@ def against_reference(folder: Path) -> Difference:
         The project, its table or its training is at fault.
     """
     from seakeep.conversion.native import native_scorer
+    from seakeep.training.split import default_validate_from, split
 
-    frame, learn = _frames(folder)
+    frame = frame_of_project(folder)
+    learn = split(frame, validate_from_us=default_validate_from(frame))[0]
     model = load_project(folder).model()
     scorer = native_scorer(model.train(learn), frame.columns, model.definition.label.outputs)
-    scores = scorer(frame.numbers(), frame.categories())
+    return against_stored(folder, frame, scorer(frame.numbers(), frame.categories()))
+
+
+def against_stored(
+    folder: Path, frame: FeatureFrame, scores: NDArray[np.float64], *, source: str = "the notebook"
+) -> Difference:
+    """Compare answers for the rows of a project with those that it stores of what it comes from."""
     with (folder / REFERENCE).open(newline="", encoding="utf-8") as file:
         _, *lines = csv.reader(file)
     reference = {int(row): tuple(map(float, told)) for row, *told in lines}
-    return compare(reference, _by_row(frame.key.astype(np.int64), scores))
+    return compare(reference, by_row(frame.key.astype(np.int64), scores), source=source)
 
 
-def _by_row(rows: NDArray[np.int64], scores: NDArray[np.float64]) -> dict[int, Answer]:
+def by_row(rows: NDArray[np.int64], scores: NDArray[np.float64]) -> dict[int, Answer]:
+    """Answers ``(n,)`` or ``(n, k)`` by row."""
     return dict(zip(rows.tolist(), map(tuple, scores.reshape(len(rows), -1).tolist()), strict=True))
 
 
@@ -156,24 +175,22 @@ def served_answers(folder: Path, rows: list[int]) -> tuple[dict[int, Answer], fl
     run = project.train(actor="adopt")
     version, proof = project.convert(run.id, actor="adopt")
     bundle = project.bundle(version)
-    frame, _ = _frames(folder)
+    frame = frame_of_project(folder)
     at = {int(key): place for place, key in enumerate(frame.key)}
     asked = frame.select(np.array([at[row] for row in rows], dtype=np.int64))
     scores: NDArray[np.float64] = ScoringSession(bundle.model).score(asked.numbers(), asked.categories())
-    return _by_row(np.array(rows, dtype=np.int64), scores), max(TOLERANCE, proof.tolerance)
+    return by_row(np.array(rows, dtype=np.int64), scores), max(TOLERANCE, proof.tolerance)
 
 
-def _frames(folder: Path) -> tuple[FeatureFrame, FeatureFrame]:
-    """All rows of a project's table, and those it learns from."""
+def frame_of_project(folder: Path) -> FeatureFrame:
+    """All rows of a project's tables, with their outcomes as far as there are any."""
     from seakeep.clock import DAY_US
     from seakeep.data.schema import infer_schema
     from seakeep.features.join import training_frame
     from seakeep.features.resolve import resolve
-    from seakeep.training.split import default_validate_from, split
 
     project = load_project(folder)
     tables = {name: project.read(name) for name in project.sources}
     definition = resolve(project.model().definition, {name: infer_schema(table) for name, table in tables.items()})
-    last = max(int(tables[one.name][one.time].view(np.int64).max()) for one in project.sources.values())
-    frame = training_frame(definition, tables, as_of_us=last + definition.label.delay_us + DAY_US)
-    return frame, split(frame, validate_from_us=default_validate_from(frame))[0]
+    last = int(tables[definition.request.name][definition.request.time].view(np.int64).max())
+    return training_frame(definition, tables, as_of_us=last + definition.label.delay_us + DAY_US)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +14,13 @@ import numpy as np
 from seakeep.clock import DAY_US, parse_moment
 from seakeep.config import FILE_NAME
 from seakeep.data.table import Table, as_table
+from seakeep.errors import ConfigError
 from seakeep.project import texts
 from seakeep.project.adoption import symbols
 from seakeep.project.adoption.plan import Block, Plan
 from seakeep.project.adoption.values import Made
 from seakeep.project.adoption.values import Path as Name
+from seakeep.records.outputs import Outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +44,7 @@ def write(plan: Plan, name: str, folder: Path, *, notebook: str, reference: dict
         What the notebook's own model answers, by row of its table.
     """
     table = rows_of(plan)
-    _save(table, folder / TABLE)
+    save(table, folder / TABLE)
     written = texts.write_new(
         folder,
         {
@@ -48,11 +52,26 @@ def write(plan: Plan, name: str, folder: Path, *, notebook: str, reference: dict
             texts.PROJECT: _project(plan, name, notebook, table),
             TRAIN: _train(plan, notebook),
             TESTS: _TESTS.format(notebook=notebook, rows=len(plan.train) + len(plan.judge)),
-            REFERENCE: _reference(plan, reference),
+            REFERENCE: reference_text(plan.outputs, reference),
             ".gitignore": texts.IGNORED,
         },
     )
     return (folder / TABLE, *written)
+
+
+def require_empty(into: Path) -> None:
+    """ConfigError if a project's folder holds something."""
+    if into.exists() and any(into.iterdir()):
+        raise ConfigError(f"{into} is not empty", hint="choose another folder; nothing was written")
+
+
+def deliver(files: Sequence[Path], made: Path, into: Path) -> tuple[str, ...]:
+    """Copy what was written and found right to where it is wanted."""
+    targets = [into / file.relative_to(made) for file in files]
+    for file, target in zip(files, targets, strict=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    return tuple(map(str, targets))
 
 
 def rows_of(plan: Plan) -> Table:
@@ -63,20 +82,27 @@ def rows_of(plan: Plan) -> Table:
     """
     chosen = np.concatenate([plan.train, plan.judge])
     key, time = column_names(plan)
-    first = parse_moment(_FIRST)
-    times = np.concatenate([
-        first + _spread(len(plan.train), 0, _LEARNT_US), first + _spread(len(plan.judge), _JUDGED_US, _END_US)
-    ])  # fmt: skip
-    if len(plan.judge):
-        times[-1] = first + _END_US
     raw = plan.source.data.iloc[chosen]
     table = as_table({name: _values(raw[name]) for name in raw.columns if str(name) in set(plan.columns)})
-    return {key: chosen, time: times.view("datetime64[us]"), **table}
+    return {key: chosen, time: moments(len(plan.train), len(plan.judge)), **table}
+
+
+def moments(learn: int, judge: int) -> NDArray[np.datetime64]:
+    """Times of so many rows to learn from and to judge by, of which the latter are the last fifth of the time."""
+    first = parse_moment(_FIRST)
+    times = np.concatenate([first + _spread(learn, 0, _LEARNT_US), first + _spread(judge, _JUDGED_US, _END_US)])
+    if judge:
+        times[-1] = first + _END_US
+    return times.view("datetime64[us]")
 
 
 def column_names(plan: Plan) -> tuple[str, str]:
     """Names of the key and the time column, such as no column of the table has."""
-    taken = {str(name) for name in plan.source.data.columns}
+    return free_names({str(name) for name in plan.source.data.columns})
+
+
+def free_names(taken: Collection[str]) -> tuple[str, str]:
+    """Names of the key and the time column that are not taken."""
 
     def free(name: str) -> str:
         while name in taken:
@@ -97,7 +123,8 @@ def _spread(count: int, start_us: int, end_us: int) -> NDArray[np.int64]:
     return start_us + step * np.arange(count, dtype=np.int64)
 
 
-def _save(table: Table, path: Path) -> None:
+def save(table: Table, path: Path) -> None:
+    """Write a table as Parquet; a text that is missing becomes an empty one."""
     import duckdb
 
     with duckdb.connect() as connection:
@@ -112,10 +139,11 @@ def _frame(columns: Table) -> Any:
     return pd.DataFrame(columns)
 
 
-def _reference(plan: Plan, reference: dict[int, Answer]) -> str:
+def reference_text(outputs: Outputs, reference: Mapping[int, Answer]) -> str:
+    """A table of answers by row, as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", *(plan.outputs.names or ["score"])])
+    writer.writerow(["row", *(outputs.names or ["score"])])
     writer.writerows([row, *map(repr, scores)] for row, scores in sorted(reference.items()))
     return text.getvalue()
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from seakeep.conversion.optimise.assess import InTurn, Scores, beside, candidate, importances
-from seakeep.records.outputs import NEVER, Outputs
+from seakeep.records.outputs import NEVER, Outputs, classes
 
 from .conftest import material
+
+FRUIT = classes("pear", "apple", "fig")
 
 
 class Model:
@@ -70,6 +72,38 @@ def test_numbers_are_decided_by_nothing():
     assert found.flips == 0
     assert found.loss.value == pytest.approx(3.0)
     assert (found.metric.value, found.source.value) == (pytest.approx(1.0), pytest.approx(0.5))
+
+
+def of_classes(rows, shift=0.0):
+    """Probabilities of three classes, that of the first shifted."""
+    raised = np.exp(np.column_stack([rows.values["shift"] + shift, -rows.values["shift"], np.zeros(len(rows))]))
+    return Scores(score=raised / raised.sum(axis=1, keepdims=True), threshold=NEVER)
+
+
+def test_of_classes_another_class_is_a_flip_and_a_row_is_refused_as_a_whole(rows):
+    labelled = dataclasses.replace(rows, label=np.arange(len(rows)) % 3.0)
+    own, other = of_classes(rows, shift=0.7), of_classes(rows)
+    found = beside(labelled, own, other, FRUIT)
+    assert found.flips == (own.score.argmax(axis=1) != other.score.argmax(axis=1)).sum() > 0
+    assert found.loss.value == pytest.approx(
+        np.log(other.score[np.arange(len(rows)), np.arange(len(rows)) % 3]).mean()
+        - np.log(own.score[np.arange(len(rows)), np.arange(len(rows)) % 3]).mean()
+    )
+    assert found.metric.value != found.source.value
+    own.score[:2] = np.nan
+    assert candidate("a", 7, beside(labelled, own, other, FRUIT)).fault == "refuses 2 rows that the source answers"
+
+
+def test_what_matters_is_found_for_classes_too(rows):
+    class OfClasses(Model):
+        def score(self, numbers, categories):
+            first = np.exp(4 * numbers[:, :1])
+            return np.column_stack([first, np.ones((len(first), 2))]) / (first + 2)
+
+    labelled = dataclasses.replace(rows, label=np.where(rows.values["shift"] > 0, 0.0, 1.0))
+    worth = importances(OfClasses(), labelled, rows.columns, FRUIT)
+    assert worth.pop("shift") > 0.1
+    assert set(worth.values()) == {0.0}
 
 
 @pytest.mark.parametrize("batch", [1, 50, 450])

@@ -26,9 +26,9 @@ if "xgboost" in sys.modules:
 if "lightgbm" in sys.modules:
     import lightgbm
 
-    @cutter(lambda one: int(one.booster_.num_trees()), lightgbm.LGBMClassifier, lightgbm.LGBMRegressor)
+    @cutter(lambda one: int(one.booster_.current_iteration()), lightgbm.LGBMClassifier, lightgbm.LGBMRegressor)
     def lgbm(estimator: Any, trees: int) -> Any:
-        """The first trees of the booster's own text; one a round for the two classes and numbers that are served."""
+        """The first trees of the booster's own text; of several classes one a round for each."""
         cut = copy.copy(estimator)
         text = estimator.booster_.model_to_string(num_iteration=trees)
         cut._Booster = lightgbm.Booster(model_str=text)  # noqa: SLF001 -- there is no other way in; the proof checks it

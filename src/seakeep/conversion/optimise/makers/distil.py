@@ -20,6 +20,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from seakeep.conversion.optimise.maker import Material, maker
 from seakeep.features.frame import Frame
 from seakeep.records.optimise import Recipe
+from seakeep.records.outputs import Outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +43,7 @@ class Students:
 
     def make(self, recipe: Recipe, material: Material) -> Any:
         """Fitted on at most 50,000 training rows."""
-        rows, answers = material.learnt(ROWS)
+        rows, answers = material.learnt(most_rows(ROWS, material.outputs))
         categories = [column.name for column in rows.columns if column.kind == "category"]
         codes = OrdinalEncoder(
             handle_unknown="use_encoded_value",
@@ -50,7 +51,8 @@ class Students:
             encoded_missing_value=np.nan,
             max_categories=_CATEGORIES,
         )
-        kind = HistGradientBoostingClassifier if material.outputs.yes_or_no else HistGradientBoostingRegressor
+        soft = material.outputs.kind != "value"
+        kind = HistGradientBoostingClassifier if soft else HistGradientBoostingRegressor
         trees = kind(
             max_iter=int(recipe.settings["trees"]),
             max_leaf_nodes=int(recipe.settings["leaves"]),
@@ -60,7 +62,12 @@ class Students:
         )
         columns = ColumnTransformer([("categories", codes, categories)], remainder="passthrough")
         student = Pipeline([("columns", columns), ("model", trees)] if categories else [("model", trees)])
-        return taught(student, rows, answers, soft=material.outputs.yes_or_no)
+        return taught(student, rows, answers, soft=soft)
+
+
+def most_rows(rows: int, outputs: Outputs) -> int:
+    """How many rows to learn from, so that however many classes each is told of, there are as many as of a yes or no."""
+    return 2 * rows // max(2, len(outputs.names))
 
 
 def taught(student: Pipeline, rows: Frame, answers: NDArray[np.float64], *, soft: bool) -> Pipeline:
@@ -71,12 +78,14 @@ def taught(student: Pipeline, rows: Frame, answers: NDArray[np.float64], *, soft
     student
         Its predictor's step is called ``model``.
     soft
-        Whether the answers are probabilities: each row then counts as a yes of weight p and a no of weight 1 - p, so that
-        the student minimises the cross-entropy with the teacher's answers.
+        Whether the answers are probabilities: each row then counts as a yes of weight p and a no of weight 1 - p, or as
+        every class with the weight of its own, so that the student minimises the cross-entropy with the teacher's answers.
     """
     inputs = rows.to_pandas()
     if not soft:
         return student.fit(inputs, answers)
-    twice = inputs.iloc[np.tile(np.arange(len(rows)), 2)].reset_index(drop=True)
-    told = np.repeat([1.0, 0.0], len(rows))
-    return student.fit(twice, told, model__sample_weight=np.concatenate([answers, 1 - answers]))
+    of_classes = answers.ndim > 1
+    told = np.arange(answers.shape[1], dtype=np.float64) if of_classes else np.array([1.0, 0.0])
+    weights = answers.T.ravel() if of_classes else np.concatenate([answers, 1 - answers])
+    often = inputs.iloc[np.tile(np.arange(len(rows)), len(told))].reset_index(drop=True)
+    return student.fit(often, np.repeat(told, len(rows)), model__sample_weight=weights)

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from seakeep.conversion.optimise.maker import Material, maker
-from seakeep.conversion.optimise.makers.distil import taught
+from seakeep.conversion.optimise.makers.distil import most_rows, taught
 from seakeep.records.optimise import Recipe
 
 WIDTHS = (16,)
@@ -34,7 +34,7 @@ class Perceptron:
 
     def make(self, recipe: Recipe, material: Material) -> Any:
         """Fitted on at most 20,000 training rows."""
-        rows, answers = material.learnt(ROWS)
+        rows, answers = material.learnt(most_rows(ROWS, material.outputs))
         categories = [column.name for column in rows.columns if column.kind == "category"]
         numbers = [column.name for column in rows.columns if column.kind == "number"]
         known = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=_RARE, sparse_output=False)
@@ -42,14 +42,15 @@ class Perceptron:
             [("fill", SimpleImputer(add_indicator=True, keep_empty_features=True)), ("scale", StandardScaler())]
         )
         parts = [("numbers", filled, numbers), ("categories", known, categories)]
-        kind = MLPClassifier if material.outputs.yes_or_no else MLPRegressor
+        soft = material.outputs.kind != "value"
+        kind = MLPClassifier if soft else MLPRegressor
         units = (int(recipe.settings["units"]),)
         network = kind(hidden_layer_sizes=units, max_iter=_PASSES, learning_rate_init=0.003, random_state=material.seed)
         columns = ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0)
         student = Pipeline([("columns", columns), ("model", network)])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it stops after a fixed number of passes
-            if material.outputs.yes_or_no:
+            if soft:
                 return taught(student, rows, answers, soft=True)
             scaled = TransformedTargetRegressor(regressor=student, transformer=StandardScaler())
             return scaled.fit(rows.to_pandas(), answers)
