@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from seakeep.cli import main
 # Threads that spin while they wait for one another make a small model ten times slower on a machine that is busy. Read when
 # the first library with such threads is loaded, here and in the processes that are started from here.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}  # noqa: TID251 -- settings of libraries
+
+# MLflow's client brings a finder of packages that takes the place of Python's own for good. Not amid a test that puts the
+# finders back as they were: from then on there would be neither.
+with contextlib.suppress(ImportError):
+    import importlib_metadata  # noqa: F401 -- for that effect
 
 # A law says what is true, not how long a busy machine takes to show it.
 settings.register_profile("untimed", deadline=None)

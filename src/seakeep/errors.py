@@ -12,6 +12,7 @@
     ├── TrainingError          the user's train function failed or gave nothing usable
     │   └── RerunMismatch      a rerun differed, with the inputs that differed
     ├── ConversionError        the estimator cannot be emitted exactly
+    │   ├── InputsError        a model file was fitted on other inputs than the model has
     │   └── ParityError        the served model is not the trained model
     ├── RegistryError          a version, a reference or a release is not possible
     │   ├── NotFoundError      no such model, version, run or prediction
@@ -172,6 +173,8 @@ class InputsError(ConversionError):
     names
         Those of the file, in its order; empty: it has none.
     """
+
+    code = "inputs"
 
     def __init__(self, message: str, *, hint: str = "", names: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint=hint)
