@@ -27,6 +27,7 @@ from seakeep.errors import (
     ConfigError,
     ConversionError,
     DataError,
+    InputsError,
     IntegrityError,
     LeakError,
     NotFoundError,
@@ -65,6 +66,7 @@ _ERRORS = {
         IntegrityError,
         NotFoundError,
         ConversionError,
+        InputsError,
         ParityError,
     )
 }
