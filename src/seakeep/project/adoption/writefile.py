@@ -206,7 +206,7 @@ def train(frame: sk.Frame):
 '''
 _NO_TRAIN = """
 def train(frame):
-    raise NotImplementedError("this model comes as a file: {register}")
+    raise RuntimeError("this model comes as a file: {register}")
 
 """
 _TESTS = '''"""What must stay true while this project serves {source}: delete a test when you leave the file behind."""

@@ -97,7 +97,7 @@ def test_a_booster_without_labels_waits_for_outcomes(tmp_path):
     with forgotten():
         rows = proof.frame_of_project(folder)
         assert np.isnan(rows.label).all()
-        with pytest.raises(NotImplementedError, match=r"seakeep register model\.json"):
+        with pytest.raises(RuntimeError, match=r"seakeep register model\.json"):
             load_project(folder).model().train(rows)
     changed = (folder / "tests" / "reference.csv").read_text("utf-8").replace("\n7,0", "\n7,1")
     (folder / "tests" / "reference.csv").write_text(changed, "utf-8")
